@@ -1,0 +1,1 @@
+"""Samnesia: sharpness-aware minimization for PyTorch, and the laboratory around it."""
