@@ -197,7 +197,7 @@ def test_several_steps_on_a_quadratic_in_closed_form():
 
 # --------------------------------------------------------------------------------------------------------------- rules
 def test_gsam_leaves_the_perturbed_loss_alone():
-    """What GSAM adds to g_p is orthogonal to it, lies in the plane of both, and raises the clean loss: the gap shrinks."""
+    """What GSAM adds to g_p is orthogonal to it, lies in their plane, and raises the clean loss: the gap shrinks."""
     g, g_p = weights(MLP, seed=8), weights(MLP, seed=9)
     added = oracles.gsam(alpha=0.4)(g, g_p, MLP) - g_p
     assert abs(added @ g_p) < 1e-12 * oracles.norm(added) * oracles.norm(g_p)
