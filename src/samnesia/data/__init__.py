@@ -1,0 +1,1 @@
+"""Data sets, label noise, and the numbers they are drawn with."""

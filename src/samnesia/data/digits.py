@@ -1,0 +1,110 @@
+"""The 1,797 handwritten digits that come with scikit-learn (8 x 8 pixels, ten classes), split by seed.
+
+Nothing is downloaded: the images are part of the scikit-learn package. The split, 800 training, 200 validation and 797
+test images, changes with the seed, so that an interval over seeds covers the choice of the images too.
+
+Source of the images: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
+Repository, 1998; scikit-learn holds its test part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samnesia.data.draws import FLIP_TRAIN, FLIP_VALIDATION, SPLIT, permutation
+from samnesia.data.label_noise import flip_labels
+from samnesia.extras import require
+
+NUM_CLASSES = 10
+NUM_TRAIN = 800
+NUM_VALIDATION = 200
+# Mean and standard deviation of all 1797 * 64 pixels, whose values are 0 to 16: constants, so that an image means the
+# same to every run, whatever its split.
+PIXEL_MEAN = 4.8842
+PIXEL_STD = 6.0168
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and their labels.
+
+    Attributes:
+        images: float32, shape ``[n, channels, height, width]``, standardised.
+        labels: int64, shape ``[n]``: the labels that training and evaluation see.
+        clean_labels: int64, shape ``[n]``: the true classes.
+    """
+
+    images: Tensor
+    labels: Tensor
+    clean_labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a problem; the test labels are always clean."""
+
+    train: Split
+    validation: Split
+    test: Split
+    num_classes: int
+
+
+def digits(seed: int, flipped: float = 0.0) -> Splits:
+    """Split the digits by ``seed``: 800 training, 200 validation and 797 test images, disjoint, of shape ``[1, 8, 8]``.
+
+    A share ``flipped`` of the training labels, and separately the same share of the validation labels, is moved to one
+    of the other nine classes. Pixels ``v`` of 0 to 16 are standardised as ``(v - 4.8842) / 6.0168``.
+
+    The same seed gives the same images and labels on every machine and every version of NumPy.
+
+    Raises:
+        ConfigurationError: for a share outside 0 to 1.
+        MissingExtraError: if scikit-learn is not installed.
+    """
+    images, labels = _all_digits()
+    order = permutation(len(labels), key=(seed, SPLIT))
+    train, validation, test = np.split(order, [NUM_TRAIN, NUM_TRAIN + NUM_VALIDATION])
+    return Splits(
+        train=_split(images, labels, train, flipped=flipped, key=(seed, FLIP_TRAIN)),
+        validation=_split(images, labels, validation, flipped=flipped, key=(seed, FLIP_VALIDATION)),
+        test=_split(images, labels, test, flipped=0.0, key=(seed,)),
+        num_classes=NUM_CLASSES,
+    )
+
+
+def digits_noisy(seed: int) -> Splits:
+    """Split the digits by ``seed`` with 40 % wrong labels: exactly 320 of 800 and 80 of 200; the test labels are clean."""
+    return digits(seed, flipped=0.4)
+
+
+@lru_cache(maxsize=1)
+def _all_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    datasets = require("sklearn.datasets", extra="train")
+    bunch = datasets.load_digits()
+    images = ((bunch.images - PIXEL_MEAN) / PIXEL_STD).astype(np.float32)[:, None]
+    return images, bunch.target.astype(np.int64)
+
+
+def _split(
+    images: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    members: NDArray[np.int64],
+    *,
+    flipped: float,
+    key: tuple[int, ...],
+) -> Split:
+    clean = labels[members]
+    return Split(
+        images=torch.from_numpy(images[members]),
+        labels=torch.from_numpy(flip_labels(clean, flipped, num_classes=NUM_CLASSES, key=key)),
+        clean_labels=torch.from_numpy(clean),
+    )

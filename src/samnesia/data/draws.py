@@ -1,0 +1,35 @@
+"""Random draws that stay the same from one NumPy to the next.
+
+NumPy keeps the raw output of its bit generators and of ``SeedSequence`` stable, but not the streams of
+``Generator.permutation`` and ``Generator.integers``. A data split that changes with the installed version makes old
+results incomparable, so splits, label noise and shuffling are derived from the raw 64-bit words alone.
+
+Every draw is addressed by a key of non-negative integers, such as ``(seed, SHUFFLE, epoch)``: draws under different keys
+are independent, and no draw depends on how many were made before it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLIT, FLIP_TRAIN, FLIP_VALIDATION, SHUFFLE, AUGMENT = range(5)
+"""Second entry of a key, after the seed: what the draw is for."""
+
+
+def words(count: int, *, key: tuple[int, ...]) -> NDArray[np.uint64]:
+    """Return ``count`` independent words, uniform over the 64-bit integers."""
+    return np.random.PCG64(np.random.SeedSequence(key)).random_raw(count)
+
+
+def permutation(count: int, *, key: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return a uniformly random order of ``0, ..., count - 1``.
+
+    The order is that of ``count`` random words; two of them are equal with probability below ``count**2 / 2**64``.
+    """
+    return np.argsort(words(count, key=key), kind="stable").astype(np.int64)
+
+
+def integers(count: int, *, below: int, key: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return ``count`` integers of ``0, ..., below - 1``, uniform up to a bias of ``below / 2**64``."""
+    return (words(count, key=key) % np.uint64(below)).astype(np.int64)

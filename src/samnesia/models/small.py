@@ -1,0 +1,45 @@
+"""Small reference nets for small images: they train in seconds on one CPU core."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+
+
+def small_cnn(
+    in_channels: int, num_classes: int, *, channels: tuple[int, ...] = (16, 32), hidden: int = 128, size: int = 8
+) -> nn.Sequential:
+    """Convolutions with BatchNorm, each followed by 2 x 2 max-pooling, then one hidden layer.
+
+    Per entry of ``channels``: 3 x 3 convolution (no bias, padding 1), BatchNorm, ReLU, pooling; then linear, ReLU, linear.
+    With the defaults on digits: 22,650 weights.
+
+    Args:
+        in_channels: channels of the images.
+        num_classes: number of logits.
+        channels: output channels of the convolutions; each halves the side of the image.
+        hidden: width of the hidden layer.
+        size: side of the square images in pixels; the side left after all poolings must be at least 1.
+    """
+    layers: list[nn.Module] = []
+    for before, after in pairwise((in_channels, *channels)):
+        layers += [
+            nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
+    side = size >> len(channels)
+    features = (channels[-1] if channels else in_channels) * side * side
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, num_classes)
+    )
+
+
+def mlp(num_features: int, num_classes: int, *, hidden: tuple[int, ...] = (128, 128)) -> nn.Sequential:
+    """Flatten, then per entry of ``hidden`` linear, BatchNorm, ReLU; then the linear layer of the logits."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in pairwise((num_features, *hidden)):
+        layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1] if hidden else num_features, num_classes))

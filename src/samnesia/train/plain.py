@@ -1,0 +1,98 @@
+"""Frozen dataclasses to plain JSON values and back, strictly: what is unknown or of another type is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from difflib import get_close_matches
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from samnesia.perturb.errors import ConfigurationError
+
+
+def to_plain(value: Any) -> Any:
+    """Return dataclasses as dictionaries with their ``kind`` (the class's name) first, tuples as lists."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    if isinstance(value, tuple):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def from_plain(kind: Any, plain: Any, *, path: str = "") -> Any:
+    """Return a value of the type ``kind`` from what :func:`to_plain` made of it.
+
+    Fields that are missing take their defaults, so that old configurations stay readable.
+
+    Args:
+        kind: dataclass, union of dataclasses, ``Literal``, ``tuple[T, ...]``, ``T | None``, bool, int, float or str.
+        plain: the JSON value.
+        path: where it stands, for messages.
+
+    Raises:
+        ConfigurationError: for an unknown field or kind (naming the nearest known one), or a value of a wrong type.
+    """
+    origin = get_origin(kind)
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(kind, plain, path)
+    if origin in (Union, types.UnionType):
+        return _union(get_args(kind), plain, path)
+    if origin is tuple and isinstance(plain, list):
+        return tuple(from_plain(get_args(kind)[0], item, path=f"{path}[{i}]") for i, item in enumerate(plain))
+    if origin is Literal and plain in get_args(kind):
+        return plain
+    if kind is float and type(plain) in (int, float):
+        return float(plain)
+    if isinstance(kind, type) and type(plain) is kind:
+        return plain
+    expected = " or ".join(map(repr, get_args(kind))) if origin is Literal else getattr(kind, "__name__", str(kind))
+    raise ConfigurationError(f"cannot use {plain!r} for {path}, because it must be {expected}; change it")
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return advice that names the known word nearest to ``name``: ``did you mean 'epochs'?``."""
+    matches = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {matches[0]!r}?" if matches else f"known are {', '.join(known)}"
+
+
+def _dataclass(kind: Any, plain: Any, path: str) -> Any:
+    if not isinstance(plain, dict):
+        raise ConfigurationError(f"cannot use {plain!r} for {path or 'a configuration'}, because it must be an object")
+    hints = get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    values = {}
+    for name, value in plain.items():
+        where = f"{path}.{name}" if path else name
+        if name == "kind":
+            if value != kind.__name__:
+                raise ConfigurationError(f"cannot use kind {value!r} for {path}, because it must be {kind.__name__!r}")
+        elif name not in names:
+            raise ConfigurationError(f"cannot set {where}, because there is no such field; {nearest(name, names)}")
+        else:
+            values[name] = from_plain(hints[name], value, path=where)
+    missing = [
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.name not in values
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigurationError(f"cannot build {path or kind.__name__}, because {missing[0]} is missing; add it")
+    return kind(**values)
+
+
+def _union(members: tuple[Any, ...], plain: Any, path: str) -> Any:
+    if plain is None and type(None) in members:
+        return None
+    known = {member.__name__: member for member in members if dataclasses.is_dataclass(member)}
+    if not known:
+        (member,) = (member for member in members if member is not type(None))
+        return from_plain(member, plain, path=path)
+    kind = plain.get("kind") if isinstance(plain, dict) else None
+    if kind not in known:
+        raise ConfigurationError(
+            f"cannot use kind {kind!r} for {path}, because it is unknown; {nearest(str(kind), list(known))}"
+        )
+    return _dataclass(known[kind], plain, path)
