@@ -90,14 +90,24 @@ def test_importing_the_package_imports_no_framework():
     assert {"torch", "torchvision", "timm", "lightning", "sklearn", "matplotlib"}.isdisjoint(loaded)
 
 
-@pytest.mark.parametrize("arguments, status", [((), 0), (("--no-skips",), 1)], ids=["allowed", "refused"])
-def test_skips_fail_the_session_on_demand(tmp_path, arguments, status):
-    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
-    (tmp_path / "test_it.py").write_text(
-        "import pytest\n\ndef test_passes(): pass\n\n@pytest.mark.skip(reason='no reason')\ndef test_skipped(): pass\n"
+@pytest.mark.parametrize("ci, arguments", [("", ["--no-skips"]), ("true", [])], ids=["option", "ci"])
+def test_a_skip_fails_the_session_on_demand(pytester, monkeypatch, ci, arguments):
+    monkeypatch.setenv("CI", ci)
+    pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
+    pytester.makepyfile(
+        test_one="import pytest\n\ndef test_passes(): pass\n\ndef test_skipped(): pytest.skip('why')",
+        test_module="import pytest\n\npytest.importorskip('no_such_module')",
+        test_expected="import pytest\n\n@pytest.mark.xfail\ndef test_fails(): assert False",
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", *arguments]
-    # Without CI in the environment, which would refuse skips in both rows.
-    finished = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True)
-    assert finished.returncode == status, finished.stdout
-    assert ("skips are failures here: Skipped: no reason" in finished.stdout) == bool(status)
+    result = pytester.runpytest_inprocess("--continue-on-collection-errors", *arguments)
+    result.assert_outcomes(passed=1, failed=1, errors=1, xfailed=1)
+    result.stdout.fnmatch_lines_random(["*skips are failures here: *why", "*skips are failures here: *no_such_module*"])
+
+
+def test_a_skip_is_a_skip_otherwise(pytester, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
+    pytester.makepyfile("import pytest\n\ndef test_skipped(): pytest.skip('why')")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(skipped=1)
+    assert result.ret == pytest.ExitCode.OK
