@@ -1,11 +1,13 @@
 """What a run leaves on disk, and how to read it again.
 
-A run directory holds three files, each written to a temporary file first and moved into place, so that a reader sees
-either nothing or the whole:
+A run directory holds three files:
 
 ``config.json``     the whole configuration (:meth:`RunConfig.to_json`): the run can be repeated from it alone.
-``metrics.jsonl``   one JSON object per epoch, in the order of the epochs (the rows of ``curves`` below).
+``metrics.jsonl``   grows by one JSON object per epoch (the rows of ``curves`` below), for looking at a run as it goes.
 ``result.json``     written last: a directory with a ``result.json`` is a finished run.
+
+``config.json`` and ``result.json`` are written to a temporary file first and moved into place, so that a reader sees
+either nothing or the whole, whenever the run is killed.
 
 ``result.json`` (accuracies and shares in percent of 0 to 100, losses in nats, ``null`` where a figure does not exist)::
 
@@ -21,8 +23,8 @@ either nothing or the whole:
       "curves": {                               # lists of one number per epoch
         "epoch": [0, 1, ...],
         "learning_rate": [...],                 # at the last step of the epoch
-        "train_loss": [...],                    # mean over the epoch's steps, unperturbed weights, (noisy) labels
-        "train_accuracy": [...],                # end of the epoch, against the (noisy) labels it was trained on
+        "train_loss": [...],                    # cross-entropy at the end of the epoch, against the (noisy) labels
+        "train_accuracy": [...],                # that were trained on; all curves: evaluation mode, no augmentation
         "validation_accuracy": [...],           # against the validation labels as given: noisy on a noisy problem
         "validation_loss": [...],
         "test_accuracy": [...],                 # clean labels
@@ -39,10 +41,198 @@ either nothing or the whole:
       "seconds": 4.2,                           # wall time of training and evaluation, without imports and data
       "report": {                               # means over the steps, as the method measured them
         "perturbation_norm": 0.2,               # realised ||e||, null where nothing was perturbed
-        "cosine": 0.8,                          # between clean and perturbed gradient, null where not measured
+        "cosine": 1.0,                          # between intended and realised perturbation, null where not measured
         "gradient_norm": 1.3                    # of the gradient that the optimizer saw
       },
       "weight_norm": 14.2,                      # ||w|| over the trained weights at the end, null if not finite
       "collapsed": null                         # or the sentence of TrainingCollapsedWarning
     }
 """
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.config import RunConfig
+
+CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
+SCHEMA = 1
+
+Row = dict[str, float | int | None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came out of a run; the fields are the keys of ``result.json``, explained in :mod:`samnesia.train.log`."""
+
+    recipe: str
+    method: str
+    seed: int
+    config: RunConfig
+    environment: dict[str, Any]
+    parameters: int
+    curves: dict[str, list[float | int | None]]
+    last: Row
+    best: Row
+    steps: int
+    skipped_steps: int
+    gradient_evaluations: int
+    seconds: float
+    report: dict[str, float | None]
+    weight_norm: float | None
+    collapsed: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``result.json``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"schema": SCHEMA, **values, "config": self.config.to_json()}
+
+    @staticmethod
+    def from_json(plain: Mapping[str, Any]) -> RunResult:
+        """Return the result that :meth:`to_json` wrote.
+
+        Raises:
+            ConfigurationError: if it is of another schema, incomplete, or its configuration is not valid.
+        """
+        if plain.get("schema") != SCHEMA:
+            raise ConfigurationError(
+                f"cannot read a result of schema {plain.get('schema')!r}, because this version writes and reads schema "
+                f"{SCHEMA}; repeat the run"
+            )
+        missing = [field.name for field in fields(RunResult) if field.name not in plain]
+        if missing:
+            raise ConfigurationError(f"cannot read a result without {missing[0]!r}, because it is damaged; repeat the run")
+        values = {field.name: plain[field.name] for field in fields(RunResult)}
+        return RunResult(**{**values, "config": RunConfig.from_json(plain["config"])})
+
+
+def claim(out: Path) -> None:
+    """Create the run directory ``out``.
+
+    Raises:
+        ConfigurationError: if it exists and is not an empty directory.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigurationError(f"cannot write a run to {out}, because it is a file; choose another --out")
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigurationError(
+            f"cannot write a run to {out}, because the directory is not empty and nothing in it may be overwritten; "
+            "choose another --out, or remove it"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON to ``path`` so that a reader, or a killed process, leaves either the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def append_row(out: Path, row: Row) -> None:
+    """Add the line of one epoch to ``metrics.jsonl``."""
+    with open(out / METRICS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def read_result(out: Path) -> RunResult:
+    """Read the result of the finished run in ``out``.
+
+    Raises:
+        ConfigurationError: if there is none, or it cannot be read.
+    """
+    try:
+        plain = json.loads((out / RESULT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"cannot read a result from {out}, because no run has finished there") from None
+    except ValueError as error:
+        raise ConfigurationError(
+            f"cannot read {out / RESULT}, because it is no valid JSON ({error}); repeat the run"
+        ) from None
+    return RunResult.from_json(plain)
+
+
+def finished(out: Path, config: RunConfig) -> RunResult | None:
+    """Return the result in ``out`` if a run of exactly this configuration has finished there, None if none has finished.
+
+    This is what makes a study resumable. What an interrupted run of this configuration left is removed, so that the
+    directory can be claimed again; files that a run does not write are never touched.
+
+    Raises:
+        ConfigurationError: if ``out`` holds a run of another configuration.
+    """
+    if (out / RESULT).exists():
+        result = read_result(out)
+        _refuse_other(out, result.config, config)
+        return result
+    if (out / CONFIG).exists():
+        plain = json.loads((out / CONFIG).read_text(encoding="utf-8"))
+        _refuse_other(out, RunConfig.from_json(plain), config)
+        for name in (METRICS, CONFIG):
+            (out / name).unlink(missing_ok=True)
+    return None
+
+
+def _refuse_other(out: Path, found: RunConfig, wanted: RunConfig) -> None:
+    if found == wanted:
+        return
+    differing = [field.name for field in fields(RunConfig) if getattr(found, field.name) != getattr(wanted, field.name)]
+    raise ConfigurationError(
+        f"cannot continue in {out}, because it holds a run of another configuration (other {', '.join(differing)}); "
+        "choose another --out, or remove it"
+    )
+
+
+@lru_cache(maxsize=1)
+def environment() -> dict[str, Any]:
+    """Return the versions, the hardware and the commit that a result carries."""
+    return {
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "samnesia": version("samnesia"),
+        "hardware": f"{_processor()}, {len(os.sched_getaffinity(0))} CPUs",
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """Return the commit of the source this module was loaded from, ``-dirty`` if changed; None outside a checkout."""
+    here = Path(__file__).resolve()
+    try:
+        # An installed package may lie in somebody else's checkout: only a file that git tracks counts.
+        _git("ls-files", "--error-unmatch", here.name, at=here.parent)
+        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*", at=here.parent)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*arguments: str, at: Path) -> str:
+    done = subprocess.run(["git", "-C", str(at), *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""Training by recipe: configuration, loop, and what a run leaves on disk."""
