@@ -1,1 +1,93 @@
-"""Samnesia: sharpness-aware minimization for PyTorch, and the laboratory around it."""
+"""Sharpness-aware and perturbed-forgetting training for PyTorch.
+
+Names are imported on first use, so that ``import samnesia`` and the command line's help do not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from samnesia.integrations import as_optimizer, two_step
+    from samnesia.perturb.ascents import AfterNormAscent, Ascent, BeforeNormAscent, GradientAscent, RandomAscent
+    from samnesia.perturb.ball import L2, Ball, ElementScaling, FilterScaling, LayerScaling, Linf, Unscaled
+    from samnesia.perturb.methods.asam import asam, asam_after_norm, asam_before_norm
+    from samnesia.perturb.methods.gsam import gsam
+    from samnesia.perturb.methods.obf import obf, random_perturbation
+    from samnesia.perturb.methods.sam import sam, unperturbed
+    from samnesia.perturb.objectives import OutputBiasForgetting
+    from samnesia.perturb.passes import PerturbedGradient, StepOptions
+    from samnesia.perturb.rules import Rule, SurrogateGap
+    from samnesia.perturb.schedules import after, always, before, every, proportional_to_lr, randomly
+    from samnesia.perturb.step import Pass
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AfterNormAscent",
+    "Ascent",
+    "Ball",
+    "BeforeNormAscent",
+    "ElementScaling",
+    "FilterScaling",
+    "GradientAscent",
+    "L2",
+    "LayerScaling",
+    "Linf",
+    "OutputBiasForgetting",
+    "Pass",
+    "PerturbedGradient",
+    "RandomAscent",
+    "Rule",
+    "StepOptions",
+    "SurrogateGap",
+    "Unscaled",
+    "__version__",
+    "after",
+    "always",
+    "as_optimizer",
+    "asam",
+    "asam_after_norm",
+    "asam_before_norm",
+    "before",
+    "every",
+    "gsam",
+    "obf",
+    "proportional_to_lr",
+    "random_perturbation",
+    "randomly",
+    "sam",
+    "two_step",
+    "unperturbed",
+]
+
+_HOMES = {
+    "samnesia.integrations": ("as_optimizer", "two_step"),
+    "samnesia.perturb.ascents": ("AfterNormAscent", "Ascent", "BeforeNormAscent", "GradientAscent", "RandomAscent"),
+    "samnesia.perturb.ball": ("Ball", "ElementScaling", "FilterScaling", "L2", "LayerScaling", "Linf", "Unscaled"),
+    "samnesia.perturb.methods.asam": ("asam", "asam_after_norm", "asam_before_norm"),
+    "samnesia.perturb.methods.gsam": ("gsam",),
+    "samnesia.perturb.methods.obf": ("obf", "random_perturbation"),
+    "samnesia.perturb.methods.sam": ("sam", "unperturbed"),
+    "samnesia.perturb.objectives": ("OutputBiasForgetting",),
+    "samnesia.perturb.passes": ("PerturbedGradient", "StepOptions"),
+    "samnesia.perturb.rules": ("Rule", "SurrogateGap"),
+    "samnesia.perturb.schedules": ("after", "always", "before", "every", "proportional_to_lr", "randomly"),
+    "samnesia.perturb.step": ("Pass",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name where it lives."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'samnesia' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

@@ -1,0 +1,82 @@
+"""`first_step()` and `second_step()` over the flow of passes, for loops written for `davda54/sam`."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import Tensor
+
+from samnesia.perturb.errors import ConfigurationError, ObjectiveNotUsedError, PassesError
+from samnesia.perturb.passes import Passes, PerturbedGradient
+from samnesia.perturb.step import Step
+
+
+@final
+class TwoStep:
+    """A method with one ascent gradient, driven by two calls::
+
+        two = samnesia.two_step(method)
+        loss_fn(model(x), y).backward(); two.first_step(zero_grad=True)
+        loss_fn(model(x), y).backward(); two.second_step(zero_grad=True)
+
+    The gradient of the first call is the one already in `p.grad`, so accumulated gradients share one perturbation. If
+    anything fails between the two calls, `close()` restores the weights; so does dropping the object.
+    """
+
+    def __init__(self, method: PerturbedGradient) -> None:
+        if method.ascent is not None and method.ascent.num_gradients != 1:
+            raise ConfigurationError(
+                f"cannot drive {type(method.ascent).__name__} in two steps, because it takes "
+                f"{method.ascent.num_gradients} gradients before the last; loop over method.passes()"
+            )
+        if method.replay_dropout:
+            raise ConfigurationError(
+                "cannot replay dropout in two steps, because the first forward runs before first_step is called; loop "
+                "over method.passes()"
+            )
+        self.method = method
+        self._passes: Passes | None = None
+        self._objective_used = False
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The criterion of the coming step: the method's objective before `first_step`, the training loss after it."""
+        if self._passes is None and self.method.objective is not None:
+            self._objective_used = True
+            return self.method.objective(output, target)
+        return self.method.criterion(output, target)
+
+    def first_step(self, zero_grad: bool = False) -> None:
+        """Perturb the weights along the gradient in `p.grad`. The gradient is cleared whatever `zero_grad` says."""
+        if self.method.objective is not None and not self._objective_used:
+            raise ObjectiveNotUsedError(
+                "cannot ascend the loss in place of the method's own objective, because that would train another "
+                "method; compute the first loss with two_step(method).loss(output, target)"
+            )
+        self._objective_used = False
+        self._passes = self.method._start(Step.run_adopting)
+        next(self._passes)
+
+    def second_step(self, zero_grad: bool = False) -> None:
+        """Restore the weights and step the base optimizer with the gradient taken at the perturbed ones."""
+        if self._passes is None:
+            raise PassesError(
+                "cannot take the second step, because no first step stands before it; call first_step() after the "
+                "first backward"
+            )
+        passes, self._passes = self._passes, None
+        next(passes, None)
+        if self.method.last_step.finite:
+            self.method.optimizer.step()
+        if zero_grad:
+            self.method.optimizer.zero_grad()
+
+    def close(self) -> None:
+        """Undo an open first step."""
+        if self._passes is not None:
+            self._passes.close()
+            self._passes = None
+
+
+def two_step(method: PerturbedGradient) -> TwoStep:
+    """`method` behind `first_step` and `second_step`."""
+    return TwoStep(method)

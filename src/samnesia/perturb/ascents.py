@@ -1,0 +1,182 @@
+"""Ascents: how a perturbation is found.
+
+An ascent is a generator. It yields what it needs of the next pass (`Need`), receives the gradients of that pass as a
+list parallel to ``point.weights``, and moves the weights with ``point.move(direction)``. It never calls the model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol, final
+
+import torch
+from torch import Tensor
+
+from samnesia.perturb.ball import Ball
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.tensors import Weights
+
+
+class Need(Enum):
+    """What an ascent needs of a pass."""
+
+    GRADIENT = auto()
+    FORWARD = auto()
+
+
+class Point(Protocol):
+    """Where an ascent stands: the running step, as far as an ascent may see it."""
+
+    @property
+    def ball(self) -> Ball:
+        """The geometry in which the radius is meant."""
+
+    @property
+    def epsilon(self) -> float:
+        """The constant that keeps norms from dividing by zero."""
+
+    @property
+    def start(self) -> Weights:
+        """The weights that the last pass differentiated, with their values before any move of this step."""
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        """A generator that depends on seed, step and micro-batch only (and, per rank, on the rank)."""
+
+    def move(self, direction: Sequence[Tensor], fraction: float = 1.0) -> None:
+        """Add `fraction` times each group's radius times `direction` to the weights; `direction` is overwritten."""
+
+
+class Ascent(ABC):
+    """A way to find the perturbation."""
+
+    @property
+    @abstractmethod
+    def num_gradients(self) -> int:
+        """How many gradients it takes on the way up."""
+
+    @abstractmethod
+    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
+        """Yield needs, receive gradients, move."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientAscent(Ascent):
+    """`steps` steps of ``radius / steps`` in the ball's steepest direction (Foret et al. 2021, eq. 2 for one step).
+
+    The gradient is taken anew where each step arrived; the scaling T stays that of the unperturbed weights, so that the
+    sum of the steps lies in the ball.
+    """
+
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps)
+
+    @property
+    def num_gradients(self) -> int:
+        """One per step."""
+        return self.steps
+
+    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
+        """One gradient pass and one move per step."""
+        return _climb_along(self.steps, point, lambda g: point.ball.steepest(point.start, g, point.epsilon))
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterNormAscent(Ascent):
+    """``e = ρ |w| g / (‖g‖₂ + epsilon)``: the "adaptive" form of the original study's ViT runs.
+
+    The magnitude enters once, after the norm, on all parameters. It is no ball: ``‖e / |w|‖ = ρ`` holds, but e is not
+    the steepest perturbation of that size, and the form is not equivariant under rescaling. Use `ElementScaling` for
+    ASAM as published (Kwon et al. 2021).
+    """
+
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps)
+
+    @property
+    def num_gradients(self) -> int:
+        """One per step."""
+        return self.steps
+
+    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
+        """One gradient pass and one move per step."""
+
+        def direction(gradients: list[Tensor]) -> list[Tensor]:
+            steepest = Ball().steepest(point.start, gradients, point.epsilon)
+            return [w.abs() * e for w, e in zip(point.start.tensors, steepest, strict=True)]
+
+        return _climb_along(self.steps, point, direction)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeforeNormAscent(Ascent):
+    """``e = ρ |w| g / (‖|w| g‖₂ + epsilon)``: the "adaptive" form of the original study's ResNet-50 runs.
+
+    The magnitude enters once, before the norm, on all parameters, so that ``‖e‖₂ = ρ``. It is no ball either.
+    """
+
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps)
+
+    @property
+    def num_gradients(self) -> int:
+        """One per step."""
+        return self.steps
+
+    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
+        """One gradient pass and one move per step."""
+
+        def direction(gradients: list[Tensor]) -> list[Tensor]:
+            weighted = [w.abs() * g for w, g in zip(point.start.tensors, gradients, strict=True)]
+            return Ball().steepest(point.start, weighted, point.epsilon)
+
+        return _climb_along(self.steps, point, direction)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomAscent(Ascent):
+    """A random direction of size ρ in the ball; for L2 without scaling, Gaussian noise normalized to length ρ.
+
+    With `clean_statistics` a forward-only pass at the unperturbed weights comes first, so that running statistics
+    belong to them as they do under SAM (about 1.3 times the cost of a plain step instead of 1).
+    """
+
+    clean_statistics: bool = False
+
+    @property
+    def num_gradients(self) -> int:
+        """None."""
+        return 0
+
+    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
+        """No gradient pass; at most one forward."""
+        if self.clean_statistics:
+            yield Need.FORWARD
+        point.move(point.ball.random(point.start, point.generator))
+
+
+def _climb_along(
+    steps: int, point: Point, direction: Callable[[list[Tensor]], list[Tensor]]
+) -> Generator[Need, list[Tensor], None]:
+    for _ in range(steps):
+        # no name for the gradients: they are freed before the next pass
+        point.move(direction((yield Need.GRADIENT)), 1.0 / steps)
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 1:
+        raise ConfigurationError(
+            f"cannot ascend in steps={steps}, because the perturbation needs at least one gradient; choose steps >= 1"
+        )

@@ -1,0 +1,66 @@
+"""Every exception and warning of the library, in one tree.
+
+::
+
+    SamnesiaError
+    ├── ConfigurationError (ValueError)      a value that no method can run with
+    ├── UnsupportedError (TypeError)         model, optimizer or tensor of a kind that cannot be perturbed
+    └── PassesError (RuntimeError)           passes() used in a way that would train something else than asked
+        ├── NoGradientError                  a pass ended without a gradient
+        ├── ObjectiveNotUsedError            an ascent pass whose objective was never evaluated
+        └── PassesOpenError                  step, state_dict, a second flow … while weights are perturbed
+
+    SamnesiaWarning (UserWarning)
+    ├── UnfinishedPassesWarning              a flow was left after its last gradient: the step is lost
+    ├── IdleScheduleWarning                  a schedule that never fires
+    ├── UnseenWrapperWarning                 several processes, but no wrapper that averages gradients was found
+    └── TrainingCollapsedWarning             a run that ended near chance
+"""
+
+
+class SamnesiaError(Exception):
+    """Root of all errors raised by samnesia."""
+
+
+class ConfigurationError(SamnesiaError, ValueError):
+    """A value that no method can run with."""
+
+
+class UnsupportedError(SamnesiaError, TypeError):
+    """A model, optimizer or tensor of a kind that cannot be perturbed."""
+
+
+class PassesError(SamnesiaError, RuntimeError):
+    """`passes()` was used in a way that would train something else than asked."""
+
+
+class NoGradientError(PassesError):
+    """A pass ended and no parameter had received a gradient."""
+
+
+class ObjectiveNotUsedError(PassesError):
+    """An ascent pass ended without its objective having been evaluated."""
+
+
+class PassesOpenError(PassesError):
+    """Something that needs the true weights was asked for while a flow of passes is open."""
+
+
+class SamnesiaWarning(UserWarning):
+    """Root of all warnings issued by samnesia."""
+
+
+class UnfinishedPassesWarning(SamnesiaWarning):
+    """A flow was left after the gradient of its last pass, so that the step was discarded."""
+
+
+class IdleScheduleWarning(SamnesiaWarning):
+    """A schedule that never fires within the given number of steps."""
+
+
+class UnseenWrapperWarning(SamnesiaWarning):
+    """Several processes are running, but the model given is not the wrapper that averages gradients."""
+
+
+class TrainingCollapsedWarning(SamnesiaWarning):
+    """A training run ended near chance, usually because the radius is too large."""

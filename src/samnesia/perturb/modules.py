@@ -1,0 +1,156 @@
+"""The model beside its weights: names of parameters, and what a forward pass moves (buffers, random state, modes)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from samnesia.perturb.errors import PassesOpenError, UnsupportedError
+
+_WRAPPING = ("module", "_forward_module", "_orig_mod")
+_WRAPPED_INSIDE = {"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
+
+
+def innermost(model: nn.Module) -> nn.Module:
+    """The user's module inside DistributedDataParallel, a compiled module, Fabric's wrapper …."""
+    while True:
+        children = dict(model.named_children())
+        inner = next((children[name] for name in _WRAPPING if name in children), None)
+        if inner is None or any(True for _ in model.parameters(recurse=False)):
+            return model
+        model = inner
+
+
+def parameter_name(name: str) -> str:
+    """A parameter's name without the prefixes that wrappers add."""
+    parts = name.split(".")
+    while len(parts) > 1 and parts[0] in _WRAPPING:
+        parts.pop(0)
+    return ".".join(part for part in parts if part not in _WRAPPED_INSIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The trainable parameters of a model, each once, in the model's order.
+
+    `groups` gives each parameter's index in the optimizer's groups; None for parameters that the optimizer does not
+    hold. Those receive the gradient of the last pass, but are not perturbed.
+    """
+
+    names: list[str]
+    parameters: list[nn.Parameter]
+    groups: list[int | None]
+
+    @classmethod
+    def of(cls, model: nn.Module, optimizer: torch.optim.Optimizer) -> Self:
+        """Read model and groups afresh: freezing, thawing and swapped parameters take effect on the next step.
+
+        Raises UnsupportedError for a parameter that cannot be perturbed, naming it.
+        """
+        names = {p: parameter_name(name) for name, p in model.named_parameters()}
+        group_of: dict[Tensor, int] = {}
+        for group_index, group in enumerate(optimizer.param_groups):
+            for position, parameter in enumerate(group["params"]):
+                if parameter not in names:
+                    raise UnsupportedError(
+                        f"cannot perturb parameter {position} of optimizer group {group_index} (shape "
+                        f"{tuple(parameter.shape)}), because it is not a parameter of the model; build the optimizer "
+                        "from model.parameters() after the model has been moved, wrapped or sharded"
+                    )
+                group_of[parameter] = group_index
+        trainable = [p for p in names if p.requires_grad]
+        for parameter in trainable:
+            if parameter in group_of:
+                _check(names[parameter], parameter)
+        if not any(p in group_of for p in trainable):
+            raise UnsupportedError(
+                "cannot perturb a model of which the optimizer holds no trainable parameter, because nothing would "
+                "move; unfreeze some parameters (requires_grad_(True))"
+            )
+        return cls([names[p] for p in trainable], trainable, [group_of.get(p) for p in trainable])
+
+
+def _check(name: str, parameter: nn.Parameter) -> None:
+    if parameter.dtype not in (torch.float32, torch.float64):
+        raise UnsupportedError(
+            f"cannot perturb parameter {name!r} of type {parameter.dtype}, because rounding to that type would drown "
+            "a perturbation of usual size; keep the weights in float32 and compute in lower precision with "
+            "torch.autocast"
+        )
+    if parameter._post_accumulate_grad_hooks:
+        raise UnsupportedError(
+            f"cannot perturb parameter {name!r}, because a hook acts on its gradient as soon as it is accumulated "
+            "(an optimizer that steps during backward?) and a second pass would come too late; remove the hook"
+        )
+
+
+def check_gradient(name: str, gradient: Tensor) -> None:
+    """Raise UnsupportedError if `gradient` is sparse."""
+    if gradient.layout is not torch.strided:
+        raise UnsupportedError(
+            f"cannot perturb along the sparse gradient of parameter {name!r}, because norms and perturbations need all "
+            "its entries; build the embedding with sparse=False"
+        )
+
+
+class ModelState:
+    """What forward passes move besides the weights, as it was at one moment.
+
+    Buffers (running statistics, `num_batches_tracked` and all others), the random state of the devices in use, and the
+    train/eval mode of every module.
+    """
+
+    def __init__(self, model: nn.Module, devices: set[torch.device]) -> None:
+        self._modules = list(model.modules())
+        self._modes = [module.training for module in self._modules]
+        self._buffers = [(*slot, slot[2].clone()) for slot in _buffers(self._modules)]
+        self._random = {device: get_random_state(device) for device in devices | {torch.device("cpu")}}
+
+    def restore_buffers(self) -> None:
+        """Give every buffer its value back, in place; a buffer that was rebound becomes the old tensor again."""
+        with torch.no_grad():
+            for module, name, buffer, value in self._buffers:
+                buffer.copy_(value)
+                if module._buffers.get(name) is not buffer:
+                    module._buffers[name] = buffer
+
+    def restore_random(self) -> None:
+        """Give every device its random state back."""
+        for device, state in self._random.items():
+            set_random_state(device, state)
+
+    def check_modes(self) -> None:
+        """Raise PassesOpenError if a module has changed between training and evaluation."""
+        if [module.training for module in self._modules] != self._modes:
+            raise PassesOpenError(
+                "cannot switch between train() and eval() inside passes(), because its passes must differentiate one "
+                "and the same function and evaluation needs the true weights; evaluate after the loop over passes()"
+            )
+
+
+def _buffers(modules: list[nn.Module]) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    seen: set[int] = set()
+    for module in modules:
+        for name, buffer in module._buffers.items():
+            if buffer is not None and id(buffer) not in seen:
+                seen.add(id(buffer))
+                yield module, name, buffer.detach()
+
+
+def get_random_state(device: torch.device) -> Tensor:
+    """The random state of a device."""
+    if device.type == "cpu":
+        return torch.get_rng_state()
+    return torch.get_device_module(device).get_rng_state(device)  # type: ignore[no-any-return]
+
+
+def set_random_state(device: torch.device, state: Tensor) -> None:
+    """Set the random state of a device."""
+    if device.type == "cpu":
+        torch.set_rng_state(state)
+    else:
+        torch.get_device_module(device).set_rng_state(state, device)

@@ -1,0 +1,303 @@
+"""The flow of passes: a method of the family replaces `loss.backward()` and leaves its gradient in `p.grad`."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack, final
+
+import torch
+from torch import Tensor, nn
+
+from samnesia.perturb.ascents import Ascent, GradientAscent
+from samnesia.perturb.ball import Ball
+from samnesia.perturb.errors import ConfigurationError, PassesOpenError, UnsupportedError
+from samnesia.perturb.guards import Guard, StepCounter
+from samnesia.perturb.modules import Parameters, innermost
+from samnesia.perturb.objectives import Criterion
+from samnesia.perturb.report import StepReport
+from samnesia.perturb.rules import Rule
+from samnesia.perturb.schedules import Always, Radius, When, radius_at, warn_if_idle
+from samnesia.perturb.step import Pass, Step
+from samnesia.perturb.sync import Scope, check_scope
+
+
+class FlowOptions(TypedDict, total=False):
+    """Options of the flow, common to all methods.
+
+    when: step -> bool, whether to perturb on that optimizer step (default: always).
+    sync: "batch" (default) perturbs along the gradient averaged over ranks, "rank" gives each rank its own.
+    replay_dropout: give all passes of a flow the same random numbers (dropout, stochastic depth).
+    epsilon: the constant added to norms, default 1e-12.
+    seed: of random perturbations.
+    total_steps: the run's number of optimizer steps, if known: warns at once of a schedule that never fires.
+    """
+
+    when: When
+    sync: Scope
+    replay_dropout: bool
+    epsilon: float
+    seed: int
+    total_steps: int | None
+
+
+class StepOptions(FlowOptions, total=False):
+    """`FlowOptions` and the criteria.
+
+    loss: the training criterion ``(output, target) -> scalar``; needed by `p.loss` and `criterion`.
+    objective: what ascent passes increase instead of the loss, ``(output, target) -> scalar``.
+    """
+
+    loss: Criterion | None
+    objective: Criterion | None
+
+
+class Passes(Iterator[Pass]):
+    """An iterator over the passes of one flow, which can be closed early (also as a context manager)."""
+
+    def __init__(self, generator: Generator[Pass, None, None]) -> None:
+        self._generator = generator
+
+    def __next__(self) -> Pass:
+        """Open the next pass, or finish the flow: restore the weights and leave the gradient in `p.grad`."""
+        return next(self._generator)
+
+    def close(self) -> None:
+        """Abort: weights, gradients, buffers and random state are as they were before the flow."""
+        self._generator.close()
+
+    def __enter__(self) -> Self:
+        """The iterator itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+@final
+class PerturbedGradient:
+    """A training method as a choice of parts: ball, objective, ascent, rule, when and rho.
+
+    It needs only `optimizer.param_groups`, `p.grad` and your own forward and backward calls::
+
+        for p in method.passes():
+            loss_fn(model(x), y).backward()
+        optimizer.step(); optimizer.zero_grad()
+
+    Each ascent pass moves the weights to where the objective is larger; the gradient of the last pass (or what `rule`
+    makes of it) is left in `p.grad`, added to what stood there before; the weights are restored bit by bit.
+
+    Args:
+        model: the model as it is called in training, with its wrappers (DistributedDataParallel, fully_shard …).
+        optimizer: any torch optimizer that takes its gradient from `p.grad`. It stays yours: step it, schedule it,
+            scale it, save it as always.
+        rho: radius of the ball, a number or a callable ``(step, lr) -> radius``; ``param_groups[i]["rho"]`` overrides
+            it for a group, while norms stay global.
+        ball: the geometry in which rho is meant.
+        ascent: how the perturbation is found; None never perturbs.
+        rule: how clean and perturbed gradient are combined; None steps the perturbed one.
+        **options: see `FlowOptions` and `StepOptions`.
+
+    Raises ConfigurationError for values and UnsupportedError for models, optimizers or tensors that cannot work.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        rho: float | Radius = 0.05,
+        ball: Ball | None = None,
+        ascent: Ascent | None = GradientAscent(),  # noqa: B008 (frozen)
+        rule: Rule | None = None,
+        **options: Unpack[StepOptions],
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.rho, self.ball, self.ascent, self.rule = rho, ball or Ball(), ascent, rule
+        self.when: When = options.get("when", Always())
+        self.sync: Scope = options.get("sync", "batch")
+        self.loss = options.get("loss")
+        self.objective = options.get("objective")
+        self.replay_dropout = options.get("replay_dropout", False)
+        self.epsilon = options.get("epsilon", 1e-12)
+        self.seed = options.get("seed", 0)
+        self.last_step = StepReport()
+        self._steps = 0
+        self._micro_batch = 0
+        self._fires: bool | None = None
+        self._running: Step | None = None
+        self._open: Callable[[], Passes | None] = _nothing
+        self._check(options)
+        self._attach()
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps taken since construction; a step that a gradient scaler skips does not count."""
+        return self._steps
+
+    def passes(self) -> Passes:
+        """The passes of one micro-batch: write forward and backward in the body of a loop over them.
+
+        Raises PassesOpenError, after closing it, if an earlier flow of this method is still open.
+        """
+        return self._start(Step.run)
+
+    def step(self, closure: Callable[[], Any]) -> Any:
+        """Run `closure` (zero_grad, forward, backward) once per pass, step the optimizer, return the first pass's loss.
+
+        As in torch, the closure owns the gradient: what stands in `p.grad` before is discarded. A step whose gradient
+        is not finite is skipped (`last_step.finite`), on all ranks alike.
+        """
+        first: list[Any] = []
+        for _ in self._start(Step.run_discarding):
+            with torch.enable_grad():
+                loss = closure()
+            if not first:
+                first.append(loss)
+        if self.last_step.loss is None and first[0] is not None:
+            self.last_step.note_loss(first[0])
+        if self.last_step.finite:
+            self.optimizer.step()
+        return first[0]
+
+    def criterion(self, output: Tensor, target: Tensor) -> Tensor:
+        """The criterion of the running pass, for closures; outside of passes, the training loss."""
+        if self._running is not None:
+            return self._running.criterion(output, target)
+        return self.training_loss(output, target)
+
+    def training_loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The training loss given at construction; raises ConfigurationError without one."""
+        if self.loss is None:
+            raise ConfigurationError(
+                "cannot evaluate the criterion of a pass, because the method was built without loss=; give "
+                "loss=F.cross_entropy, say, or compute the loss yourself"
+            )
+        return self.loss(output, target)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What resuming needs beside model and optimizer: the step count and the place inside an accumulation."""
+        self._refuse_while_open("save the method's state")
+        return {"version": 1, "steps": self._steps, "micro_batch": self._micro_batch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state saved by `state_dict`; raises ConfigurationError for one of another kind."""
+        self._refuse_while_open("load the method's state")
+        if state.get("version") != 1 or not {"steps", "micro_batch"} <= state.keys():
+            raise ConfigurationError(
+                f"cannot load a method state with keys {sorted(state)} and version {state.get('version')!r}, because "
+                "this release reads version 1; load it with the release that wrote it"
+            )
+        self._steps, self._micro_batch, self._fires = int(state["steps"]), int(state["micro_batch"]), None
+
+    def radii(self) -> tuple[float, ...]:
+        """The radius of each parameter group at the current step."""
+        return tuple(
+            radius_at(group.get("rho", self.rho), self._steps, float(group.get("lr", 0.0)))
+            for group in self.optimizer.param_groups
+        )
+
+    def _start(self, run: Callable[[Step], Generator[Pass, None, None]]) -> Passes:
+        left_open = self._open()
+        if self._running is not None:
+            if left_open is not None:
+                left_open.close()
+            self._running = None
+            raise PassesOpenError(
+                "cannot open passes() while an earlier flow is open, because it left the weights perturbed; they are "
+                "restored now: let each loop over passes() finish, or close() it"
+            )
+        passes = Passes(self._flow(run))
+        self._open = weakref.ref(passes)
+        return passes
+
+    def _flow(self, run: Callable[[Step], Generator[Pass, None, None]]) -> Generator[Pass, None, None]:
+        parameters = Parameters.of(self.model, self.optimizer)
+        if self._micro_batch == 0 or all(p.grad is None for p in parameters.parameters):
+            self._micro_batch, self.last_step = 0, StepReport()
+        if self._fires is None:
+            self._fires = self.ascent is not None and bool(self.when(self._steps))
+        step = Step(self, parameters, fires=self._fires)
+        self._running = step
+        try:
+            yield from run(step)
+            self._micro_batch += 1
+        finally:
+            self._running = None
+
+    def _count(self) -> None:
+        """Called by the optimizer after a real step."""
+        self._steps += 1
+        self._micro_batch, self._fires = 0, None
+
+    def _refuse_while_open(self, action: str) -> None:
+        if self._running is not None:
+            raise PassesOpenError(
+                f"cannot {action} inside passes(), because the weights may be perturbed and the gradient is not "
+                "complete; do it after the loop over passes()"
+            )
+
+    def _check(self, options: StepOptions) -> None:
+        if isinstance(self.optimizer, torch.optim.LBFGS):
+            raise UnsupportedError(
+                "cannot perturb inside LBFGS, because it evaluates its closure as often as it likes and its line "
+                "search needs the loss at the weights themselves; use a first-order optimizer"
+            )
+        if not 0.0 < self.epsilon < float("inf"):
+            raise ConfigurationError(
+                f"cannot divide by norms with epsilon={self.epsilon}, because a zero gradient must give a zero "
+                "perturbation; choose a small positive number such as 1e-12"
+            )
+        if self.rule is not None and self.ascent is not None and self.ascent.num_gradients == 0:
+            raise ConfigurationError(
+                f"cannot combine {type(self.rule).__name__} with {type(self.ascent).__name__}, because the rule needs "
+                "the gradient at the unperturbed weights and this ascent takes none; use GradientAscent"
+            )
+        if self.objective is not None and self.loss is None:
+            raise ConfigurationError(
+                "cannot ascend an objective of its own without loss=, because p.loss must give the objective on "
+                "ascent passes and the training loss on the last; give loss=F.cross_entropy, say"
+            )
+        check_scope(self.model, self.sync)
+        Parameters.of(self.model, self.optimizer)
+        self.radii()
+        total_steps = options.get("total_steps")
+        if total_steps is not None:
+            warn_if_idle(self.when, total_steps)
+
+    def _attach(self) -> None:
+        """Guard optimizer and model while weights are perturbed; count the optimizer's real steps."""
+        optimizer, model = _unwrapped(self.optimizer), innermost(self.model)
+        for handle in (
+            optimizer.register_step_pre_hook(Guard(self, "step the optimizer")),
+            optimizer.register_state_dict_pre_hook(Guard(self, "save the optimizer's state")),
+            model.register_state_dict_pre_hook(Guard(self, "save the model's weights")),
+            optimizer.register_step_post_hook(StepCounter(self)),
+        ):
+            weakref.finalize(self, handle.remove).atexit = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the hooks and the open flow, for deepcopy and pickle."""
+        self._refuse_while_open("copy or pickle the method")
+        return {**self.__dict__, "_open": _nothing}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Attach the copy to its own optimizer and model."""
+        self.__dict__.update(state)
+        self._attach()
+
+
+def _nothing() -> None:
+    return None
+
+
+def _unwrapped(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The optimizer inside wrappers that replace `step` and have no hook tables (Accelerate's, Fabric's)."""
+    while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+        optimizer = inner
+    return optimizer

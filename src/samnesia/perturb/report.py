@@ -1,0 +1,76 @@
+"""What a step reports: kept as tensors on their device, converted to numbers only when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(slots=True)
+class StepReport:
+    """What happened since the last optimizer step, over all its micro-batches.
+
+    Reading a number waits for the device; recording does not.
+    """
+
+    perturbed: bool = False
+    radii: tuple[float, ...] = ()
+    gradient_evaluations: int = 0
+    micro_batches: int = 0
+    _losses: list[Tensor] = field(default_factory=list, repr=False)
+    _norms: list[Tensor] = field(default_factory=list, repr=False)
+    _cosines: list[Tensor] = field(default_factory=list, repr=False)
+    _gradient_norm: Tensor | None = field(default=None, repr=False)
+
+    def note_loss(self, loss: Tensor | float) -> None:
+        """Record the training loss of a micro-batch at the unperturbed weights."""
+        self._losses.append(torch.as_tensor(loss).detach())
+
+    def note_flow(
+        self, radii: tuple[float, ...], realized: tuple[Tensor, Tensor] | None, gradient_norm: Tensor
+    ) -> None:
+        """Record a finished micro-batch: (norm, cosine) of its perturbation, and the norm of the gradient it left."""
+        self.micro_batches += 1
+        self.radii = radii
+        self._gradient_norm = gradient_norm
+        if realized is not None:
+            self.perturbed = True
+            self._norms.append(realized[0])
+            self._cosines.append(realized[1])
+
+    @property
+    def loss(self) -> float | None:
+        """Mean training loss at the unperturbed weights, where a closure or `p.loss` gave it."""
+        return _mean(self._losses)
+
+    @property
+    def rho(self) -> float:
+        """Radius of the first parameter group on this step; 0 on plain steps. `radii` holds every group's."""
+        return self.radii[0] if self.radii else 0.0
+
+    @property
+    def perturbation_norm(self) -> float:
+        """‖e‖₂ as the weights really moved, after rounding; mean over micro-batches, 0 on plain steps."""
+        return _mean(self._norms) or 0.0
+
+    @property
+    def cosine(self) -> float | None:
+        """Cosine between the realized and the intended move (the last of several): below one, rounding has bent it."""
+        return _mean(self._cosines)
+
+    @property
+    def gradient_norm(self) -> float | None:
+        """2-norm of the gradient that the passes left in `p.grad`, over all the optimizer's parameters."""
+        return None if self._gradient_norm is None else float(self._gradient_norm)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the gradient left in `p.grad` is finite. A non-finite ascent gives a non-finite gradient."""
+        return self._gradient_norm is None or bool(self._gradient_norm.isfinite())
+
+
+def _mean(values: Sequence[Tensor]) -> float | None:
+    return sum(float(v) for v in values) / len(values) if values else None

@@ -1,0 +1,78 @@
+"""Rules: from the clean and the perturbed gradient to the gradient that is stepped.
+
+A rule sees gradients as lists of local tensors parallel to `weights`. A method without a rule steps the perturbed
+gradient as it is, and keeps no copy of the clean one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.tensors import Weights, scale
+
+
+class Rule(ABC):
+    """A way to combine the clean gradient g and the perturbed gradient g_p."""
+
+    @abstractmethod
+    def combine(
+        self, weights: Weights, clean: Sequence[Tensor], perturbed: Sequence[Tensor], loss_scale: Callable[[], Tensor]
+    ) -> list[Tensor]:
+        """The gradient to step.
+
+        It has to be of degree one in the gradients, so that a loss scaled by a `GradScaler` or by a micro-batch's
+        share gives the same result scaled. A rule that is not of degree one by itself multiplies by `loss_scale()`,
+        the factor by which the backward call scaled the loss.
+        """
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurrogateGap(Rule):
+    """Surrogate-gap minimization, GSAM (Zhuang et al., ICLR 2022, algorithm 1).
+
+    ``g_p - α g_⊥`` with ``g_⊥ = g - (⟨g, g_p⟩ / ‖g_p‖²) g_p``: the part of the clean gradient orthogonal to the
+    perturbed one is ascended, which lowers the gap L(w + e) - L(w) without changing L(w + e) to first order. The
+    decomposition is global over all parameters. g is the gradient of what the ascent increases: under output-bias
+    forgetting, of that objective.
+
+    `backup="normalized"` stores ``g / ‖g‖`` instead of g, as some of the original study's runs do, so that α acts on a
+    vector of length one; α then has another meaning.
+    """
+
+    alpha: float = 0.4
+    backup: Literal["raw", "normalized"] = "raw"
+
+    def __post_init__(self) -> None:
+        if not abs(self.alpha) < float("inf"):
+            raise ConfigurationError(
+                f"cannot minimize the surrogate gap with alpha={self.alpha}, because alpha weights a gradient; "
+                "choose a finite number"
+            )
+        if self.backup not in ("raw", "normalized"):
+            raise ConfigurationError(
+                f"cannot keep a {self.backup!r} backup of the clean gradient, because only 'raw' and 'normalized' are "
+                "known; choose one of them"
+            )
+
+    def combine(
+        self, weights: Weights, clean: Sequence[Tensor], perturbed: Sequence[Tensor], loss_scale: Callable[[], Tensor]
+    ) -> list[Tensor]:
+        """``g_p - α g_⊥``."""
+        factor = torch.ones(())
+        if self.backup == "normalized":
+            norm = weights.norm(clean)
+            factor = torch.where(norm > 0, loss_scale().to(norm) / norm, 0.0)
+        square = weights.norm(perturbed) ** 2
+        along = weights.dot(clean, perturbed) / square.clamp_min(torch.finfo(square.dtype).tiny)
+        # g_p - α f (g - c g_p) = (1 + α f c) g_p - α f g
+        weight_clean = self.alpha * factor.to(along)
+        kept, removed = scale(perturbed, 1.0 + weight_clean * along), scale(clean, weight_clean)
+        return [a - b for a, b in zip(kept, removed, strict=True)]

@@ -1,0 +1,338 @@
+"""One flow of passes, from the first forward to the gradient in `p.grad`: what is set aside, moved and put back.
+
+Everything that can fail runs either before anything of the user's was touched, or under `Step.abort`, which is
+idempotent and is run again if it is itself interrupted. The last act, handing over the gradients, is plain assignment.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from samnesia.perturb.ascents import Need
+from samnesia.perturb.ball import Ball
+from samnesia.perturb.errors import (
+    ConfigurationError,
+    NoGradientError,
+    ObjectiveNotUsedError,
+    PassesError,
+    UnfinishedPassesWarning,
+)
+from samnesia.perturb.modules import ModelState, Parameters, check_gradient
+from samnesia.perturb.sync import gradient_sync
+from samnesia.perturb.tensors import Weights, like_parameter, local, local_gradient
+
+if TYPE_CHECKING:
+    from samnesia.perturb.passes import PerturbedGradient
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward and backward that a method asks for.
+
+    index: 0, 1, … within the flow. ascent: whether its gradient shapes the perturbation. last: whether its gradient is
+    the one that is stepped. needs_gradient: False if a forward suffices (a backward does no harm).
+    """
+
+    index: int
+    ascent: bool
+    last: bool
+    needs_gradient: bool
+    _criterion: Callable[[Tensor, Tensor], Tensor]
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The criterion of this pass: the training loss, or on ascent passes the method's objective.
+
+        Raises ConfigurationError if the method was built without `loss=`.
+        """
+        return self._criterion(output, target)
+
+
+class Step:
+    """The working state of one flow. An ascent sees it as its `Point`."""
+
+    def __init__(self, method: PerturbedGradient, parameters: Parameters, *, fires: bool) -> None:
+        self._method = method
+        self._parameters = parameters
+        self._report = method.last_step
+        self._held = [i for i, group in enumerate(parameters.groups) if group is not None]
+        self._radii = method.radii() if fires else ()
+        self._ascent = method.ascent if fires else None
+        self._rule = method.rule if fires else None
+        self._pass: Pass | None = None
+        self._passed = 0
+        self._objective_used = False
+        self._loss_scale: Tensor | None = None
+        self._clean: list[Tensor | None] = []
+        self._weights = Weights.of(
+            [parameters.names[i] for i in self._held], [parameters.parameters[i] for i in self._held]
+        )
+        self._saved: list[Tensor] | None = None
+        self._realized: tuple[Tensor, Tensor] | None = None
+        self._drawn = 0
+        self._old = [p.grad for p in parameters.parameters]
+        self._sync = gradient_sync(
+            method.model,
+            method.sync,
+            combines=self._rule is not None,
+            accumulated=any(g is not None for g in self._old),
+        )
+        self._entry = ModelState(method.model, {p.device for p in parameters.parameters})
+        self._after_first: ModelState | None = None
+
+    # -- the flow ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Generator[Pass, None, None]:
+        """All passes; the gradient is added to what stood in `p.grad`."""
+        return self._run(add=True)
+
+    def run_discarding(self) -> Generator[Pass, None, None]:
+        """All passes; what stood in `p.grad` is dropped, unless the flow aborts."""
+        return self._run(add=False)
+
+    def run_adopting(self) -> Generator[Pass, None, None]:
+        """All passes but the first, whose gradient stands in `p.grad` already."""
+        return self._run(add=False, adopt=True)
+
+    def _run(self, *, add: bool, adopt: bool = False) -> Generator[Pass, None, None]:
+        finished = False
+        try:
+            self._old = self._sync.keep(self._old)
+            if not add and not adopt:
+                self._clear()
+            yield from self._climb(adopt)
+            yield from self._open(Need.GRADIENT, ascent=False)
+            self._finish(self._old if add else [None] * len(self._old))
+            finished = True
+        finally:
+            if not finished:
+                lost = self._pass is not None and self._pass.last and self._gradient_seen()
+                _insist(self.abort)
+                if lost:
+                    warnings.warn(
+                        "a loop over passes() was left in its last pass, after a gradient had been computed: the step "
+                        "was undone. Let the loop finish; with zip, put passes() first",
+                        UnfinishedPassesWarning,
+                        stacklevel=3,
+                    )
+
+    def _climb(self, adopt: bool) -> Generator[Pass, None, None]:
+        if self._ascent is None:
+            if adopt:
+                self._close(gradient=True)
+            return
+        climb = self._ascent.climb(self)
+        need = self._advance(climb, None)
+        while need is not None:
+            if adopt:
+                self._close(gradient=True)
+                adopt = False
+            else:
+                yield from self._open(need, ascent=True)
+            need = self._advance(climb, self._take() if need is Need.GRADIENT else [])
+
+    @torch.no_grad()
+    def _advance(self, climb: Generator[Need, list[Tensor], None], gradients: list[Tensor] | None) -> Need | None:
+        try:
+            return climb.send(gradients) if gradients is not None else next(climb)
+        except StopIteration:
+            return None
+
+    def _open(self, need: Need, *, ascent: bool) -> Generator[Pass, None, None]:
+        """Yield one pass and check that it was used as meant."""
+        self._clear()
+        self._sync.open_pass(last=not ascent)
+        if self._passed and self._method.replay_dropout:
+            self._entry.restore_random()
+        self._objective_used = False
+        gradient = need is Need.GRADIENT
+        self._pass = Pass(self._passed, ascent, not ascent, gradient, self.criterion)
+        yield self._pass
+        self._close(gradient)
+
+    def _close(self, gradient: bool) -> None:
+        running, self._pass = self._pass, None
+        self._entry.check_modes()
+        if self._passed == 0:
+            self._after_first = ModelState(self._method.model, {p.device for p in self._parameters.parameters})
+        self._passed += 1
+        if not gradient:
+            return
+        self._report.gradient_evaluations += 1
+        for name, parameter in zip(self._parameters.names, self._parameters.parameters, strict=True):
+            if parameter.grad is not None:
+                check_gradient(name, parameter.grad)
+        if not self._gradient_seen():
+            raise NoGradientError(
+                f"cannot use pass {self._passed - 1}, because it ended without a gradient in any parameter of the "
+                "optimizer; call backward() on the loss once in each pass, and zero_grad() only at its start"
+            )
+        if running is not None and running.ascent and self._method.objective and not self._objective_used:
+            raise ObjectiveNotUsedError(
+                "cannot ascend the loss in place of the method's own objective, because that would train another "
+                "method; compute the loss of each pass with p.loss(output, target) or method.criterion"
+            )
+
+    def _gradient_seen(self) -> bool:
+        return any(self._parameters.parameters[i].grad is not None for i in self._held)
+
+    # -- what an ascent may do (Point) -------------------------------------------------------------------------------
+
+    @property
+    def ball(self) -> Ball:
+        """The geometry in which the radius is meant."""
+        return self._method.ball
+
+    @property
+    def epsilon(self) -> float:
+        """The constant that keeps norms from dividing by zero."""
+        return self._method.epsilon
+
+    @property
+    def start(self) -> Weights:
+        """The weights with their values before any move."""
+        return self._weights if self._saved is None else self._weights.holding(self._saved)
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        """A generator seeded by (seed, step, micro-batch), and by the rank where each has its own perturbation."""
+        rank = dist.get_rank() if self._method.sync == "rank" and dist.is_initialized() else 0
+        key = [self._method.seed, self._method._steps, self._method._micro_batch, rank, self._drawn]
+        self._drawn += 1
+        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator(device=device).manual_seed(seed)
+
+    @torch.no_grad()
+    def move(self, direction: Sequence[Tensor], fraction: float = 1.0) -> None:
+        """Add `fraction` times each group's radius times `direction`, after saving the weights once."""
+        weights = self._weights
+        before = [t.clone() for t in weights.tensors]
+        self._saved = self._saved or before
+        groups = (self._parameters.groups[i] for i in self._held)
+        intended = [d.mul_(self._radii[group or 0] * fraction) for d, group in zip(direction, groups, strict=True)]
+        for tensor, step in zip(weights.tensors, intended, strict=True):
+            tensor.add_(step)
+        self._weights_changed()
+        moved = [t - b for t, b in zip(weights.tensors, before, strict=True)]
+        sizes = weights.norm(moved) * weights.norm(intended)
+        cosine = torch.where(sizes > 0, weights.dot(moved, intended) / sizes, 1.0)
+        if before is not self._saved:
+            moved = [t - s for t, s in zip(weights.tensors, self._saved, strict=True)]
+        self._realized = (weights.norm(moved), cosine)
+
+    # -- gradients ---------------------------------------------------------------------------------------------------
+
+    def criterion(self, output: Tensor, target: Tensor) -> Tensor:
+        """The criterion of the running pass; notes the clean loss on the first."""
+        running, method = self._pass, self._method
+        if running is not None and running.ascent and method.objective is not None:
+            self._objective_used = True
+            with torch.no_grad():
+                self._report.note_loss(method.training_loss(output.detach(), target))
+            return method.objective(output, target)
+        loss = method.training_loss(output, target)
+        if self._passed == 0:
+            self._report.note_loss(loss)
+        if self._rule is not None and running is not None and running.last and loss.requires_grad:
+            loss.register_hook(self._note_scale)
+        return loss
+
+    def _note_scale(self, gradient: Tensor) -> None:
+        self._loss_scale = gradient.detach().sum()
+
+    def _scale_of_loss(self) -> Tensor:
+        if self._loss_scale is None:
+            raise PassesError(
+                f"cannot apply {self._rule} without knowing by how much the loss was scaled, because it mixes a unit "
+                "vector with a gradient; build the method with loss= and compute the loss with p.loss(output, target)"
+            )
+        return self._loss_scale
+
+    def _clear(self) -> None:
+        for parameter in self._parameters.parameters:
+            parameter.grad = None
+
+    def _take(self) -> list[Tensor]:
+        """The gradients of the pass just closed, for the ascent; zeros where a parameter had none."""
+        gradients = self._gradients()
+        if self._rule is not None and not self._clean:
+            self._clean = self._sync.keep(gradients)
+        return self._filled(gradients)
+
+    def _gradients(self) -> list[Tensor | None]:
+        with torch.no_grad():
+            return [local_gradient(self._parameters.parameters[i]) for i in self._held]
+
+    def _filled(self, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+        return [torch.zeros_like(w) if g is None else g for g, w in zip(gradients, self._weights.tensors, strict=True)]
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _finish(self, old: Sequence[Tensor | None]) -> None:
+        parameters = self._parameters.parameters
+        totals = [p.grad for p in parameters]
+        if self._rule is not None:
+            for i, combined in zip(self._held, self._combined(), strict=True):
+                totals[i] = combined
+        totals = [n if o is None else o if n is None else n.add_(o) for o, n in zip(old, totals, strict=True)]
+        totals = self._sync.average(totals, parameters)
+        self._report.note_flow(self._radii, self._realized, self._norm_of(totals))
+        self._restore_weights()
+        if self._after_first is not None:
+            self._after_first.restore_buffers()
+            if self._method.replay_dropout:
+                self._after_first.restore_random()
+        self._sync.close()
+        for parameter, total in zip(parameters, totals, strict=True):
+            parameter.grad = total
+
+    def _combined(self) -> list[Tensor | None]:
+        if self._rule is None or not self._clean:
+            raise ConfigurationError(f"cannot apply {self._rule}, because no clean gradient was taken")
+        perturbed = self._gradients()
+        combined = self._rule.combine(
+            self._weights, self._filled(self._clean), self._filled(perturbed), self._scale_of_loss
+        )
+        unused = [a is None and b is None for a, b in zip(self._clean, perturbed, strict=True)]
+        parameters = [self._parameters.parameters[i] for i in self._held]
+        return [None if none else like_parameter(c, p) for c, p, none in zip(combined, parameters, unused, strict=True)]
+
+    def _norm_of(self, totals: Sequence[Tensor | None]) -> Tensor:
+        return self._weights.norm(self._filled([None if (g := totals[i]) is None else local(g) for i in self._held]))
+
+    @torch.no_grad()
+    def _restore_weights(self) -> None:
+        if self._saved is None:
+            return
+        for tensor, saved in zip(self._weights.tensors, self._saved, strict=True):
+            tensor.copy_(saved)
+        self._weights_changed()
+
+    def _weights_changed(self) -> None:
+        self._sync.weights_changed()
+        torch.clear_autocast_cache()  # or autocast would go on with its casts of the weights as they were
+
+    def abort(self) -> None:
+        """Put weights, gradients, buffers and random state back to where they were on entry; may be called twice."""
+        self._restore_weights()
+        self._entry.restore_buffers()
+        self._entry.restore_random()
+        self._sync.close()
+        for parameter, old in zip(self._parameters.parameters, self._old, strict=True):
+            parameter.grad = old
+
+
+def _insist(restore: Callable[[], None]) -> None:
+    """Restore; if that is interrupted, restore again before giving way."""
+    try:
+        restore()
+    except BaseException:
+        restore()
+        raise

@@ -1,0 +1,204 @@
+"""Gradient averaging over ranks: which passes communicate, and where a combined gradient is averaged.
+
+`sync="batch"` perturbs along the gradient of the whole batch, averaged over ranks; `sync="rank"` gives each rank its
+own perturbation, so that m-sharpness has m = the batch of one rank. What the user asked for with ``no_sync()`` holds
+for the gradient that is stepped, never for the perturbation.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from samnesia.perturb.errors import ConfigurationError, UnseenWrapperWarning, UnsupportedError
+from samnesia.perturb.tensors import shards
+
+if TYPE_CHECKING:
+    from torch.distributed.fsdp import FSDPModule
+
+Scope = Literal["batch", "rank"]
+
+
+class GradientSync(ABC):
+    """How the gradients of one flow are averaged over ranks."""
+
+    @abstractmethod
+    def open_pass(self, *, last: bool) -> None:
+        """Prepare the averaging of the pass that follows."""
+
+    @abstractmethod
+    def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
+        """Average the final gradient over ranks where the passes have not."""
+
+    def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+        """Gradients that the next backward call will not overwrite."""
+        return gradients
+
+    def weights_changed(self) -> None:  # noqa: B027 (nothing to do is the common case)
+        """Called after the weights were moved or restored."""
+
+    def close(self) -> None:  # noqa: B027
+        """Leave the wrapper as the flow found it."""
+
+
+@final
+class Local(GradientSync):
+    """One process, or averaging that the user does by hand after the passes."""
+
+    def open_pass(self, *, last: bool) -> None:
+        """Nothing to prepare."""
+
+    def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
+        """As they are."""
+        return gradients
+
+
+@final
+class Sharded(GradientSync):
+    """`fully_shard`: every pass reduces its gradients, every rank sees its part of the batch's perturbation."""
+
+    def __init__(self, modules: list[FSDPModule]) -> None:
+        self._modules = modules
+
+    def open_pass(self, *, last: bool) -> None:
+        """Reduce in every pass: a gradient that stays unreduced inside FSDP is not there to be perturbed along."""
+        for module in self._modules:
+            module.set_requires_gradient_sync(True, recurse=False)
+
+    def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
+        """As they are: reduced in every pass."""
+        return gradients
+
+    def weights_changed(self) -> None:
+        """Drop gathered copies, if any are kept, so that the next forward gathers the moved weights."""
+        for module in self._modules:
+            module.reshard()
+
+
+@final
+class Replicated(GradientSync):
+    """`DistributedDataParallel`.
+
+    | pass            | averaged                                                                                  |
+    |-----------------|-------------------------------------------------------------------------------------------|
+    | before the last | by DDP under scope "batch", not under "rank"                                              |
+    | last            | by DDP, if the gradient to step is that of the last pass alone, or if a rule combines     |
+    |                 | averaged gradients; else `average` does it once, for the accumulated sum                  |
+    """
+
+    def __init__(self, ddp: DistributedDataParallel, scope: Scope, *, combines: bool, accumulated: bool) -> None:
+        self._ddp = ddp
+        self._scope = scope
+        self._outer = bool(ddp.require_backward_grad_sync)
+        if combines:
+            self._last_by_ddp = scope == "batch"
+            self._average_after = self._outer and (scope == "rank" or accumulated)
+        else:
+            self._last_by_ddp = self._outer and not accumulated
+            self._average_after = self._outer and accumulated
+        if scope == "rank" and self._outer:
+            self._broadcast_buffers()
+
+    def open_pass(self, *, last: bool) -> None:
+        """Let DDP average this pass or not."""
+        self._ddp.require_backward_grad_sync = self._last_by_ddp if last else self._scope == "batch"
+
+    def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
+        """One all-reduce of all gradients; a parameter unused on every rank stays without one."""
+        if not self._average_after:
+            return gradients
+        filled = [torch.zeros_like(t) if g is None else g for g, t in zip(gradients, like, strict=True)]
+        used = torch.tensor([float(g is not None) for g in gradients], device=filled[0].device)
+        group, size = self._ddp.process_group, dist.get_world_size(self._ddp.process_group)
+        dist.all_reduce(used, group=group)
+        averaged: list[Tensor | None] = list(filled)
+        for indices in _by_device_and_type(filled):
+            flat = torch.cat([filled[i].reshape(-1) for i in indices])
+            dist.all_reduce(flat, group=group)
+            flat /= size
+            parts = flat.split([filled[i].numel() for i in indices])
+            for i, part in zip(indices, parts, strict=True):
+                averaged[i] = part.view_as(filled[i])
+        return [g if anywhere else None for g, anywhere in zip(averaged, used.tolist(), strict=True)]
+
+    def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+        """Copies, if the gradients are views of buckets that the next backward call fills again."""
+        if not self._ddp.gradient_as_bucket_view:
+            return gradients
+        return [None if g is None else g.clone() for g in gradients]
+
+    def close(self) -> None:
+        """Give DDP the user's setting back."""
+        self._ddp.require_backward_grad_sync = self._outer
+
+    def _broadcast_buffers(self) -> None:
+        """Start from rank 0's buffers, as DDP does at each synchronized forward: an unsynchronized one skips it."""
+        if not self._ddp.broadcast_buffers:
+            return
+        buffers = [b.detach() for b in self._ddp.module.buffers()]
+        for indices in _by_device_and_type(buffers):
+            flat = torch.cat([buffers[i].reshape(-1) for i in indices])
+            dist.broadcast(flat, group_src=0, group=self._ddp.process_group)
+            for i, part in zip(indices, flat.split([buffers[i].numel() for i in indices]), strict=True):
+                buffers[i].copy_(part.view_as(buffers[i]))
+
+
+def _by_device_and_type(tensors: Sequence[Tensor]) -> list[list[int]]:
+    groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for index, tensor in enumerate(tensors):
+        groups.setdefault((tensor.device, tensor.dtype), []).append(index)
+    return list(groups.values())
+
+
+def check_scope(model: nn.Module, scope: Scope) -> None:
+    """Raise where a scope cannot be had, warn where it cannot be seen to."""
+    if scope not in ("batch", "rank"):
+        raise ConfigurationError(
+            f"cannot perturb with sync={scope!r}, because a perturbation belongs to the whole batch or to each rank; "
+            "choose sync='batch' or sync='rank'"
+        )
+    if _of_fsdp(model, "FullyShardedDataParallel"):
+        raise UnsupportedError(
+            "cannot perturb a FullyShardedDataParallel (FSDP1) model, because its flat parameters hide names and "
+            "norms; shard it with torch.distributed.fsdp.fully_shard"
+        )
+    sharded = any(shards(p) for p in model.parameters())
+    if sharded and scope == "rank":
+        raise UnsupportedError(
+            "cannot use sync='rank' with sharded parameters, because a perturbation per rank requires all weights on "
+            "each rank, and fully_shard splits them; use sync='batch'"
+        )
+    wrapped = sharded or any(isinstance(m, DistributedDataParallel) for m in model.modules())
+    alone = not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
+    if scope == "batch" and not wrapped and not alone:
+        warnings.warn(
+            "several processes are running, but the model given is not wrapped, so each rank would perturb along its "
+            "own gradient; give the DistributedDataParallel or fully_shard model itself, or say sync='rank'",
+            UnseenWrapperWarning,
+            stacklevel=4,
+        )
+
+
+def gradient_sync(model: nn.Module, scope: Scope, *, combines: bool, accumulated: bool) -> GradientSync:
+    """The averaging that fits a model. `combines`: a rule follows; `accumulated`: `p.grad` was not empty."""
+    sharded = _of_fsdp(model, "FSDPModule")
+    if sharded:
+        return Sharded(sharded)  # type: ignore[arg-type]
+    ddp = next((m for m in model.modules() if isinstance(m, DistributedDataParallel)), None)
+    if ddp is not None:
+        return Replicated(ddp, scope, combines=combines, accumulated=accumulated)
+    return Local()
+
+
+def _of_fsdp(model: nn.Module, kind: str) -> list[nn.Module]:
+    """The modules of an FSDP class, which can exist only if somebody has imported that package."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return [] if fsdp is None else [m for m in model.modules() if isinstance(m, getattr(fsdp, kind))]
