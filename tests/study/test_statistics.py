@@ -108,7 +108,7 @@ def test_swapping_the_sides_turns_the_difference_around(values, others):
 
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
 def test_what_has_no_mean_is_refused_with_a_remedy(values):
-    with pytest.raises(ConfigurationError, match="Cannot form a mean .* because .*; "):
+    with pytest.raises(ConfigurationError, match="cannot form a mean .* because .*; "):
         mean_interval(values)
 
 

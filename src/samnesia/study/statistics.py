@@ -92,16 +92,16 @@ def _student_quantile(degrees: int, confidence: float) -> float:
 def _check(values: Sequence[float], confidence: float) -> None:
     if not 0.0 < confidence < 1.0:
         raise ConfigurationError(
-            f"Cannot form an interval with confidence {confidence}, because a coverage requires a number strictly "
+            f"cannot form an interval with confidence {confidence}, because a coverage requires a number strictly "
             "between 0 and 1; use 0.95."
         )
     if not values:
         raise ConfigurationError(
-            "Cannot form a mean of no values, because a mean requires at least one finished run; run a seed first."
+            "cannot form a mean of no values, because a mean requires at least one finished run; run a seed first."
         )
     wrong = [value for value in values if not math.isfinite(value)]
     if wrong:
         raise ConfigurationError(
-            f"Cannot form a mean with the value {wrong[0]}, because an interval requires finite measurements; "
+            f"cannot form a mean with the value {wrong[0]}, because an interval requires finite measurements; "
             "leave the run that diverged out, and say so."
         )

@@ -1,0 +1,184 @@
+"""Cells of a study on disk: one directory per run, finished when, and only when, its ``result.json`` exists.
+
+::
+
+    OUT/study.json                      what was asked for last: problem, methods (baseline first), seeds, command
+    OUT/cells/sam-seed3/config.json     written by the trainer, with metrics.jsonl and, last, result.json
+    OUT/cells/sam-seed3/error.json      instead of result.json when the run failed: the reason and the traceback
+
+A cell is addressed by method and seed alone, so adding seeds or methods runs only what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.config import RunConfig
+from samnesia.train.log import RESULT, RunResult, read_result, write_json
+
+_NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study: where it goes and what it is."""
+
+    method: str
+    seed: int
+    config: RunConfig
+    directory: Path
+
+    @property
+    def finished(self) -> bool:
+        """True when the run's result is on disk, whole."""
+        return (self.directory / RESULT).exists()
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the cells of a directory hold; results and failures are addressed by (method, seed)."""
+
+    directory: Path
+    problem: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    command: str | None
+    results: Mapping[tuple[str, int], RunResult]
+    failures: Mapping[tuple[str, int], str]
+
+    def runs(self, method: str) -> dict[int, RunResult]:
+        """The finished runs of a method by seed, in the order of the seeds."""
+        return {seed: self.results[method, seed] for seed in self.seeds if (method, seed) in self.results}
+
+
+def cell_directory(out: Path, method: str, seed: int) -> Path:
+    """The directory of one cell."""
+    return out / "cells" / f"{method}-seed{seed}"
+
+
+def check_unchanged(cells: Iterable[Cell]) -> None:
+    """Refuse cells that are finished with another configuration than the one asked for now.
+
+    Raises:
+        ConfigurationError: with the entries that differ, as "name: there -> asked".
+    """
+    for cell in cells:
+        if not cell.finished:
+            continue
+        differences = config_differences(read_result(cell.directory).config, cell.config)
+        if differences:
+            raise ConfigurationError(
+                f"cannot add to the study in {cell.directory.parent.parent} with this configuration, because a "
+                f"comparison requires equal settings in all its cells, and {cell.directory.name} was run with others "
+                f"({'; '.join(differences)}); use another --out, or the settings of the first run."
+            )
+
+
+def config_differences(there: RunConfig, asked: RunConfig) -> list[str]:
+    """The entries in which two configurations differ, each as ``name: there -> asked``."""
+    old, new = flatten(there.to_json()), flatten(asked.to_json())
+    absent = object()
+
+    def shown(value: object) -> str:
+        return "absent" if value is absent else json.dumps(value)
+
+    return [
+        f"{key}: {shown(old.get(key, absent))} -> {shown(new.get(key, absent))}"
+        for key in (*old, *(new.keys() - old.keys()))
+        if old.get(key, absent) != new.get(key, absent)
+    ]
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys; an empty mapping stays a value."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def write_study(out: Path, problem: str, *, methods: Sequence[str], seeds: Sequence[int], command: str) -> None:
+    """Write down what was asked for, so that the report keeps the order of the methods and the seeds."""
+    content = {"recipe": problem, "methods": list(methods), "seeds": list(seeds), "command": command}
+    write_json(out / "study.json", content)
+
+
+def read_study(out: Path) -> Study:
+    """Read the cells of a study; without ``study.json``, every cell counts and SGD, where there is one, comes first.
+
+    Raises:
+        ConfigurationError: when there is no finished cell, or a file that is not what it should be.
+    """
+    found = sorted(_find_cells(out))
+    results = {(method, seed): read_result(path) for method, seed, path in found if (path / RESULT).exists()}
+    failures = {
+        (method, seed): str(read_json(path / "error.json").get("reason"))
+        for method, seed, path in found
+        if (path / "error.json").exists() and (method, seed) not in results
+    }
+    if (out / "study.json").exists():
+        asked = read_json(out / "study.json")
+        problem, methods, seeds = asked["recipe"], tuple(asked["methods"]), tuple(asked["seeds"])
+        command = asked["command"]
+    else:
+        methods = tuple(sorted({method for method, _ in results}, key=lambda method: (method != "sgd", method)))
+        seeds = tuple(sorted({seed for _, seed in results}))
+        problem = _problem(results)
+        command = None
+    results = {key: value for key, value in results.items() if key[0] in methods and key[1] in seeds}
+    failures = {key: value for key, value in failures.items() if key[0] in methods and key[1] in seeds}
+    if not results:
+        first = next(iter(failures.items()), None)
+        reason = f" (the first failure, of {first[0][0]} with seed {first[0][1]}: {first[1]})" if first else ""
+        raise ConfigurationError(
+            f"cannot report on {out}, because a report requires at least one finished run, a directory "
+            f"cells/METHOD-seedN with a result.json, and there is none{reason}; run samnesia compare with this --out."
+        )
+    return Study(out, problem, methods, seeds, command, results, failures)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object.
+
+    Raises:
+        ConfigurationError: when the file does not hold one.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot read {path} as JSON ({error}), because a cell requires the files as the run wrote them; "
+            "remove the damaged directory and run again."
+        ) from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"cannot use {path}, because it must hold one JSON object; remove it and run again.")
+    return content
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file through a temporary one that is moved into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(content, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _find_cells(out: Path) -> Iterable[tuple[str, int, Path]]:
+    for path in (out / "cells").glob("*-seed*"):
+        name = _NAME.fullmatch(path.name)
+        if name and path.is_dir():
+            yield name["method"], int(name["seed"]), path
+
+
+def _problem(results: Mapping[tuple[str, int], RunResult]) -> str:
+    return next((run.recipe.removesuffix(f"-{run.method}") for run in results.values()), "")

@@ -1,0 +1,227 @@
+"""The main job: several methods on one problem over the same seeds, and what came of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.study.cells import Cell, cell_directory, check_unchanged, write_study
+from samnesia.train import recipes
+from samnesia.train.config import RunConfig
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+METHODS = ("sgd", "sam", "asam", "gsam", "obf")
+
+
+def compare(
+    problem: str,
+    methods: Sequence[str] = METHODS,
+    *,
+    out: Path,
+    seeds: Sequence[int] = range(5),
+    workers: int | None = None,
+    progress: bool = True,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Run every method over every seed, and write ``compare.json``, ``report.html`` and figures.
+
+    The runs of one seed are paired: they share the split, the initial weights and the order of the data, whatever the
+    method. Cells that are finished under ``out`` are kept, so the same call continues after an interruption, and one
+    with more seeds or methods runs only what is missing. A run that fails keeps its reason and is reported; the others
+    go on.
+
+    Args:
+        problem: first part of the recipes' names, which are ``PROBLEM-METHOD``.
+        methods: second parts; the first is the one that the others are compared to.
+        out: directory of the study, new, empty, or one that an earlier call has made.
+        seeds: distinct seeds, of 0 and above.
+        workers: number of processes; None is one per CPU core. With 1, everything runs in this process.
+        progress: show how far it is (bars on a terminal, a line per ended run elsewhere), and the table at the end.
+        overrides: values for fields of every run's configuration, by dotted name, as in
+            ``{"epochs": 5, "optimizer.lr": 0.1}``.
+
+    Returns:
+        The content of ``compare.json``; see :mod:`samnesia.study.summary`. Runs that failed stand under ``failures``.
+
+    Raises:
+        ConfigurationError: for an unknown recipe or override, seeds or methods that repeat, a directory that holds
+            something else or cells of another configuration, or when every run failed.
+        MissingExtraError: when a package of ``samnesia[train]`` is not installed.
+        KeyboardInterrupt: on Ctrl-C, after the workers have ended, with a sentence that says what is kept.
+    """
+    from samnesia.extras import require
+
+    for module in ("jinja2", "joblib", "matplotlib", "rich", "scipy", "sklearn"):
+        require(module, extra="train")
+    from rich.console import Console
+
+    from samnesia.study.report import write_report
+
+    out = Path(out)
+    overrides = overrides or {}
+    cells = plan(problem, methods, out=out, seeds=seeds, overrides=overrides)
+    command = _command(problem, methods, seeds, out, overrides)
+    _check_directory(out)
+    check_unchanged(cells)
+    write_study(out, problem, methods=methods, seeds=seeds, command=command)
+    console = Console()
+    _run_missing(cells, console, workers=workers, progress=progress)
+    summary = write_report(out)
+    if progress:
+        _print_summary(console, out, summary)
+    return summary
+
+
+def plan(
+    problem: str, methods: Sequence[str], *, out: Path, seeds: Sequence[int], overrides: Mapping[str, Any]
+) -> list[Cell]:
+    """The cells of a comparison, seed by seed, so that an interrupted study holds whole pairs.
+
+    Raises:
+        ConfigurationError: for an unknown recipe or override, or for seeds or methods that are none
+            or repeat.
+    """
+    for name, values in (("methods", methods), ("seeds", seeds)):
+        if not values or len(set(values)) < len(values):
+            raise ConfigurationError(
+                f"cannot compare with {name} {' '.join(map(str, values)) or '(none)'}, because pairing requires at "
+                f"least one, and each only once; name every one of the {name} once"
+            )
+    for name, instead in (("seed", "seeds"), ("recipe", "the problem and the methods")):
+        if name in overrides:
+            raise ConfigurationError(
+                f"cannot override {name} in a comparison, because each of its runs has its own; give {instead} instead"
+            )
+    configs = {method: override(recipes.find(f"{problem}-{method}"), overrides) for method in methods}
+    return [
+        Cell(method, seed, override(configs[method], {"seed": seed}), cell_directory(out, method, seed))
+        for seed in seeds
+        for method in methods
+    ]
+
+
+def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """The configuration with other values for some of its fields, given by dotted names.
+
+    Raises:
+        ConfigurationError: for a name that is no field (with the nearest one) or a value of a wrong type.
+    """
+    plain = config.to_json()
+    for name, value in values.items():
+        *parts, last = name.split(".")
+        place = plain
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return RunConfig.from_json(plain)
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """The comparison as a table for the terminal: a row per method, intervals below their means."""
+    from rich.table import Table
+
+    from samnesia.study import wording
+    from samnesia.study.figures import label
+
+    base = label(summary["baseline"])
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("method")
+    for heading in ("last epoch\n%", "best epoch\n%", f"to {base}, last\npoints", f"to {base}, best\npoints",
+                    "flipped fitted\n%", "gradients\nper run", "seconds\nper run"):  # fmt: skip
+        table.add_column(heading, justify="right")
+    for row in summary["methods"]:
+        differences = row["difference"] if row["method"] != summary["baseline"] else {}
+        table.add_row(
+            label(row["method"]),
+            *(_two_lines(wording.plain, row["accuracy"][point]) for point in ("last", "best")),
+            *(
+                "" if is_baseline else _two_lines(wording.signed, row["difference"][point])
+                for point in ("last", "best")
+            ),
+            _two_lines(wording.plain, row["flipped_fitted"]["last"]),
+            wording.plain(row["gradient_evaluations"], 0),
+            wording.plain(row["seconds"]),
+        )
+    return table
+
+
+def _two_lines(form: Callable[[float | None], str], value: Mapping[str, Any]) -> str:
+    from samnesia.study import wording
+
+    return f"{form(value['mean'])}\n[dim]{wording.ends(value)}[/dim]"
+
+
+def _run_missing(cells: Sequence[Cell], console: Console, *, workers: int | None, progress: bool) -> None:
+    import joblib
+
+    from samnesia.study.executor import run_cells
+    from samnesia.study.progress import display
+
+    if workers is not None and workers < 1:
+        raise ConfigurationError(
+            f"cannot run with {workers} workers, because somebody has to do the work; use 1 or more, or leave it out"
+        )
+    missing = [cell for cell in cells if not cell.finished]
+    kept = len(cells) - len(missing)
+    if progress and kept:
+        console.print(f"{kept} of {len(cells)} runs are finished already and kept.", highlight=False)
+    try:
+        with display(missing, console, progress=progress) as shown:
+            for cell in run_cells(missing, _train, workers=workers or joblib.cpu_count()):
+                shown.ended(cell)
+    except KeyboardInterrupt:
+        finished = sum(cell.finished for cell in cells)
+        raise KeyboardInterrupt(
+            f"Interrupted: {finished} of {len(cells)} runs are finished and kept; the same command does the rest."
+        ) from None
+
+
+def _train(cell: Cell) -> None:
+    from samnesia.train.loop import train
+
+    train(cell.config, out=cell.directory)
+
+
+def _check_directory(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ConfigurationError(f"cannot write a study to {out}, because it is a file; use another --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / "cells").is_dir():
+        raise ConfigurationError(
+            f"cannot write a study to {out}, because the directory is not empty and holds no study that could be "
+            "continued; use another --out"
+        )
+    (out / "cells").mkdir(parents=True, exist_ok=True)
+
+
+def _command(
+    problem: str, methods: Sequence[str], seeds: Sequence[int], out: Path, overrides: Mapping[str, Any]
+) -> str:
+    if list(seeds) == list(range(len(seeds))):
+        words = ["samnesia", "compare", problem, "--methods", *methods, "--seeds", str(len(seeds))]
+        for name, value in overrides.items():
+            words += [f"--{name}", str(value)]
+        return shlex.join([*words, "--out", str(out)])
+    call = f"{problem!r}, {list(methods)!r}, seeds={list(seeds)!r}, out={str(out)!r}"
+    return f"samnesia.study.compare.compare({call}{f', overrides={dict(overrides)!r}' if overrides else ''})"
+
+
+def _print_summary(console: Console, out: Path, summary: Mapping[str, Any]) -> None:
+    from samnesia.study import wording
+    from samnesia.study.figures import label
+
+    console.print()
+    console.print(summary_table(summary))
+    console.print(f"\n{wording.headline(summary)}", highlight=False, markup=False)
+    for row in summary["methods"]:
+        for note in row["notes"]:
+            console.print(f"{label(row['method'])}, {note}", highlight=False, markup=False, style="yellow")
+    for failure in summary["failures"]:
+        sentence = f"{label(failure['method'])}, seed {failure['seed']} failed: {failure['reason']}"
+        console.print(sentence, highlight=False, markup=False, style="red")
+    console.print(f"Report: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)

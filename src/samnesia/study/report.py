@@ -1,0 +1,142 @@
+"""One self-contained HTML page about a comparison, rebuilt from its cells alone, and its figures as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from samnesia.study import figures, wording
+from samnesia.study.cells import Study, flatten, read_study, write_text
+from samnesia.study.summary import summarize
+from samnesia.train.log import write_json
+
+CURVES = {"test_accuracy": "test accuracy (%)", "flipped_fitted": "flipped labels fitted (%)"}
+
+
+def write_report(out: Path) -> dict[str, Any]:
+    """Write ``compare.json``, ``report.html`` and ``figures/`` of a study from the cells that are on disk.
+
+    Args:
+        out: the directory that ``samnesia compare`` was given, with ``cells/METHOD-seedN/result.json``.
+
+    Returns:
+        The content of ``compare.json``; see :mod:`samnesia.study.summary`.
+
+    Raises:
+        ConfigurationError: when no cell is finished, or a file cannot be read.
+        MissingExtraError: when matplotlib, Jinja2 or SciPy is not installed.
+    """
+    study = read_study(out)
+    summary = summarize(study)
+    panels = _panels(study, summary)
+    with figures.style_context():
+        page = render(study, summary, {name: _inline(name, panel) for name, panel in panels.items()})
+        _write_files(out / "figures", panels)
+    write_json(out / "compare.json", summary)
+    write_text(out / "report.html", page)
+    return summary
+
+
+def render(study: Study, summary: Mapping[str, Any], svgs: Mapping[str, str]) -> str:
+    """The page as text, given its figures as ``<svg>`` elements by name."""
+    import jinja2
+    import markupsafe
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("samnesia.study"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        label=figures.label,
+        ends=wording.ends,
+        plain=wording.plain,
+        signed=wording.signed,
+        entry=wording.entry,
+    )
+    shared, own = split_settings(summary["methods"])
+    return environment.get_template("report.html").render(
+        summary=summary,
+        svgs={name: markupsafe.Markup(svg) for name, svg in svgs.items()},
+        headline=wording.headline(summary),
+        findings=wording.findings(summary),
+        facts=wording.facts(study, summary),
+        shared=shared,
+        own=own,
+        light=figures.LIGHT,
+        dark=figures.DARK,
+    )
+
+
+def split_settings(methods: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The settings that all methods share, and by method those in which they differ, with dotted names."""
+    flat = {
+        row["method"]: {key: value for key, value in flatten(row["config"]).items() if key not in ("kind", "recipe")}
+        for row in methods
+        if row["config"]
+    }
+    first = next(iter(flat.values()), {})
+    absent = object()
+    shared = {
+        key: value for key, value in first.items() if all(config.get(key, absent) == value for config in flat.values())
+    }
+    own = {
+        method: {key: value for key, value in config.items() if key not in shared} for method, config in flat.items()
+    }
+    return shared, own
+
+
+def curves_by_method(study: Study, name: str) -> dict[str, list[list[float | None]]]:
+    """One curve of every finished run, by method; runs that do not have it are left out."""
+    every = {method: [run.curves.get(name) for run in study.runs(method).values()] for method in study.methods}
+    return {
+        method: [curve for curve in curves if curve and any(value is not None for value in curve)]
+        for method, curves in every.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A figure of the page: how it is drawn, how high it is in inches, and what it shows in words."""
+
+    draw: figures.Draw
+    height: float
+    description: str
+
+
+def _panels(study: Study, summary: Mapping[str, Any]) -> dict[str, _Panel]:
+    height = 0.75 + 0.46 * len(summary["methods"])
+    accuracy = partial(figures.draw_accuracy, summary=summary)
+    panels = {"accuracy": _Panel(accuracy, height, wording.describe_accuracy(summary))}
+    if len(summary["methods"]) > 1:
+        differences = partial(figures.draw_differences, summary=summary)
+        panels["differences"] = _Panel(differences, height, wording.describe_differences(summary))
+    for name, ylabel in CURVES.items():
+        curves = curves_by_method(study, name)
+        if any(curves.values()):
+            draw = partial(figures.draw_curves, curves=curves, ylabel=ylabel, methods=study.methods)
+            panels[name] = _Panel(draw, 2.9, wording.describe_curves(curves, ylabel))
+    return panels
+
+
+def _inline(name: str, panel: _Panel) -> str:
+    figure = figures.make_panels([panel.draw], figures.TOKENS, panel.height)
+    return figures.inline_svg(figure, f"figure-{name}", panel.description)
+
+
+def _write_files(directory: Path, panels: Mapping[str, _Panel]) -> None:
+    """Each panel as SVG and PNG, and ``overview``: accuracy beside its curves, for light and for dark pages."""
+    directory.mkdir(parents=True, exist_ok=True)
+    overview = [panels[name].draw for name in ("accuracy", "test_accuracy") if name in panels]
+    for suffix, palette in (("", figures.LIGHT), ("-dark", figures.DARK)):
+        drawn = {name: figures.make_panels([panel.draw], palette, panel.height) for name, panel in panels.items()}
+        drawn["overview"] = figures.make_panels(overview, palette, 2.9)
+        for name, figure in drawn.items():
+            figure.patch.set(alpha=1.0, facecolor=palette.surface)
+            write_text(directory / f"{name}{suffix}.svg", figures.svg(figure))
+            figure.savefig(directory / f"{name}{suffix}.png", dpi=200)

@@ -1,0 +1,130 @@
+"""From finished cells to the numbers of a comparison: the content of ``compare.json``.
+
+::
+
+    {
+      "schema": 1,
+      "recipe": "digits-noisy",                 # the problem; a run's recipe is PROBLEM-METHOD
+      "baseline": "sgd",                        # the first method, to which the others are compared
+      "seeds": [0, 1, ...],
+      "confidence": 0.95,
+      "command": "samnesia compare ...",        # makes these cells again; null when the cells do not tell
+      "methods": [{
+        "method": "sam",
+        "config": {...},                        # of the method's runs, without the seed
+        "accuracy": {                           # clean test accuracy in percent
+          "last": {"mean", "low", "high", "per_seed": [...]},    # at the last epoch
+          "best": {"mean", "low", "high", "per_seed": [...]}     # at the epoch of the best validation accuracy
+        },
+        "difference": {"last": {...}, "best": {...}},            # paired, to the baseline, in points; same fields
+        "flipped_fitted": {"last": {...}, "best": {...}},        # share of flipped training labels in percent
+        "gradient_evaluations": 1600.0,         # mean per run
+        "seconds": 4.2,                         # mean per run
+        "steps": 800.0,                         # mean per run
+        "notes": ["seed 3: ..."]                # runs that collapsed or skipped steps, in words
+      }],
+      "failures": [{"method", "seed", "reason"}],
+      "environments": [{...}]                   # each distinct one of the runs, without start time
+    }
+
+``per_seed`` is in the order of ``seeds``, with null for a run that does not exist. ``low`` and ``high`` are null where
+fewer than two runs exist, ``mean`` where none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from samnesia.study.cells import Study
+from samnesia.study.statistics import Interval, mean_interval, paired_interval
+from samnesia.train.config import RunConfig
+from samnesia.train.log import RunResult
+
+CONFIDENCE = 0.95
+POINTS = ("last", "best")
+
+
+def summarize(study: Study) -> dict[str, Any]:
+    """The summary of a study, of numbers, strings, lists and dicts alone; see the head of this module."""
+    return {
+        "schema": 1,
+        "recipe": study.problem,
+        "baseline": study.methods[0],
+        "seeds": list(study.seeds),
+        "confidence": CONFIDENCE,
+        "command": study.command,
+        "methods": [_method(study, method) for method in study.methods],
+        "failures": [
+            {"method": method, "seed": seed, "reason": reason} for (method, seed), reason in study.failures.items()
+        ],
+        "environments": _environments(study),
+    }
+
+
+def _method(study: Study, method: str) -> dict[str, Any]:
+    runs = study.runs(method)
+    baseline = study.runs(study.methods[0])
+    return {
+        "method": method,
+        "config": next((_without_seed(run.config) for run in runs.values()), {}),
+        "accuracy": {point: _mean(study.seeds, _values(runs, point, "test_accuracy")) for point in POINTS},
+        "difference": {
+            point: _difference(
+                study.seeds, _values(runs, point, "test_accuracy"), _values(baseline, point, "test_accuracy")
+            )
+            for point in POINTS
+        },
+        "flipped_fitted": {point: _mean(study.seeds, _values(runs, point, "flipped_fitted")) for point in POINTS},
+        "gradient_evaluations": _plain_mean([run.gradient_evaluations for run in runs.values()]),
+        "seconds": _plain_mean([run.seconds for run in runs.values()]),
+        "steps": _plain_mean([run.steps for run in runs.values()]),
+        "notes": [note for seed, run in runs.items() for note in _notes(seed, run)],
+    }
+
+
+def _values(runs: Mapping[int, RunResult], point: str, name: str) -> dict[int, float]:
+    rows = {seed: run.last if point == "last" else run.best for seed, run in runs.items()}
+    return {seed: value for seed, row in rows.items() if (value := row.get(name)) is not None}
+
+
+def _mean(seeds: Sequence[int], values: Mapping[int, float]) -> dict[str, Any]:
+    interval = mean_interval(list(values.values()), CONFIDENCE) if values else None
+    return _fields(interval, [values.get(seed) for seed in seeds])
+
+
+def _difference(seeds: Sequence[int], values: Mapping[int, float], baseline: Mapping[int, float]) -> dict[str, Any]:
+    per_seed = [values[seed] - baseline[seed] if seed in values and seed in baseline else None for seed in seeds]
+    return _fields(paired_interval(values, baseline, CONFIDENCE), per_seed)
+
+
+def _fields(interval: Interval | None, per_seed: list[float | None]) -> dict[str, Any]:
+    mean, low, high = (interval.mean, interval.low, interval.high) if interval else (None, None, None)
+    return {"mean": mean, "low": low, "high": high, "per_seed": per_seed}
+
+
+def _plain_mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _without_seed(config: RunConfig) -> dict[str, Any]:
+    return {key: value for key, value in config.to_json().items() if key != "seed"}
+
+
+def _notes(seed: int, run: RunResult) -> list[str]:
+    notes = []
+    if run.collapsed:
+        notes.append(f"seed {seed}: {run.collapsed}")
+    elif run.skipped_steps:
+        attempted = run.steps + run.skipped_steps
+        notes.append(f"seed {seed}: {run.skipped_steps} of {attempted} steps were skipped, not being finite.")
+    return notes
+
+
+def _environments(study: Study) -> list[dict[str, Any]]:
+    distinct: list[dict[str, Any]] = []
+    for run in study.results.values():
+        environment = {key: value for key, value in run.environment.items() if key != "started"}
+        if environment not in distinct:
+            distinct.append(environment)
+    return distinct
