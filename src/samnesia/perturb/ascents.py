@@ -46,7 +46,7 @@ class Point(Protocol):
         """A generator that depends on seed, step and micro-batch only (and, per rank, on the rank)."""
 
     def move(self, direction: Sequence[Tensor], fraction: float = 1.0) -> None:
-        """Add `fraction` times each group's radius times `direction` to the weights; `direction` is overwritten."""
+        """Add `fraction` times each group's radius times `direction` to the weights."""
 
 
 class Ascent(ABC):

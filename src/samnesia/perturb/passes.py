@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
@@ -243,6 +244,12 @@ class PerturbedGradient:
             )
 
     def _check(self, options: StepOptions) -> None:
+        known = StepOptions.__annotations__.keys()
+        for name in options.keys() - known:
+            raise ConfigurationError(
+                f"cannot take the option {name!r}, because the options of a method are {sorted(known)}"
+                + "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(name, known, n=1))
+            )
         if isinstance(self.optimizer, torch.optim.LBFGS):
             raise UnsupportedError(
                 "cannot perturb inside LBFGS, because it evaluates its closure as often as it likes and its line "

@@ -215,7 +215,7 @@ class Step:
         before = [t.clone() for t in weights.tensors]
         self._saved = self._saved or before
         groups = (self._parameters.groups[i] for i in self._held)
-        intended = [d.mul_(self._radii[group or 0] * fraction) for d, group in zip(direction, groups, strict=True)]
+        intended = [d * (self._radii[group or 0] * fraction) for d, group in zip(direction, groups, strict=True)]
         for tensor, step in zip(weights.tensors, intended, strict=True):
             tensor.add_(step)
         self._weights_changed()
@@ -244,7 +244,8 @@ class Step:
         return loss
 
     def _note_scale(self, gradient: Tensor) -> None:
-        self._loss_scale = gradient.detach().sum()
+        scale = gradient.detach().sum()
+        self._loss_scale = scale if self._loss_scale is None else self._loss_scale + scale
 
     def _scale_of_loss(self) -> Tensor:
         if self._loss_scale is None:
