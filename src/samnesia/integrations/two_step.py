@@ -8,7 +8,7 @@ from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError, ObjectiveNotUsedError, PassesError
 from samnesia.perturb.passes import Passes, PerturbedGradient
-from samnesia.perturb.step import Step
+from samnesia.perturb.step import Standing
 
 
 @final
@@ -53,7 +53,7 @@ class TwoStep:
                 "method; compute the first loss with two_step(method).loss(output, target)"
             )
         self._objective_used = False
-        self._passes = self.method._start(Step.run_adopting)
+        self._passes = self.method._start(Standing.ADOPT)
         next(self._passes)
 
     def second_step(self, zero_grad: bool = False) -> None:

@@ -20,7 +20,7 @@ from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.report import StepReport
 from samnesia.perturb.rules import Rule
 from samnesia.perturb.schedules import Always, Radius, When, radius_at, warn_if_idle
-from samnesia.perturb.step import Pass, Step
+from samnesia.perturb.step import Pass, Standing, Step
 from samnesia.perturb.sync import Scope, check_scope
 
 
@@ -146,7 +146,7 @@ class PerturbedGradient:
 
         Raises PassesOpenError, after closing it, if an earlier flow of this method is still open.
         """
-        return self._start(Step.run)
+        return self._start(Standing.ADD)
 
     def step(self, closure: Callable[[], Any]) -> Any:
         """Run `closure` (zero_grad, forward, backward) once per pass, step the optimizer, return the first pass's loss.
@@ -155,7 +155,7 @@ class PerturbedGradient:
         is not finite is skipped (`last_step.finite`), on all ranks alike.
         """
         first: list[Any] = []
-        for _ in self._start(Step.run_discarding):
+        for _ in self._start(Standing.DROP):
             with torch.enable_grad():
                 loss = closure()
             if not first:
@@ -203,7 +203,7 @@ class PerturbedGradient:
             for group in self.optimizer.param_groups
         )
 
-    def _start(self, run: Callable[[Step], Generator[Pass, None, None]]) -> Passes:
+    def _start(self, standing: Standing) -> Passes:
         left_open = self._open()
         if self._running is not None:
             if left_open is not None:
@@ -213,20 +213,21 @@ class PerturbedGradient:
                 "cannot open passes() while an earlier flow is open, because it left the weights perturbed; they are "
                 "restored now: let each loop over passes() finish, or close() it"
             )
-        passes = Passes(self._flow(run))
+        passes = Passes(self._flow(standing))
         self._open = weakref.ref(passes)
         return passes
 
-    def _flow(self, run: Callable[[Step], Generator[Pass, None, None]]) -> Generator[Pass, None, None]:
+    def _flow(self, standing: Standing) -> Generator[Pass, None, None]:
         parameters = Parameters.of(self.model, self.optimizer)
-        if self._micro_batch == 0 or all(p.grad is None for p in parameters.parameters):
+        accumulating = standing is Standing.ADD and any(p.grad is not None for p in parameters.parameters)
+        if not (accumulating and self._micro_batch):
             self._micro_batch, self.last_step = 0, StepReport()
         if self._fires is None:
             self._fires = self.ascent is not None and bool(self.when(self._steps))
-        step = Step(self, parameters, fires=self._fires)
+        step = Step(self, parameters, fires=self._fires, standing=standing)
         self._running = step
         try:
-            yield from run(step)
+            yield from step.run()
             self._micro_batch += 1
         finally:
             self._running = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,12 +56,26 @@ class Pass:
         return self._criterion(output, target)
 
 
+class Standing(Enum):
+    """What becomes of the gradient that stands in `p.grad` when a flow begins."""
+
+    ADD = auto()
+    """The flow's gradient is added to it."""
+    DROP = auto()
+    """It is dropped, unless the flow aborts: the closure convention."""
+    ADOPT = auto()
+    """It is the gradient of the first pass."""
+
+
 class Step:
     """The working state of one flow. An ascent sees it as its `Point`."""
 
-    def __init__(self, method: PerturbedGradient, parameters: Parameters, *, fires: bool) -> None:
+    def __init__(
+        self, method: PerturbedGradient, parameters: Parameters, *, fires: bool, standing: Standing = Standing.ADD
+    ) -> None:
         self._method = method
         self._parameters = parameters
+        self._standing = standing
         self._report = method.last_step
         self._held = [i for i, group in enumerate(parameters.groups) if group is not None]
         self._radii = method.radii() if fires else ()
@@ -82,7 +97,7 @@ class Step:
             method.model,
             method.sync,
             combines=self._rule is not None,
-            accumulated=any(g is not None for g in self._old),
+            accumulated=standing is Standing.ADD and any(g is not None for g in self._old),
         )
         self._entry = ModelState(method.model, {p.device for p in parameters.parameters})
         self._after_first: ModelState | None = None
@@ -90,26 +105,13 @@ class Step:
     # -- the flow ----------------------------------------------------------------------------------------------------
 
     def run(self) -> Generator[Pass, None, None]:
-        """All passes; the gradient is added to what stood in `p.grad`."""
-        return self._run(add=True)
-
-    def run_discarding(self) -> Generator[Pass, None, None]:
-        """All passes; what stood in `p.grad` is dropped, unless the flow aborts."""
-        return self._run(add=False)
-
-    def run_adopting(self) -> Generator[Pass, None, None]:
-        """All passes but the first, whose gradient stands in `p.grad` already."""
-        return self._run(add=False, adopt=True)
-
-    def _run(self, *, add: bool, adopt: bool = False) -> Generator[Pass, None, None]:
+        """All passes, from the first to the gradient in `p.grad`; whatever ends them early restores everything."""
         finished = False
         try:
             self._old = self._sync.keep(self._old)
-            if not add and not adopt:
-                self._clear()
-            yield from self._climb(adopt)
+            yield from self._climb()
             yield from self._open(Need.GRADIENT, ascent=False)
-            self._finish(self._old if add else [None] * len(self._old))
+            self._finish()
             finished = True
         finally:
             if not finished:
@@ -123,17 +125,18 @@ class Step:
                         stacklevel=3,
                     )
 
-    def _climb(self, adopt: bool) -> Generator[Pass, None, None]:
+    def _climb(self) -> Generator[Pass, None, None]:
+        adopted = self._standing is Standing.ADOPT
         if self._ascent is None:
-            if adopt:
+            if adopted:
                 self._close(gradient=True)
             return
         climb = self._ascent.climb(self)
         need = self._advance(climb, None)
         while need is not None:
-            if adopt:
+            if adopted:
                 self._close(gradient=True)
-                adopt = False
+                adopted = False
             else:
                 yield from self._open(need, ascent=True)
             need = self._advance(climb, self._take() if need is Need.GRADIENT else [])
@@ -276,13 +279,14 @@ class Step:
     # -- the end -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _finish(self, old: Sequence[Tensor | None]) -> None:
+    def _finish(self) -> None:
         parameters = self._parameters.parameters
         totals = [p.grad for p in parameters]
         if self._rule is not None:
             for i, combined in zip(self._held, self._combined(), strict=True):
                 totals[i] = combined
-        totals = [n if o is None else o if n is None else n.add_(o) for o, n in zip(old, totals, strict=True)]
+        if self._standing is Standing.ADD:
+            totals = [n if o is None else o if n is None else n.add_(o) for o, n in zip(self._old, totals, strict=True)]
         totals = self._sync.average(totals, parameters)
         self._report.note_flow(self._radii, self._realized, self._norm_of(totals))
         self._restore_weights()
