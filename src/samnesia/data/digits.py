@@ -82,7 +82,7 @@ def digits(seed: int, flipped: float = 0.0) -> Splits:
 
 
 def digits_noisy(seed: int) -> Splits:
-    """Split the digits by ``seed`` with 40 % wrong labels: exactly 320 of 800 and 80 of 200; the test labels are clean."""
+    """Split the digits by ``seed`` with exactly 40 % wrong labels: 320 of 800 and 80 of 200; the test is clean."""
     return digits(seed, flipped=0.4)
 
 

@@ -4,8 +4,8 @@ NumPy keeps the raw output of its bit generators and of ``SeedSequence`` stable,
 ``Generator.permutation`` and ``Generator.integers``. A data split that changes with the installed version makes old
 results incomparable, so splits, label noise and shuffling are derived from the raw 64-bit words alone.
 
-Every draw is addressed by a key of non-negative integers, such as ``(seed, SHUFFLE, epoch)``: draws under different keys
-are independent, and no draw depends on how many were made before it.
+Every draw is addressed by a key of non-negative integers, such as ``(seed, SHUFFLE, epoch)``: draws under different
+keys are independent, and no draw depends on how many were made before it.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ def flip_labels(
 
     Exactly ``round(fraction * len(labels))`` labels change. Which ones is uniformly random, and each goes to one of the
     ``num_classes - 1`` *other* classes with equal probability, so ``fraction`` is the share of labels that are wrong.
-    (Under the other convention in use, symmetric over all classes, a share ``1 / num_classes`` of the drawn labels keeps
-    its class: that "40 %" means 36 % wrong labels with ten classes.)
+    (Under the other convention in use, symmetric over all classes, a share ``1 / num_classes`` of the drawn labels
+    keeps its class: that "40 %" means 36 % wrong labels with ten classes.)
 
     Args:
         labels: class indices, shape ``[n]``.

@@ -12,8 +12,8 @@ def small_cnn(
 ) -> nn.Sequential:
     """Convolutions with BatchNorm, each followed by 2 x 2 max-pooling, then one hidden layer.
 
-    Per entry of ``channels``: 3 x 3 convolution (no bias, padding 1), BatchNorm, ReLU, pooling; then linear, ReLU, linear.
-    With the defaults on digits: 22,650 weights.
+    Per entry of ``channels``: 3 x 3 convolution (no bias, padding 1), BatchNorm, ReLU, pooling; then linear, ReLU,
+    linear. With the defaults on digits: 22,650 weights.
 
     Args:
         in_channels: channels of the images.
@@ -32,9 +32,7 @@ def small_cnn(
         ]
     side = size >> len(channels)
     features = (channels[-1] if channels else in_channels) * side * side
-    return nn.Sequential(
-        *layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, num_classes)
-    )
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, num_classes))
 
 
 def mlp(num_features: int, num_classes: int, *, hidden: tuple[int, ...] = (128, 128)) -> nn.Sequential:

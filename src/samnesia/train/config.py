@@ -1,8 +1,7 @@
 """What a training run is: typed, frozen, and able to go through JSON and back.
 
-A :class:`RunConfig` holds everything that decides the numbers of a run; the same configuration gives the same weights, bit
-by bit, on the same machine. Parts that come in kinds (data, model, learning rate, method) are dataclasses that build what
-they describe.
+A :class:`RunConfig` holds everything that decides the numbers of a run; the same configuration gives the same weights,
+bit by bit, on the same machine. Its parts are dataclasses that build what they describe.
 """
 
 from __future__ import annotations

@@ -111,7 +111,9 @@ class RunResult:
             )
         missing = [field.name for field in fields(RunResult) if field.name not in plain]
         if missing:
-            raise ConfigurationError(f"cannot read a result without {missing[0]!r}, because it is damaged; repeat the run")
+            raise ConfigurationError(
+                f"cannot read a result without {missing[0]!r}, because it is damaged; repeat the run"
+            )
         values = {field.name: plain[field.name] for field in fields(RunResult)}
         return RunResult(**{**values, "config": RunConfig.from_json(plain["config"])})
 
@@ -167,37 +169,6 @@ def read_result(out: Path) -> RunResult:
             f"cannot read {out / RESULT}, because it is no valid JSON ({error}); repeat the run"
         ) from None
     return RunResult.from_json(plain)
-
-
-def finished(out: Path, config: RunConfig) -> RunResult | None:
-    """Return the result in ``out`` if a run of exactly this configuration has finished there, None if none has finished.
-
-    This is what makes a study resumable. What an interrupted run of this configuration left is removed, so that the
-    directory can be claimed again; files that a run does not write are never touched.
-
-    Raises:
-        ConfigurationError: if ``out`` holds a run of another configuration.
-    """
-    if (out / RESULT).exists():
-        result = read_result(out)
-        _refuse_other(out, result.config, config)
-        return result
-    if (out / CONFIG).exists():
-        plain = json.loads((out / CONFIG).read_text(encoding="utf-8"))
-        _refuse_other(out, RunConfig.from_json(plain), config)
-        for name in (METRICS, CONFIG):
-            (out / name).unlink(missing_ok=True)
-    return None
-
-
-def _refuse_other(out: Path, found: RunConfig, wanted: RunConfig) -> None:
-    if found == wanted:
-        return
-    differing = [field.name for field in fields(RunConfig) if getattr(found, field.name) != getattr(wanted, field.name)]
-    raise ConfigurationError(
-        f"cannot continue in {out}, because it holds a run of another configuration (other {', '.join(differing)}); "
-        "choose another --out, or remove it"
-    )
 
 
 @lru_cache(maxsize=1)

@@ -57,15 +57,13 @@ class Totals:
         return self.sums[name] / self.counts[name] if name in self.sums else None
 
 
-def train(
-    config: RunConfig, out: Path | None = None, *, progress: Callable[[Row], None] | None = None
-) -> RunResult:
+def train(config: RunConfig, out: Path | None = None, *, progress: Callable[[Row], None] | None = None) -> RunResult:
     """Train as ``config`` says, and return the result.
 
     Args:
         config: the run.
-        out: directory for ``config.json``, ``metrics.jsonl`` and ``result.json`` (see :mod:`samnesia.train.log`); it must
-            be empty or not exist. Nothing is written without it.
+        out: directory for ``config.json``, ``metrics.jsonl`` and ``result.json`` (see :mod:`samnesia.train.log`); it
+            must be empty or not exist. Nothing is written without it.
         progress: called after each epoch with its row of figures.
 
     Raises:
@@ -79,8 +77,8 @@ def train(
     splits = config.data.load(config.seed)
     if len(splits.train) < config.batch_size:
         raise ConfigurationError(
-            f"cannot train on {len(splits.train)} samples with batches of {config.batch_size}, because only full batches "
-            f"are used and there is not even one; use a batch_size of at most {len(splits.train)}"
+            f"cannot train on {len(splits.train)} samples with batches of {config.batch_size}, because only full "
+            f"batches are used and there is not even one; use a batch_size of at most {len(splits.train)}"
         )
     with _limited_to(config.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -262,7 +260,9 @@ def _collapse(result: RunResult, splits: Splits) -> str | None:
         figures += f", {result.skipped_steps} of {attempted} steps not finite"
     norm = result.report["perturbation_norm"]
     if isinstance(result.config.method, Unperturbed) or norm is None:
-        return f"{result.recipe} (seed {result.seed}) has not learned: {figures}; lower the learning rate, or train longer"
+        return (
+            f"{result.recipe} (seed {result.seed}) has not learned: {figures}; lower the learning rate, or train longer"
+        )
     relative = f", {100 * norm / result.weight_norm:.0f} % of the weights'" if result.weight_norm else ""
     return (
         f"{result.recipe} (seed {result.seed}) has collapsed with rho {result.config.method.rho:g} "

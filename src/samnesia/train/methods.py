@@ -1,7 +1,7 @@
 """The methods a run can be trained with, as configuration: one frozen dataclass per preset of :mod:`samnesia.perturb`.
 
-A dataclass holds the preset's own options and builds it. It adds nothing to the method: formulas and sources stand in the
-docstrings of the presets.
+A dataclass holds the preset's own options and builds it. It adds nothing to the method: formulas and sources stand in
+the docstrings of the presets.
 """
 
 from __future__ import annotations
@@ -94,9 +94,7 @@ class GSAM:
         """Return :func:`samnesia.gsam` over the model and optimizer."""
         import samnesia
 
-        return samnesia.gsam(
-            model, optimizer, rho=self.rho, alpha=self.alpha, backup=self.backup, loss=loss, **options
-        )
+        return samnesia.gsam(model, optimizer, rho=self.rho, alpha=self.alpha, backup=self.backup, loss=loss, **options)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def from_plain(kind: Any, plain: Any, *, path: str = "") -> Any:
         ConfigurationError: for an unknown field or kind (naming the nearest known one), or a value of a wrong type.
     """
     origin = get_origin(kind)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _dataclass(kind, plain, path)
     if origin in (Union, types.UnionType):
         return _union(get_args(kind), plain, path)
@@ -86,7 +86,9 @@ def _dataclass(kind: Any, plain: Any, path: str) -> Any:
 def _union(members: tuple[Any, ...], plain: Any, path: str) -> Any:
     if plain is None and type(None) in members:
         return None
-    known = {member.__name__: member for member in members if dataclasses.is_dataclass(member)}
+    known = {
+        member.__name__: member for member in members if isinstance(member, type) and dataclasses.is_dataclass(member)
+    }
     if not known:
         (member,) = (member for member in members if member is not type(None))
         return from_plain(member, plain, path=path)

@@ -1,0 +1,180 @@
+"""The command line: words become objects here, and nowhere else.
+
+Whatever a user can do wrong ends in one sentence on standard error and exit code 2. Torch is imported by the commands
+that train, and only when they do, so that ``samnesia --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, get_type_hints
+
+from samnesia.extras import require
+from samnesia.perturb.errors import ConfigurationError, SamnesiaError, SamnesiaWarning
+
+if TYPE_CHECKING:
+    from samnesia.commands import Command
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+T = TypeVar("T")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that ``arguments`` (by default the process's own) ask for, and return the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with _warnings_as_sentences():
+            require("tyro", extra="train")
+            if not words or words[0] in ("-h", "--help"):
+                print(_overview())
+            elif words[0] == "--version":
+                from samnesia import __version__
+
+                print(__version__)
+            else:
+                _command(words).run()
+    except SystemExit as stop:  # after a command's --help
+        return int(stop.code or 0)
+    except SamnesiaError as error:
+        print(f"samnesia: {error}", file=sys.stderr)
+        return USER_ERROR
+    except OSError as error:
+        place = f"use {error.filename}" if error.filename else "go on"
+        print(f"samnesia: cannot {place}, because the system refused: {error.strerror or error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt as interrupt:
+        print(f"samnesia: {interrupt or 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _overview() -> str:
+    from samnesia.commands import COMMANDS
+
+    lines = [f"  {name:9}{(kind.__doc__ or '').splitlines()[0]}" for name, kind in COMMANDS.items()]
+    return "\n".join(
+        (
+            "usage: samnesia COMMAND [OPTIONS]",
+            "",
+            "Sharpness-aware minimization for PyTorch, and the laboratory that says whether it helps.",
+            "",
+            *lines,
+            "",
+            "samnesia COMMAND --help explains the options of a command; samnesia --version prints the version.",
+        )
+    )
+
+
+def _command(words: list[str]) -> Command:
+    from samnesia.commands import COMMANDS, TrainRecipe
+    from samnesia.train.plain import nearest
+    from samnesia.train.recipes import find
+
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        raise ConfigurationError(
+            f"cannot run {name!r}, because there is no such command; {nearest(name, list(COMMANDS))}"
+        )
+    if name == "train" and not {"-h", "--help"} & set(rest[:1]):
+        import tyro
+
+        if not rest or rest[0].startswith("-"):
+            raise ConfigurationError(
+                "cannot train before the recipe is known, because it decides which options there are; name it first: "
+                "samnesia train RECIPE --out DIR"
+            )
+        default = TrainRecipe(config=find(rest[0]), out=tyro.MISSING)
+        return _parse(TrainRecipe, rest[1:], prog=f"samnesia train {rest[0]}", default=default)
+    return _parse(COMMANDS[name], rest, prog=f"samnesia {name}")
+
+
+def _parse(kind: type[T], words: list[str], *, prog: str, default: T | None = None) -> T:
+    """Parse words into ``kind`` with tyro, whose framed complaints become one sentence."""
+    import tyro
+
+    from samnesia.train.plain import nearest
+
+    options = list(_options(kind, default))
+    for word in words:
+        option = word.partition("=")[0].replace("_", "-")
+        if option.startswith("--") and option not in (*options, "--help"):
+            raise ConfigurationError(
+                f"cannot set {option}, because {prog} has no such option; {nearest(option, options)}"
+            )
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                kind,
+                args=words,
+                prog=prog,
+                default=tyro.MISSING_NONPROP if default is None else default,
+                config=(tyro.conf.AvoidSubcommands,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ConfigurationError(_sentence(complaint.getvalue(), prog)) from None
+
+
+def _options(kind: type[Any], default: Any, *, prefix: str = "--") -> Iterator[str]:
+    """Yield the options that tyro makes of a dataclass: parts of ``default`` are opened, those of the root unnamed."""
+    hints = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        value = getattr(default, field.name, None)
+        option = prefix + field.name.replace("_", "-")
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            yield from _options(type(value), value, prefix="--" if field.name == "config" else f"{option}.")
+        else:
+            yield option
+            if hints[field.name] is bool:
+                head, _, last = option.rpartition(".")
+                yield f"{head}.no-{last}" if head else f"--no-{option[2:]}"
+
+
+def _sentence(complaint: str, prog: str) -> str:
+    """Return what tyro says in a frame as one sentence of ours."""
+    lines = [line.strip("│ ") for line in complaint.splitlines()]
+    rule = next((i for i, line in enumerate(lines) if line.startswith("──")), len(lines))
+    title, content = lines[0] if lines else "", lines[1:rule]
+    if "Required options" in title:
+        missing = [line.split()[0] for line in content if re.match(r"--|[A-Z]+$", line)]
+        return f"cannot run {prog}, because {' and '.join(missing) or 'an option'} is missing; see {prog} --help"
+    text = " ".join(content).rstrip(". ")
+    if own := re.search(r"cannot .*", text):  # raised by a dataclass of ours
+        return own.group()
+    return f"cannot run {prog}, because of its options: {text[:1].lower() + text[1:]}; see {prog} --help"
+
+
+@contextlib.contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Print warnings of ours as sentences, without the source line that Python adds."""
+    with warnings.catch_warnings():
+        standard = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, SamnesiaWarning):
+                print(f"samnesia: warning: {message}", file=file or sys.stderr)
+            else:
+                standard(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

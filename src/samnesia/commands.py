@@ -1,0 +1,201 @@
+"""The commands of ``samnesia``: a dataclass each, whose fields are its options and whose ``run`` does the work."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.config import RunConfig
+from samnesia.train.recipes import RECIPES, find
+
+if TYPE_CHECKING:
+    from samnesia.train.log import Row, RunResult
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one run of a recipe; write its configuration, curves and result.
+
+    Every field of the recipe's configuration can be overridden after its name, as in
+    `samnesia train digits-noisy-sam --seed 3 --method.rho 0.1 --epochs 5 --out DIR`;
+    `samnesia train RECIPE --help` explains them.
+    """
+
+    recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
+    """Name of the recipe, see `samnesia recipes`."""
+    out: Path
+    """Directory of the run; must be empty, or not exist."""
+
+    def run(self) -> None:
+        """Train the recipe as it is."""
+        TrainRecipe(find(self.recipe), self.out).run()
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """Train one run; write its configuration, curves and result."""
+
+    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    out: Path
+    """Directory of the run; must be empty, or not exist."""
+
+    def run(self) -> None:
+        """Train."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from samnesia.train.log import METRICS
+        from samnesia.train.loop import train
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[accuracy]}"),
+        )
+        bar = Progress(*columns)
+        task = bar.add_task(self.config.recipe, total=self.config.epochs, accuracy="")
+
+        def progress(row: "Row") -> None:
+            bar.start()  # not before there is progress: what cannot be trained is refused without a bar
+            bar.update(task, advance=1, accuracy=f"test {row['test_accuracy']:.1f} %")
+
+        try:
+            result = train(self.config, self.out, progress=progress)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted: the curves of the finished epochs are kept in {self.out / METRICS}; "
+                "start again with another --out"
+            ) from None
+        finally:
+            if bar.live.is_started:
+                bar.stop()
+        print(_summary(result, self.out))
+
+
+def _summary(result: "RunResult", out: Path) -> str:
+    def line(what: str, row: "Row") -> str:
+        fitted = "" if row["flipped_fitted"] is None else f", flipped labels fitted {row['flipped_fitted']:.1f} %"
+        return f"{what} (epoch {row['epoch']}): test accuracy {row['test_accuracy']:.1f} %{fitted}"
+
+    return "\n".join(
+        (
+            line("last epoch", result.last),
+            line("best validation epoch", result.best),
+            f"{result.gradient_evaluations} gradient evaluations, {result.seconds:.1f} s, written to {out}",
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train several methods on one problem over paired seeds, and report whether they differ."""
+
+    problem: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEM")]
+    """First part of the recipes' names, such as digits-noisy."""
+    out: Path
+    """Directory of the comparison; runs that have finished in it are kept."""
+    methods: tuple[str, ...] = ("sgd", "sam", "asam", "gsam", "obf")
+    """Second parts of the recipes' names; the others are compared to the first."""
+    seeds: int = 5
+    """Number of seeds: 0, 1, ..."""
+    workers: int | None = None
+    """Processes that train at the same time; None is one per CPU."""
+    epochs: int | None = None
+    """Epochs of every run; None is as in the recipe."""
+    threads: int | None = None
+    """CPU threads of every run; None is as in the recipe."""
+
+    def run(self) -> None:
+        """Compare, and print the table."""
+        from samnesia.study.compare import compare
+
+        for name in ("seeds", "workers"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ConfigurationError(
+                    f"cannot compare with {count} {name}, because nothing would run; use --{name} 1 or more"
+                )
+        overrides: dict[str, Any] = {"epochs": self.epochs, "threads": self.threads}
+        compare(
+            self.problem,
+            self.methods,
+            out=self.out,
+            seeds=range(self.seeds),
+            workers=self.workers,
+            overrides={name: value for name, value in overrides.items() if value is not None},
+        )
+
+
+@dataclass(frozen=True)
+class Demo:
+    """See what the methods do: five of them on digits with 40 % wrong labels, over five seeds."""
+
+    out: Path = Path("runs/demo")
+    """Directory of the demo; runs that have finished in it are kept."""
+    workers: int | None = None
+    """Processes that train at the same time; None is one per CPU."""
+
+    def run(self) -> None:
+        """Compare on digits-noisy, with the defaults of `samnesia compare`."""
+        if self.out.is_dir() and any(self.out.iterdir()):
+            print(f"continuing in {self.out}: runs that have finished are kept; remove the directory to start anew")
+        Compare("digits-noisy", self.out, workers=self.workers).run()
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """List the recipes, a line each."""
+
+    out: Path | None = None
+    """Also write the whole configuration of every recipe into this directory, as RECIPE.json."""
+
+    def run(self) -> None:
+        """List them."""
+        width = max(map(len, RECIPES))
+        for name, recipe in RECIPES.items():
+            print(f"{name:{width}}  {(recipe.__doc__ or '').splitlines()[0]}")
+        if self.out is not None:
+            from samnesia.train.log import claim
+
+            claim(self.out)
+            for name, recipe in RECIPES.items():
+                (self.out / f"{name}.json").write_text(json.dumps(recipe().to_json(), indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rebuild the report of a comparison from the results of its runs."""
+
+    directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Directory of the comparison."""
+    out: Path | None = None
+    """Also put a copy of the report, which is one file, and of compare.json into this directory."""
+
+    def run(self) -> None:
+        """Write compare.json, figures and report.html."""
+        from samnesia.study.report import write_report
+
+        write_report(self.directory)
+        for name in ("compare.json", "report.html"):
+            if self.out is not None:
+                self.out.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.directory / name, self.out / name)
+        print(f"written: {(self.out or self.directory) / 'report.html'}")
+
+
+Command = Train | TrainRecipe | Compare | Demo | Recipes | Report
+
+COMMANDS: dict[str, type[Command]] = {
+    "demo": Demo,
+    "train": Train,
+    "compare": Compare,
+    "report": Report,
+    "recipes": Recipes,
+}
+"""Every command by its name, in the order of the overview."""
