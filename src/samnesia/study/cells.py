@@ -23,6 +23,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
 from samnesia.train.log import RESULT, RunResult, read_result, write_json
 
+ERROR = "error.json"
 _NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
 
 
@@ -122,9 +123,9 @@ def read_study(out: Path) -> Study:
     found = sorted(_find_cells(out))
     results = {(method, seed): read_result(path) for method, seed, path in found if (path / RESULT).exists()}
     failures = {
-        (method, seed): str(read_json(path / "error.json").get("reason"))
+        (method, seed): str(read_json(path / ERROR).get("reason"))
         for method, seed, path in found
-        if (path / "error.json").exists() and (method, seed) not in results
+        if (path / ERROR).exists() and (method, seed) not in results
     }
     if (out / "study.json").exists():
         asked = read_json(out / "study.json")

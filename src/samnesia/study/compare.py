@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.cells import Cell, cell_directory, check_unchanged, write_study
 from samnesia.train import recipes
@@ -55,13 +56,11 @@ def compare(
         MissingExtraError: when a package of ``samnesia[train]`` is not installed.
         KeyboardInterrupt: on Ctrl-C, after the workers have ended, with a sentence that says what is kept.
     """
-    from samnesia.extras import require
+    from samnesia.study.report import PACKAGES, write_report
 
-    for module in ("jinja2", "joblib", "matplotlib", "rich", "scipy", "sklearn"):
+    for module in ("joblib", "rich", "sklearn", *PACKAGES):  # all at once: not after the first half hour
         require(module, extra="train")
     from rich.console import Console
-
-    from samnesia.study.report import write_report
 
     out = Path(out)
     overrides = overrides or {}
@@ -123,38 +122,32 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
-    """The comparison as a table for the terminal: a row per method, intervals below their means."""
+    """The comparison as a table for a terminal of 80 columns: a row per method, mean and half the interval's width."""
     from rich.table import Table
 
     from samnesia.study import wording
     from samnesia.study.figures import label
 
     base = label(summary["baseline"])
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("method")
-    for heading in ("last epoch\n%", "best epoch\n%", f"to {base}, last\npoints", f"to {base}, best\npoints",
-                    "flipped fitted\n%", "gradients\nper run", "seconds\nper run"):  # fmt: skip
-        table.add_column(heading, justify="right")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("method", no_wrap=True)
+    for heading in ("last\nepoch %", "best\nepoch %", f"last,\nto {base}", f"best,\nto {base}",
+                    "flipped\nfitted %", "grad.\nevals", "seconds"):  # fmt: skip
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in summary["methods"]:
         differences = row["difference"] if row["method"] != summary["baseline"] else {}
         table.add_row(
             label(row["method"]),
-            *(_two_lines(wording.plain, row["accuracy"][point]) for point in ("last", "best")),
+            *(wording.plus_minus(wording.plain, row["accuracy"][point]) for point in ("last", "best")),
             *(
-                "" if is_baseline else _two_lines(wording.signed, row["difference"][point])
+                wording.plus_minus(wording.signed, differences[point]) if differences else ""
                 for point in ("last", "best")
             ),
-            _two_lines(wording.plain, row["flipped_fitted"]["last"]),
+            wording.plus_minus(wording.plain, row["flipped_fitted"]["last"]),
             wording.plain(row["gradient_evaluations"], 0),
             wording.plain(row["seconds"]),
         )
     return table
-
-
-def _two_lines(form: Callable[[float | None], str], value: Mapping[str, Any]) -> str:
-    from samnesia.study import wording
-
-    return f"{form(value['mean'])}\n[dim]{wording.ends(value)}[/dim]"
 
 
 def _run_missing(cells: Sequence[Cell], console: Console, *, workers: int | None, progress: bool) -> None:
@@ -178,7 +171,7 @@ def _run_missing(cells: Sequence[Cell], console: Console, *, workers: int | None
     except KeyboardInterrupt:
         finished = sum(cell.finished for cell in cells)
         raise KeyboardInterrupt(
-            f"Interrupted: {finished} of {len(cells)} runs are finished and kept; the same command does the rest."
+            f"interrupted: {finished} of {len(cells)} runs are finished and kept; the same command does the rest."
         ) from None
 
 
@@ -217,11 +210,17 @@ def _print_summary(console: Console, out: Path, summary: Mapping[str, Any]) -> N
 
     console.print()
     console.print(summary_table(summary))
-    console.print(f"\n{wording.headline(summary)}", highlight=False, markup=False)
+    console.print(
+        f"Mean of the runs \N{PLUS-MINUS SIGN} half the {100 * summary['confidence']:g} % interval over seeds; "
+        "differences are in points and paired by seed.\n",
+        style="dim",
+        highlight=False,
+    )
+    console.print(wording.headline(summary), highlight=False, markup=False)
     for row in summary["methods"]:
         for note in row["notes"]:
             console.print(f"{label(row['method'])}, {note}", highlight=False, markup=False, style="yellow")
     for failure in summary["failures"]:
-        sentence = f"{label(failure['method'])}, seed {failure['seed']} failed: {failure['reason']}"
+        sentence = f"{label(failure['method'])}, seed {failure['seed']}, failed: {failure['reason']}"
         console.print(sentence, highlight=False, markup=False, style="red")
     console.print(f"Report: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
@@ -11,14 +10,14 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import Any
 
 from samnesia.perturb.errors import TrainingCollapsedWarning
-from samnesia.study.cells import Cell
-from samnesia.train.log import write_json
+from samnesia.study.cells import ERROR, Cell
+from samnesia.train.log import CONFIG, METRICS, RESULT, write_json
 
 Train = Callable[[Cell], object]
-POOL_ROUNDS = 3  # a pool that lost a worker is built anew this often; a cell that kills its worker ends with it
 
 
 def run_cells(cells: Sequence[Cell], train: Train, *, workers: int) -> Iterator[Cell]:
@@ -28,7 +27,7 @@ def run_cells(cells: Sequence[Cell], train: Train, *, workers: int) -> Iterator[
     part of its configuration (one, by default), so the number of workers cannot change a result.
 
     Args:
-        cells: what to run; a directory left by a run that was killed is emptied first.
+        cells: what to run; what a run that was killed has left in a directory is removed first.
         train: trains one cell into its directory. With several workers it must be picklable.
         workers: number of processes; with 1 the cells run in this process.
 
@@ -40,26 +39,33 @@ def run_cells(cells: Sequence[Cell], train: Train, *, workers: int) -> Iterator[
             run_cell(cell, train)
             yield cell
         return
-    remaining = list(cells)
-    for _ in range(POOL_ROUNDS):
+    for cell in cells:
+        _clear(cell)
+    waiting, suspects = list(cells), []
+    while waiting:
         try:
-            for ended in _pool(remaining, train, workers):
-                remaining = [cell for cell in remaining if cell.directory != ended.directory]
+            for ended in _pool(waiting, train, workers):
+                waiting = [cell for cell in waiting if cell.directory != ended.directory]
                 yield ended
-            return
         except BrokenProcessPool:
             # Cells that ended while the pool broke are on disk, though nobody reported them.
-            yield from (cell for cell in remaining if _ended(cell))
-            remaining = [cell for cell in remaining if not _ended(cell)]
-    for cell in remaining:
-        _write_failure(cell, "The worker process was ended from outside, again and again (out of memory?).", None)
-        yield cell
+            yield from (cell for cell in waiting if _ended(cell))
+            waiting = [cell for cell in waiting if not _ended(cell)]
+            lost = [cell for cell in waiting if cell.directory.exists()] or waiting
+            suspects += lost
+            waiting = [cell for cell in waiting if cell not in lost]
+    for cell in suspects:  # each alone, so that one that ends its worker takes no other with it
+        try:
+            yield from _pool([cell], train, workers)
+        except BrokenProcessPool:
+            _write_failure(cell, "the worker process was ended from outside, twice (out of memory?)", None)
+            yield cell
 
 
 def run_cell(cell: Cell, train: Train) -> None:
-    """Train one cell into its emptied directory; a failure is written to its ``error.json``."""
-    shutil.rmtree(cell.directory, ignore_errors=True)
-    cell.directory.mkdir(parents=True)
+    """Train one cell into its directory, emptied; a failure is written to its ``error.json``."""
+    _clear(cell)
+    cell.directory.mkdir(parents=True, exist_ok=True)
     try:
         with warnings.catch_warnings():
             # The result says that it collapsed, and the comparison reports it after its table.
@@ -73,10 +79,9 @@ def _pool(cells: Sequence[Cell], train: Train, workers: int) -> Iterator[Cell]:
     import joblib
     from joblib.externals.loky import get_reusable_executor
 
+    # Two workers or more, even for a last single cell: joblib would run one job in this process, and end with it.
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(
-            n_jobs=min(workers, len(cells)), return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
-        )
+        parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
         try:
             yield from parallel(joblib.delayed(_run_in_worker)(cell, train, os.getpid()) for cell in cells)
         except BaseException:
@@ -109,10 +114,21 @@ def _end_with(study: int) -> None:
         _watches[0].start()
 
 
+def _clear(cell: Cell) -> None:
+    """Remove what a run that did not finish has left; nothing else that lies there is touched."""
+    if cell.directory.is_dir():
+        for name in (CONFIG, METRICS, ERROR):
+            (cell.directory / name).unlink(missing_ok=True)
+        for temporary in cell.directory.glob(f".{RESULT}.*"):
+            temporary.unlink()
+        with suppress(OSError):  # not empty: the trainer will refuse it in words
+            cell.directory.rmdir()
+
+
 def _ended(cell: Cell) -> bool:
-    return cell.finished or (cell.directory / "error.json").exists()
+    return cell.finished or (cell.directory / ERROR).exists()
 
 
 def _write_failure(cell: Cell, reason: str, trace: str | None) -> None:
     content: dict[str, Any] = {"method": cell.method, "seed": cell.seed, "reason": reason, "traceback": trace}
-    write_json(cell.directory / "error.json", content)
+    write_json(cell.directory / ERROR, content)

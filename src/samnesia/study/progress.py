@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from samnesia.study.cells import Cell, read_json
+from samnesia.study.cells import ERROR, Cell, read_json
 from samnesia.study.figures import label
 from samnesia.train.log import METRICS, read_result
 
@@ -42,7 +42,8 @@ class Lines:
     def ended(self, cell: Cell) -> None:
         """Print how the cell ended."""
         self._count += 1
-        self._console.print(f"{self._count}/{self._total} {_outcome(cell)}", highlight=False, markup=False)
+        line = f"{self._count}/{self._total} {_outcome(cell)}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class Bars:
@@ -67,7 +68,7 @@ class Bars:
             task = self._tasks.pop(cell.directory, None)
             if task is not None:
                 self._progress.remove_task(task)
-        self._progress.console.print(_outcome(cell), highlight=False, markup=False)
+        self._progress.console.print(_outcome(cell), highlight=False, markup=False, soft_wrap=True)
         self.poll()
 
     def poll(self) -> None:
@@ -131,10 +132,10 @@ def _bars(cells: Sequence[Cell], console: Console) -> Iterator[Bars]:
 def _outcome(cell: Cell) -> str:
     name = f"{label(cell.method)}, seed {cell.seed}"
     if not cell.finished:
-        return f"{name}: failed: {read_json(cell.directory / 'error.json').get('reason')}"
+        return f"{name}: failed: {read_json(cell.directory / ERROR).get('reason')}"
     result = read_result(cell.directory)
     last, best = result.last["test_accuracy"], result.best["test_accuracy"]
-    return f"{name}: test accuracy {last:.1f} % at the last epoch, {best:.1f} % at the best; {result.seconds:.1f} s"
+    return f"{name}: last epoch {last:.1f} %, best epoch {best:.1f} %, {result.seconds:.1f} s"
 
 
 def _epochs(cell: Cell) -> int:

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from samnesia.extras import require
 from samnesia.study import figures, wording
 from samnesia.study.cells import Study, flatten, read_study, write_text
 from samnesia.study.summary import summarize
 from samnesia.train.log import write_json
 
+PACKAGES = ("jinja2", "matplotlib", "scipy")
 CURVES = {"test_accuracy": "test accuracy (%)", "flipped_fitted": "flipped labels fitted (%)"}
 
 
@@ -29,6 +31,8 @@ def write_report(out: Path) -> dict[str, Any]:
         ConfigurationError: when no cell is finished, or a file cannot be read.
         MissingExtraError: when matplotlib, Jinja2 or SciPy is not installed.
     """
+    for module in PACKAGES:
+        require(module, extra="train")
     study = read_study(out)
     summary = summarize(study)
     panels = _panels(study, summary)

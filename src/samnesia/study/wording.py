@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from samnesia.study.cells import Study
@@ -17,16 +17,16 @@ PAIRING = (
     "method; another seed draws all three anew."
 )
 ACCURACY = (
-    "Share of the test images classified correctly, against clean labels. The best epoch is the earliest with the highest "
-    "validation accuracy of the run; it is chosen without looking at the test images."
+    "Share of the test images classified correctly, against clean labels. The best epoch is the earliest with the "
+    "highest validation accuracy of the run; it is chosen without looking at the test images."
 )
 FLIPPED = (
-    "Share of the wrongly labelled training images for which the network predicts just that wrong label: 100 % has learned "
-    "all of the noise by heart."
+    "Share of the wrongly labelled training images for which the network predicts just that wrong label: 100 % has "
+    "learned all of the noise by heart."
 )
 COST = (
-    "Gradient evaluations are forward-backward passes over a batch; seconds are wall time of training and evaluation of "
-    "one run. Both are means per run, at equal numbers of epochs, not at equal cost."
+    "Gradient evaluations are forward-backward passes over a batch; seconds are wall time of training and evaluation "
+    "of one run. Both are means per run, at equal numbers of epochs, not at equal cost."
 )
 AT = {"last": "at the last epoch", "best": "at the best validation epoch"}
 
@@ -56,6 +56,12 @@ def estimate(value: Estimate) -> str:
 def signed_estimate(value: Estimate) -> str:
     """``+12.1 (10.3 to 13.9)``; the mean alone where one pair of runs gives no interval."""
     return signed(value["mean"]) + (f" ({ends(value)})" if ends(value) else "")
+
+
+def plus_minus(form: Callable[[float | None], str], value: Estimate) -> str:
+    """``94.7 ±0.8``: the mean in ``form`` and half the width of its interval, which is symmetric."""
+    half = "" if value["low"] is None else f" \N{PLUS-MINUS SIGN}{plain((value['high'] - value['low']) / 2)}"
+    return form(value["mean"]) + half
 
 
 def entry(value: object) -> str:
@@ -155,7 +161,8 @@ def facts(study: Study, summary: Summary) -> list[tuple[str, str]]:
     parts.append(
         (
             "Intervals",
-            f"Student\N{RIGHT SINGLE QUOTATION MARK}s t over n = {len(seeds)} seeds, {100 * summary['confidence']:g} %; "
+            f"Student\N{RIGHT SINGLE QUOTATION MARK}s t over n = {len(seeds)} seeds, "
+            f"{100 * summary['confidence']:g} %; "
             f"differences to {label(summary['baseline'])} are paired within seeds. Each interval stands alone: none is "
             f"widened for the number of methods compared.{' One seed gives no interval.' if len(seeds) == 1 else ''}",
         )
