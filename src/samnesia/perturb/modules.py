@@ -107,7 +107,7 @@ class ModelState:
     def __init__(self, model: nn.Module, devices: set[torch.device]) -> None:
         self._modules = list(model.modules())
         self._modes = [module.training for module in self._modules]
-        self._buffers = [(*slot, slot[2].clone()) for slot in _buffers(self._modules)]
+        self._buffers = [(*slot, slot[2].detach().clone()) for slot in _buffers(self._modules)]
         self._random = {device: get_random_state(device) for device in devices | {torch.device("cpu")}}
 
     def restore_buffers(self) -> None:
@@ -138,7 +138,7 @@ def _buffers(modules: list[nn.Module]) -> Iterator[tuple[nn.Module, str, Tensor]
         for name, buffer in module._buffers.items():
             if buffer is not None and id(buffer) not in seen:
                 seen.add(id(buffer))
-                yield module, name, buffer.detach()
+                yield module, name, buffer
 
 
 def get_random_state(device: torch.device) -> Tensor:
