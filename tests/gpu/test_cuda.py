@@ -1,0 +1,103 @@
+"""What only a CUDA device can show: `pytest -m gpu tests/gpu` on a machine that has one."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import samnesia
+from tests.battery import METHODS
+
+pytestmark = pytest.mark.gpu
+
+
+def net(device="cuda", dtype=torch.float64):
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 3))
+    return nn.Sequential(*layers).to(device=device, dtype=dtype)
+
+
+def batch(device="cuda", dtype=torch.float64):
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(16, 1, 6, 6, generator=generator, dtype=torch.float64)
+    labels = torch.randint(3, (16,), generator=generator)
+    return images.to(device=device, dtype=dtype), labels.to(device)
+
+
+def weights(model):
+    return torch.cat([p.detach().reshape(-1).cpu() for p in model.parameters()])
+
+
+def train(method, model, optimizer, x, y, steps=5):
+    for _ in range(steps):
+        for p in method.passes():
+            p.loss(model(x), y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return weights(model)
+
+
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_equals_the_cpu_and_restores_bit_by_bit(row):
+    if "random" in row.name or "noise" in row.name:  # generators of the two devices draw different numbers
+        devices = ["cuda"]
+    else:
+        devices = ["cpu", "cuda"]
+    results = []
+    for device in devices:
+        model = net(device).eval()  # no dropout: its masks differ between devices
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        before = weights(model)
+        assert torch.equal(train(row(model, optimizer), model, optimizer, *batch(device)), before)
+        optimizer.param_groups[0]["lr"] = 0.1
+        results.append(train(row(model, optimizer), model, optimizer, *batch(device)))
+    torch.testing.assert_close(results[0], results[-1], rtol=1e-9, atol=1e-12)
+
+
+def test_replayed_dropout_leaves_the_random_state_of_one_pass():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = batch()
+    torch.manual_seed(3)
+    F.cross_entropy(model(x), y)
+    one_pass = torch.cuda.get_rng_state()
+    torch.manual_seed(3)
+    outputs = []
+    for p in samnesia.sam(model, optimizer, rho=0.0, loss=F.cross_entropy, replay_dropout=True).passes():
+        outputs.append(model(x))
+        p.loss(outputs[-1], y).backward()
+    assert torch.equal(*outputs)
+    assert torch.equal(torch.cuda.get_rng_state(), one_pass)
+
+
+def test_half_precision_with_a_gradient_scaler_skips_an_overflow_and_goes_on():
+    model = net(dtype=torch.float32)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    method = samnesia.gsam(model, optimizer, rho=0.05, loss=F.cross_entropy)
+    scaler = torch.amp.GradScaler("cuda", init_scale=2.0**10)
+    x, y = batch(dtype=torch.float32)
+    losses = []
+    for step in range(20):
+        for p in method.passes():
+            with torch.autocast("cuda", dtype=torch.float16):
+                loss = p.loss(model(x), y)
+            scaler.scale(loss * (float("inf") if step == 7 and p.last else 1.0)).backward()
+        before = weights(model)
+        scaler.step(optimizer)
+        assert torch.equal(weights(model), before) == (step == 7)
+        scaler.update()
+        optimizer.zero_grad()
+        losses.append(method.last_step.loss)
+    assert method.steps == 19
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_parameters_on_two_devices_share_one_norm():
+    first, second = nn.Linear(5, 4).double(), nn.Linear(4, 3).double().cuda()
+    model = nn.ModuleList([first, second])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    method = samnesia.sam(model, optimizer, rho=0.05)
+    x, y = torch.randn(8, 5, dtype=torch.float64), torch.randint(3, (8,)).cuda()
+    for _ in method.passes():
+        F.cross_entropy(second(torch.tanh(first(x)).cuda()), y).backward()
+    assert method.last_step.perturbation_norm == pytest.approx(0.05, rel=1e-9)
