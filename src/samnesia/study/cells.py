@@ -136,8 +136,9 @@ def read_study(out: Path) -> Study:
         seeds = tuple(sorted({seed for _, seed in results}))
         problem = _problem(results)
         command = None
-    results = {key: value for key, value in results.items() if key[0] in methods and key[1] in seeds}
-    failures = {key: value for key, value in failures.items() if key[0] in methods and key[1] in seeds}
+    order = [(method, seed) for seed in seeds for method in methods]
+    results = {key: results[key] for key in order if key in results}
+    failures = {key: failures[key] for key in order if key in failures}
     if not results:
         first = next(iter(failures.items()), None)
         reason = f" (the first failure, of {first[0][0]} with seed {first[0][1]}: {first[1]})" if first else ""

@@ -117,6 +117,10 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
         place = plain
         for part in parts:
             place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise ConfigurationError(
+                    f"cannot set {name}, because {part} is a value without fields; name a field of the configuration"
+                )
         place[last] = value
     return RunConfig.from_json(plain)
 

@@ -15,6 +15,7 @@ from samnesia.study.summary import summarize
 from samnesia.train.log import write_json
 
 PACKAGES = ("jinja2", "matplotlib", "scipy")
+CURVES_INCHES, OVERVIEW_INCHES = 2.9, 2.9  # heights
 CURVES = {"test_accuracy": "test accuracy (%)", "flipped_fitted": "flipped labels fitted (%)"}
 
 
@@ -124,7 +125,7 @@ def _panels(study: Study, summary: Mapping[str, Any]) -> dict[str, _Panel]:
         curves = curves_by_method(study, name)
         if any(curves.values()):
             draw = partial(figures.draw_curves, curves=curves, ylabel=ylabel, methods=study.methods)
-            panels[name] = _Panel(draw, 2.9, wording.describe_curves(curves, ylabel))
+            panels[name] = _Panel(draw, CURVES_INCHES, wording.describe_curves(curves, ylabel))
     return panels
 
 
@@ -134,13 +135,19 @@ def _inline(name: str, panel: _Panel) -> str:
 
 
 def _write_files(directory: Path, panels: Mapping[str, _Panel]) -> None:
-    """Each panel as SVG and PNG, and ``overview``: accuracy beside its curves, for light and for dark pages."""
+    """Each panel as SVG and PNG, and ``overview``: accuracy beside its curves, also for pages with a dark ground."""
     directory.mkdir(parents=True, exist_ok=True)
+    for name, panel in panels.items():
+        _write_file(directory, name, [panel.draw], figures.LIGHT, panel.height)
     overview = [panels[name].draw for name in ("accuracy", "test_accuracy") if name in panels]
-    for suffix, palette in (("", figures.LIGHT), ("-dark", figures.DARK)):
-        drawn = {name: figures.make_panels([panel.draw], palette, panel.height) for name, panel in panels.items()}
-        drawn["overview"] = figures.make_panels(overview, palette, 2.9)
-        for name, figure in drawn.items():
-            figure.patch.set(alpha=1.0, facecolor=palette.surface)
-            write_text(directory / f"{name}{suffix}.svg", figures.svg(figure))
-            figure.savefig(directory / f"{name}{suffix}.png", dpi=200)
+    for name, palette in (("overview", figures.LIGHT), ("overview-dark", figures.DARK)):
+        _write_file(directory, name, overview, palette, OVERVIEW_INCHES)
+
+
+def _write_file(
+    directory: Path, name: str, draws: Sequence[figures.Draw], palette: figures.Palette, height: float
+) -> None:
+    figure = figures.make_panels(draws, palette, height)
+    figure.patch.set(alpha=1.0, facecolor=palette.surface)
+    write_text(directory / f"{name}.svg", figures.svg(figure))
+    figure.savefig(directory / f"{name}.png", dpi=200)

@@ -1,0 +1,178 @@
+"""The report: rebuilt from cells alone, self-contained, and saying what the numbers say."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from samnesia.study import figures, wording
+from samnesia.study.cells import read_study
+from samnesia.study.report import curves_by_method, split_settings, write_report
+from samnesia.study.summary import summarize
+from tests.study.study_files import make_study
+
+
+@pytest.fixture
+def page(reported):
+    return (reported / "report.html").read_text()
+
+
+def test_it_is_rebuilt_from_the_cells_alone(study):
+    write_report(study)
+    written = [*study.glob("*.*"), *study.glob("figures/*.svg")]
+    made = {path.relative_to(study): path.read_bytes() for path in written}
+    for path in made:
+        (study / path).unlink()
+    write_report(study)
+    assert len(made) == 8
+    assert {path: (study / path).read_bytes() for path in made} == made
+
+
+def test_it_asks_for_nothing_from_outside(page):
+    class Addresses(HTMLParser):
+        found = []
+
+        def handle_starttag(self, tag, attributes):
+            self.found += [(tag, name, value) for name, value in attributes if name in ("src", "href", "xlink:href")]
+
+    Addresses().feed(page)
+    assert Addresses.found
+    assert all(value.startswith(("#", "data:")) for _, _, value in Addresses.found)
+    assert not re.search(r"url\((?!#)", page)
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_identifiers_are_unique_and_every_reference_is_met(page):
+    identifiers = re.findall(r'\bid="([^"]+)"', page)
+    assert len(set(identifiers)) == len(identifiers)
+    references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)
+    assert {one or other for one, other in references} <= set(identifiers)
+
+
+def test_figures_take_their_colours_from_the_page(page):
+    for token in figures.CSS_COLOURS:
+        assert token not in page
+    for index in range(5):
+        assert f"var(--method-{index})" in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_every_figure_is_described_in_words(page):
+    descriptions = re.findall(r'<svg [^>]*role="img" aria-label="([^"]+)"', page)
+    assert len(descriptions) == 4
+    assert "SAM" in descriptions[0] and "last" in descriptions[0]
+
+
+def test_figures_are_written_as_files(reported):
+    names = {"accuracy", "differences", "test_accuracy", "flipped_fitted", "overview", "overview-dark"}
+    written = list((reported / "figures").iterdir())
+    assert {path.name for path in written} == {f"{name}{suffix}" for name in names for suffix in (".svg", ".png")}
+    assert min(path.stat().st_size for path in written) > 1000
+
+
+def test_text_from_outside_is_escaped(study):
+    (study / "cells" / "sam-seed1" / "result.json").unlink()
+    (study / "cells" / "sam-seed1" / "error.json").write_text(json.dumps({"reason": "<script>alert(1)</script>"}))
+    write_report(study)
+    page = (study / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_one_method_and_one_seed_make_a_page_too(tmp_path):
+    write_report(make_study(tmp_path, methods=("sam",), seeds=(2,)))
+    page = (tmp_path / "report.html").read_text()
+    assert "Figure 2" not in page
+    assert "One seed gives no interval." in page
+
+
+def test_a_problem_without_flipped_labels_has_no_such_figure(study):
+    for path in study.glob("cells/*/result.json"):
+        result = json.loads(path.read_text())
+        for part in ("last", "best"):
+            result[part]["flipped_fitted"] = None
+        result["curves"]["flipped_fitted"] = [None] * 20
+        path.write_text(json.dumps(result))
+    write_report(study)
+    page = (study / "report.html").read_text()
+    assert "Figure 3." in page and "Figure 3b" not in page
+    assert curves_by_method(read_study(study), "flipped_fitted")["sam"] == []
+
+
+def test_settings_are_split_into_shared_and_own(study):
+    shared, own = split_settings(summarize(read_study(study))["methods"])
+    assert shared["epochs"] == 20
+    assert own["sgd"] == {"method.kind": "Unperturbed"}
+    assert own["sam"]["method.rho"] == 0.05
+    assert "recipe" not in shared and "recipe" not in own["sam"]
+
+
+def estimate(mean, low=None, high=None):
+    return {"mean": mean, "low": low, "high": high, "per_seed": []}
+
+
+def summary_of(*differences):
+    """A summary in which the methods m1, m2 … differ from the baseline by (last, best)."""
+    rows = [("sgd", estimate(0.0, 0.0, 0.0), estimate(0.0, 0.0, 0.0))]
+    rows += [(f"m{index}", last, best) for index, (last, best) in enumerate(differences, start=1)]
+    level = estimate(80.0, 79.0, 81.0)
+    return {
+        "baseline": "sgd",
+        "methods": [
+            {"method": name, "accuracy": {"last": level, "best": level}, "difference": {"last": last, "best": best}}
+            for name, last, best in rows
+        ],
+    }
+
+
+UP, DOWN, UNCLEAR = estimate(9.0, 8.0, 10.0), estimate(-3.0, -4.0, -2.0), estimate(0.4, -1.0, 1.8)
+
+
+@pytest.mark.parametrize(
+    ("differences", "sentence"),
+    [
+        ([], "SGD reaches 80.0 (79.0 to 81.0) % test accuracy at the last epoch and 80.0"),
+        (
+            [(UP, UP)],
+            "M1 ends above SGD at the last epoch by +9.0 (8.0 to 10.0) points; .* +9.0",
+        ),
+        (
+            [(UNCLEAR, UNCLEAR), (UP, UNCLEAR)],
+            "M2 ends above SGD .* at the best validation epoch M2 is not told",
+        ),
+        ([(UP, DOWN)], "at the best validation epoch M1 is below, by −3.0 (−4.0 to −2.0)."),
+        ([(estimate(7.0, 6.0, 8.0), UP), (UP, UP)], "M2 and M1 end above SGD at the last epoch, M2 by most: +9.0"),
+        ([(UNCLEAR, UP), (DOWN, DOWN)], "No method is told apart from SGD for the better at the last epoch"),
+        ([(estimate(9.0), estimate(1.0))], "One seed gives no interval: at the last epoch M1 differs from SGD by +9.0"),
+        ([(estimate(None), estimate(None))], "SGD reaches 80.0"),
+    ],
+)
+def test_the_headline_says_what_the_intervals_allow(differences, sentence):
+    pattern = re.escape(sentence).replace(r"\.\*", ".*")
+    assert re.search(pattern, wording.headline(summary_of(*differences)))
+
+
+def test_findings_sort_methods_by_side():
+    last, best = wording.findings(summary_of((UP, DOWN), (UNCLEAR, UP), (DOWN, UP)))
+    assert last.startswith(
+        "At the last epoch SGD reaches 80.0 (79.0 to 81.0) %; above it: M1 +9.0 (8.0 to 10.0); not told"
+    )
+    assert "below it: M3 −3.0 (−4.0 to −2.0)." in last
+    assert best.startswith("At the best validation epoch SGD") and "below it: M1" in best
+
+
+@pytest.mark.parametrize("gap", [0.0, 1.0, 5.0])
+def test_labels_are_spread_in_order_and_no_further_than_needed(gap):
+    values = [3.0, 90.0, 3.5, 50.0, 4.0]
+    moved = figures.spread(values, gap)
+    order = sorted(range(5), key=values.__getitem__)
+    steps = [moved[b] - moved[a] for a, b in zip(order, order[1:], strict=False)]
+    assert all(step >= gap - 1e-9 for step in steps)
+    assert (moved[1], moved[3]) == (90.0, 50.0)
+    assert sum(moved) == pytest.approx(sum(values))
+
+
+def test_it_names_the_command(page):
+    assert "samnesia compare &lt;&amp;&gt; --out x" in page
