@@ -176,3 +176,29 @@ def test_labels_are_spread_in_order_and_no_further_than_needed(gap):
 
 def test_it_names_the_command(page):
     assert "samnesia compare &lt;&amp;&gt; --out x" in page
+
+
+def test_captions_say_what_an_axis_leaves_out(study, page):
+    assert "The axis leaves out the steep start." in page
+    assert "Intervals are cut" not in page
+    for path in study.glob("cells/*/result.json"):
+        result = json.loads(path.read_text())
+        result["curves"]["test_accuracy"] = [80.0] * 20
+        result["last"]["test_accuracy"] = 99.0 if result["seed"] else 70.0
+        path.write_text(json.dumps(result))
+    write_report(study)
+    page = (study / "report.html").read_text()
+    assert "The axis leaves out the steep start." not in page
+    assert "Intervals are cut at 0 and 100 %." in page
+
+
+def test_runs_that_collapsed_are_named_near_the_top(study):
+    path = study / "cells" / "gsam-seed2" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"collapsed": "it has collapsed"}))
+    write_report(study)
+    page = (study / "report.html").read_text()
+    assert page.index("GSAM, seed 2: it has collapsed") < page.index("<figure>")
+
+
+def test_intervals_are_not_broken_over_lines():
+    assert wording.unbroken("by +9.0 (8.0 to 10.0) points") == "by +9.0 (8.0\xa0to\xa010.0) points"

@@ -210,7 +210,6 @@ def _command(
 
 def _print_summary(console: Console, out: Path, summary: Mapping[str, Any]) -> None:
     from samnesia.study import wording
-    from samnesia.study.figures import label
 
     console.print()
     console.print(summary_table(summary))
@@ -221,10 +220,6 @@ def _print_summary(console: Console, out: Path, summary: Mapping[str, Any]) -> N
         highlight=False,
     )
     console.print(wording.headline(summary), highlight=False, markup=False)
-    for row in summary["methods"]:
-        for note in row["notes"]:
-            console.print(f"{label(row['method'])}, {note}", highlight=False, markup=False, style="yellow")
-    for failure in summary["failures"]:
-        sentence = f"{label(failure['method'])}, seed {failure['seed']}, failed: {failure['reason']}"
-        console.print(sentence, highlight=False, markup=False, style="red")
+    for sentence in wording.troubles(summary):
+        console.print(sentence, highlight=False, markup=False, style="yellow")
     console.print(f"Report: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)

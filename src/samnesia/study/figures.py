@@ -107,7 +107,6 @@ def draw_curves(axes: Axes, palette: Palette, *, curves: Curves, ylabel: str, me
     from matplotlib.ticker import MaxNLocator
 
     ends: list[tuple[float, int]] = []
-    lows: list[float] = []
     epochs = 0
     for index, method in enumerate(methods):
         if not curves.get(method):
@@ -119,13 +118,11 @@ def draw_curves(axes: Axes, palette: Palette, *, curves: Curves, ylabel: str, me
         axes.fill_between(epoch, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.16, linewidth=0)
         axes.plot(epoch, values.mean(axis=0), color=colour, linewidth=1.5, zorder=3)
         ends.append((float(values[:, -1].mean()), index))
-        lows.append(float(values[:, length // 10 :].min()))
         epochs = max(epochs, length)
     _style(axes, palette, grid="y")
     axes.set_xlim(1, max(epochs, 2))
-    if lows:
-        # The steep start would press what differs into the top of the panel: the axis begins where it has passed.
-        axes.set_ylim(bottom=min(lows) - 0.04 * (axes.get_ylim()[1] - min(lows)))
+    bottom = lowest(curves, skip_start=True)
+    axes.set_ylim(bottom=bottom - 0.04 * (axes.get_ylim()[1] - bottom))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch", color=palette.ink)
     axes.set_ylabel(ylabel, color=palette.ink)
@@ -134,6 +131,20 @@ def draw_curves(axes: Axes, palette: Palette, *, curves: Curves, ylabel: str, me
     for (_, index), place in zip(ends, places, strict=True):
         axes.annotate(label(methods[index]), (1.0, place), (5, 0), xycoords=("axes fraction", "data"), va="center",
                       textcoords="offset points", color=palette.method(index), annotation_clip=False)  # fmt: skip
+
+
+def lowest(curves: Curves, *, skip_start: bool) -> float:
+    """The lowest value of all curves, without the first tenth of the epochs when ``skip_start``.
+
+    The steep start would press what differs later into the top of a panel, so its axis begins where that has passed.
+    """
+    return min(
+        value
+        for seeds in curves.values()
+        for curve in seeds
+        for value in curve[len(curve) // 10 if skip_start else 0 :]
+        if value is not None
+    )
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:

@@ -60,6 +60,7 @@ def render(study: Study, summary: Mapping[str, Any], svgs: Mapping[str, str]) ->
     environment.filters.update(
         label=figures.label,
         ends=wording.ends,
+        unbroken=wording.unbroken,
         plain=wording.plain,
         signed=wording.signed,
         entry=wording.entry,
@@ -70,6 +71,9 @@ def render(study: Study, summary: Mapping[str, Any], svgs: Mapping[str, str]) ->
         svgs={name: markupsafe.Markup(svg) for name, svg in svgs.items()},
         headline=wording.headline(summary),
         findings=wording.findings(summary),
+        troubles=wording.troubles(summary),
+        cut_intervals=_cut_intervals(summary),
+        cut_start=_cut_start(study),
         facts=wording.facts(study, summary),
         shared=shared,
         own=own,
@@ -127,6 +131,18 @@ def _panels(study: Study, summary: Mapping[str, Any]) -> dict[str, _Panel]:
             draw = partial(figures.draw_curves, curves=curves, ylabel=ylabel, methods=study.methods)
             panels[name] = _Panel(draw, CURVES_INCHES, wording.describe_curves(curves, ylabel))
     return panels
+
+
+def _cut_intervals(summary: Mapping[str, Any]) -> bool:
+    estimates = [row["accuracy"][point] for row in summary["methods"] for point in ("last", "best")]
+    return any(
+        estimate["low"] is not None and (estimate["low"] < 0 or estimate["high"] > 100) for estimate in estimates
+    )
+
+
+def _cut_start(study: Study) -> bool:
+    curves = curves_by_method(study, "test_accuracy")
+    return any(curves.values()) and figures.lowest(curves, skip_start=False) < figures.lowest(curves, skip_start=True)
 
 
 def _inline(name: str, panel: _Panel) -> str:

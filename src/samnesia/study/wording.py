@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -112,6 +113,20 @@ def headline(summary: Summary) -> str:
 def findings(summary: Summary) -> list[str]:
     """One sentence for the last and one for the best epoch: the baseline, and every method beside it by its side."""
     return [_finding(summary, point) for point in AT if summary["methods"][0]["accuracy"][point]["mean"] is not None]
+
+
+def troubles(summary: Summary) -> list[str]:
+    """One sentence for each run that failed, collapsed or skipped steps."""
+    failed = [
+        f"{label(failure['method'])}, seed {failure['seed']}, failed: {failure['reason']}"
+        for failure in summary["failures"]
+    ]
+    return failed + [f"{label(row['method'])}, {note}" for row in summary["methods"] for note in row["notes"]]
+
+
+def unbroken(sentence: str) -> str:
+    """The sentence with intervals in parentheses kept on one line."""
+    return re.sub(r"\([^)]*\)", lambda interval: interval[0].replace(" ", "\N{NO-BREAK SPACE}"), sentence)
 
 
 def describe_accuracy(summary: Summary) -> str:
