@@ -12,6 +12,9 @@ import torch
 hypothesis.settings.register_profile("samnesia", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("samnesia")
 
+# The tensors of the tests are tiny: a second thread only waits, and on a busy machine for long.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def seeds():
