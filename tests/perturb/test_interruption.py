@@ -1,0 +1,152 @@
+"""A step is interrupted at every operator in turn: it has then not happened at all, or it has happened entirely."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import samnesia
+from samnesia.perturb.step import Step
+from tests.battery import BY_NAME, METHODS
+
+# An exception in the body is a way to leave the last pass; that the step is then lost is no news here.
+pytestmark = pytest.mark.filterwarnings("ignore::samnesia.perturb.errors.UnfinishedPassesWarning")
+
+
+class Interruption(Exception):
+    """What no code but a test raises."""
+
+
+class Operators(TorchDispatchMode):
+    """Counts operators, notes which of them run outside the loop's body, and raises at some of them."""
+
+    def __init__(self, error=Interruption, *, at=()):
+        super().__init__()
+        self.error, self.at = error, at
+        self.count = 0
+        self.in_body = False
+        self.outside_body: list[tuple[int, str]] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        number, self.count = self.count, self.count + 1
+        if not self.in_body:
+            self.outside_body.append((number, function.overloadpacket.__name__))
+        if number in self.at:
+            raise self.error
+        return function(*args, **(kwargs or {}))
+
+
+class Net(nn.Module):
+    """Every kind of state that a forward pass moves: running statistics, a rebound buffer, random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.filters = nn.Conv1d(1, 2, 3)
+        self.norm = nn.BatchNorm1d(2)
+        self.head = nn.Linear(4, 3)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls = self.calls + 1
+        return self.head(F.dropout(torch.relu(self.norm(self.filters(x))).flatten(1), 0.3))
+
+
+class Problem:
+    """A small net, its optimizer, a method and one batch; the gradients of a micro-batch before may be standing."""
+
+    def __init__(self, row, *, standing=False, **options):
+        torch.manual_seed(0)
+        self.model = Net().double()
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9)
+        self.method = row(self.model, self.optimizer, **options)
+        self.x, self.y = torch.randn(4, 1, 4, dtype=torch.float64), torch.randint(3, (4,))
+        if standing:
+            self.standing = [None if i == 0 else torch.randn_like(p) for i, p in enumerate(self.model.parameters())]
+            for p, gradient in zip(self.model.parameters(), self.standing, strict=True):
+                p.grad = gradient
+
+    def run(self, operators=None):
+        for p in self.method.passes():
+            with _body(operators):
+                p.loss(self.model(self.x), self.y).backward()
+
+    def state(self):
+        """All that must come back, and for gradients and buffers the very tensors."""
+        model = self.model
+        values = [*(p.detach() for p in model.parameters()), *model.buffers(), torch.get_rng_state()]
+        gradients = [p.grad for p in model.parameters()]
+        values += [g for g in gradients if g is not None]
+        modes = [m.training for m in model.modules()]
+        return State([v.clone() for v in values], gradients, [id(b) for b in model.buffers()], modes)
+
+
+class State:
+    def __init__(self, values, gradients, buffers, modes):
+        self.values, self.gradients, self.buffers, self.modes = values, gradients, buffers, modes
+
+    def identical(self, other):
+        """The same tensors with the same values."""
+        gradients = all(a is b for a, b in zip(self.gradients, other.gradients, strict=True))
+        return gradients and self.buffers == other.buffers and self.equal(other)
+
+    def equal(self, other):
+        """The same values, bit for bit."""
+        return (
+            len(self.values) == len(other.values)
+            and all(torch.equal(a, b) for a, b in zip(self.values, other.values, strict=True))
+            and [g is None for g in self.gradients] == [g is None for g in other.gradients]
+            and self.modes == other.modes
+        )
+
+
+@contextmanager
+def _body(operators: Operators | None) -> Iterator[None]:
+    if operators is not None:
+        operators.in_body = True
+    try:
+        yield
+    finally:
+        if operators is not None:
+            operators.in_body = False
+
+
+def interrupt_everywhere(problem: Problem, error=Interruption) -> None:
+    before, counted = problem.state(), Operators(error)
+    with counted:
+        problem.run(counted)
+    after = problem.state()
+    put_back(problem, before)
+
+    for number in range(counted.count):
+        operators = Operators(error, at=(number,))
+        with pytest.raises(error), operators:
+            problem.run(operators)
+        assert problem.state().identical(before), f"operator {number} of {counted.count}"
+        problem.run()
+        assert problem.state().equal(after), f"the step after the one interrupted at operator {number}"
+        put_back(problem, before)
+
+
+def put_back(problem: Problem, state: State) -> None:
+    """Undo a whole step, so that the next interruption starts where the first did."""
+    *values, random = state.values[: len(list(problem.model.parameters())) + len(list(problem.model.buffers())) + 1]
+    with torch.no_grad():
+        for tensor, value in zip([*problem.model.parameters(), *problem.model.buffers()], values, strict=True):
+            tensor.copy_(value)
+    for parameter, gradient in zip(problem.model.parameters(), state.gradients, strict=True):
+        parameter.grad = gradient
+    problem.method.load_state_dict({"version": 1, "steps": 0, "micro_batch": 0})
+    torch.set_rng_state(random)
+    state.buffers[:] = [id(b) for b in problem.model.buffers()]
+
+
+@pytest.mark.parametrize("standing", [False, True], ids=["empty", "standing gradients"])
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_interrupted_at_every_operator(row, standing):
+    interrupt_everywhere(Problem(row, standing=standing))
