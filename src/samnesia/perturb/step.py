@@ -256,7 +256,7 @@ class Step:
                 f"cannot apply {self._rule} without knowing by how much the loss was scaled, because it mixes a unit "
                 "vector with a gradient; build the method with loss= and compute the loss with p.loss(output, target)"
             )
-        return self._loss_scale
+        return self._sync.mean(self._loss_scale, self._parameters.parameters)
 
     def _clear(self) -> None:
         for parameter in self._parameters.parameters:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from samnesia.perturb.errors import ConfigurationError, UnseenWrapperWarning, UnsupportedError
-from samnesia.perturb.tensors import shards
+from samnesia.perturb.tensors import is_dtensor, shards
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import FSDPModule
@@ -41,6 +41,10 @@ class GradientSync(ABC):
     def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
         """Gradients that the next backward call will not overwrite."""
         return gradients
+
+    def mean(self, value: Tensor, like: Sequence[Tensor]) -> Tensor:
+        """The 0-d `value`, averaged over the ranks whose gradients a rule sees averaged; called by all of them."""
+        return value
 
     def weights_changed(self) -> None:  # noqa: B027 (nothing to do is the common case)
         """Called after the weights were moved or restored."""
@@ -76,6 +80,13 @@ class Sharded(GradientSync):
     def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
         """As they are: reduced in every pass."""
         return gradients
+
+    def mean(self, value: Tensor, like: Sequence[Tensor]) -> Tensor:
+        """Over all ranks of the mesh."""
+        mesh = next(p.device_mesh for p in like if is_dtensor(p))
+        for dimension in range(mesh.ndim):
+            value = _mean(value, mesh.get_group(dimension))
+        return value
 
     def weights_changed(self) -> None:
         """Drop gathered copies, if any are kept, so that the next forward gathers the moved weights."""
@@ -135,6 +146,10 @@ class Replicated(GradientSync):
             return gradients
         return [None if g is None else g.clone() for g in gradients]
 
+    def mean(self, value: Tensor, like: Sequence[Tensor]) -> Tensor:
+        """Over the ranks of a batch: their losses may be scaled by unequal shares of it."""
+        return _mean(value, self._ddp.process_group) if self._scope == "batch" else value
+
     def close(self) -> None:
         """Give DDP the user's setting back."""
         self._ddp.require_backward_grad_sync = self._outer
@@ -149,6 +164,12 @@ class Replicated(GradientSync):
             dist.broadcast(flat, group_src=0, group=self._ddp.process_group)
             for i, part in zip(indices, flat.split([buffers[i].numel() for i in indices]), strict=True):
                 buffers[i].copy_(part.view_as(buffers[i]))
+
+
+def _mean(value: Tensor, group: dist.ProcessGroup) -> Tensor:
+    total = value.clone()
+    dist.all_reduce(total, group=group)
+    return total / dist.get_world_size(group)
 
 
 def _by_device_and_type(tensors: Sequence[Tensor]) -> list[list[int]]:

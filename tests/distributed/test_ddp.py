@@ -1,0 +1,84 @@
+"""DistributedDataParallel equals one process: on the whole batch, or on one chunk per rank (m-sharpness)."""
+
+import numpy as np
+import pytest
+
+from tests.battery import BY_NAME, METHODS
+from tests.distributed import jobs, problems
+
+NAMES = [method.name for method in METHODS]
+# Each rank draws its own noise under scope "rank": no single process has chunks with those perturbations.
+NOISE = ["random", "random clean statistics", "adaptive noise"]
+FOUND = [name for name in NAMES if name not in NOISE]
+LAYOUTS = {"copied": {}, "bucket views": {"gradient_as_bucket_view": True}, "unused": {"find_unused_parameters": True}}
+
+
+def assert_ranks_agree(results):
+    for key in ("gradients", "weights"):
+        np.testing.assert_array_equal(results[0][key], results[1][key])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_batch_scope_is_one_process_on_the_whole_batch(pair, layout, name):
+    results = pair.run(jobs.ddp_train, name, sync="batch", ddp=LAYOUTS[layout])
+    expected = problems.alone(BY_NAME[name], problems.together(jobs.HALVES))
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], expected)
+    for result in results:
+        np.testing.assert_allclose(result["perturbation_norm"], expected["perturbation_norm"], rtol=1e-12)
+        np.testing.assert_allclose(result["gradient_norm"], expected["gradient_norm"], rtol=1e-12)
+        np.testing.assert_array_equal(result["evaluations"], expected["evaluations"])
+
+
+@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rank_scope_is_one_process_on_a_chunk_per_rank(pair, layout, name):
+    results = pair.run(jobs.ddp_train, name, sync="rank", ddp=LAYOUTS[layout])
+    expected = problems.alone(BY_NAME[name], problems.together(jobs.HALVES, scope="rank"))
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], expected)
+    norms = np.mean([result["perturbation_norm"] for result in results], axis=0)
+    np.testing.assert_allclose(norms, expected["perturbation_norm"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["sam", "gsam", "gsam normalized", "obf"])
+@pytest.mark.parametrize("scope", ["batch", "rank"])
+def test_ranks_of_unequal_size_weight_their_losses(pair, scope, name):
+    results = pair.run(jobs.ddp_train, name, sync=scope, sizes=(5, 3))
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], problems.alone(BY_NAME[name], problems.together((5, 3), scope=scope)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("no_sync", [True, False], ids=["no_sync", "always synced"])
+def test_accumulation_over_flows_under_batch_scope(pair, no_sync, name):
+    results = pair.run(jobs.ddp_train, name, sync="batch", flows=2, no_sync=no_sync)
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], problems.alone(BY_NAME[name], problems.together(jobs.HALVES, flows=2)))
+
+
+@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("no_sync", [True, False], ids=["no_sync", "always synced"])
+def test_accumulation_over_flows_under_rank_scope(pair, no_sync, name):
+    results = pair.run(jobs.ddp_train, name, sync="rank", flows=2, no_sync=no_sync)
+    expected = problems.alone(BY_NAME[name], problems.together(jobs.HALVES, flows=2, scope="rank"))
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], expected)
+
+
+@pytest.mark.parametrize("name", ["sam", "gsam normalized"])
+@pytest.mark.parametrize("scope", ["batch", "rank"])
+def test_accumulation_over_flows_with_bucket_views(pair, scope, name):
+    results = pair.run(jobs.ddp_train, name, sync=scope, flows=2, ddp=LAYOUTS["bucket views"])
+    expected = problems.alone(BY_NAME[name], problems.together(jobs.HALVES, flows=2, scope=scope))
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], expected)
+
+
+@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("scope", ["batch", "rank"])
+def test_accumulation_inside_a_pass(pair, scope, name):
+    results = pair.run(jobs.ddp_train, name, sync=scope, pieces=2)
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], problems.alone(BY_NAME[name], problems.together(jobs.HALVES, scope=scope)))
