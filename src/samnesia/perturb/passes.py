@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
@@ -57,12 +58,17 @@ class StepOptions(FlowOptions, total=False):
 class Passes(Iterator[Pass]):
     """An iterator over the passes of one flow, which can be closed early (also as a context manager)."""
 
-    def __init__(self, generator: Generator[Pass, None, None]) -> None:
-        self._generator = generator
+    def __init__(self, flow: Callable[[Callable[[], Passes | None]], Generator[Pass, None, None]]) -> None:
+        self._generator = flow(weakref.ref(self))
 
     def __next__(self) -> Pass:
         """Open the next pass, or finish the flow: restore the weights and leave the gradient in `p.grad`."""
         return next(self._generator)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the first pass has begun and the flow has not ended yet."""
+        return inspect.getgeneratorstate(self._generator) not in (inspect.GEN_CREATED, inspect.GEN_CLOSED)
 
     def close(self) -> None:
         """Abort: weights, gradients, buffers and random state are as they were before the flow."""
@@ -168,7 +174,7 @@ class PerturbedGradient:
 
     def criterion(self, output: Tensor, target: Tensor) -> Tensor:
         """The criterion of the running pass, for closures; outside of passes, the training loss."""
-        if self._running is not None:
+        if self._running is not None and self._under_way() is not None:
             return self._running.criterion(output, target)
         return self.training_loss(output, target)
 
@@ -204,20 +210,24 @@ class PerturbedGradient:
         )
 
     def _start(self, standing: Standing) -> Passes:
-        left_open = self._open()
-        if self._running is not None:
-            if left_open is not None:
-                left_open.close()
-            self._running = None
-            raise PassesOpenError(
-                "cannot open passes() while an earlier flow is open, because it left the weights perturbed; they are "
-                "restored now: let each loop over passes() finish, or close() it"
-            )
-        passes = Passes(self._flow(standing))
-        self._open = weakref.ref(passes)
-        return passes
+        self._refuse_second_flow()
+        return Passes(lambda passes: self._flow(standing, passes))
 
-    def _flow(self, standing: Standing) -> Generator[Pass, None, None]:
+    def _refuse_second_flow(self) -> None:
+        if self._running is None:
+            return
+        left_open = self._open()
+        if left_open is not None:
+            left_open.close()
+        self._running = None
+        raise PassesOpenError(
+            "cannot open passes() while an earlier flow is open, because it left the weights perturbed; they are "
+            "restored now: let each loop over passes() finish, or close() it"
+        )
+
+    def _flow(self, standing: Standing, passes: Callable[[], Passes | None]) -> Generator[Pass, None, None]:
+        self._refuse_second_flow()  # again: two flows may have been made before either began
+        self._open = passes
         parameters = Parameters.of(self.model, self.optimizer)
         accumulating = standing is Standing.ADD and any(p.grad is not None for p in parameters.parameters)
         if not (accumulating and self._micro_batch):
@@ -237,8 +247,13 @@ class PerturbedGradient:
         self._steps += 1
         self._micro_batch, self._fires = 0, None
 
+    def _under_way(self) -> Passes | None:
+        # asked of the generator itself: a mark of our own could outlive a flow that Ctrl-C ended in its last line
+        passes = self._open()
+        return passes if passes is not None and passes.under_way else None
+
     def _refuse_while_open(self, action: str) -> None:
-        if self._running is not None:
+        if self._under_way() is not None:
             raise PassesOpenError(
                 f"cannot {action} inside passes(), because the weights may be perturbed and the gradient is not "
                 "complete; do it after the loop over passes()"
@@ -292,7 +307,7 @@ class PerturbedGradient:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the hooks and the open flow, for deepcopy and pickle."""
         self._refuse_while_open("copy or pickle the method")
-        return {**self.__dict__, "_open": _nothing}
+        return {**self.__dict__, "_open": _nothing, "_running": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Attach the copy to its own optimizer and model."""
