@@ -43,6 +43,14 @@ class Guard(_Hook):
         if method is not None:
             method._refuse_while_open(self._action)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Hook:
+        self()  # a copy of the model would hold the perturbed weights
+        return super().__deepcopy__(memo)
+
+    def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[None]]:
+        self()
+        return super().__reduce__()
+
 
 class StepCounter(_Hook):
     """Counts the optimizer's real steps for the method."""
