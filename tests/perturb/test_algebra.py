@@ -187,7 +187,7 @@ def test_loss_scale_of_a_gradient_scaler_changes_nothing_beyond_epsilon(row):
 
 
 class Rectifier(nn.Module):
-    """conv - relu - linear: scaling a filter (and its bias) by a > 0 and the weights that read it by 1/a is no change."""
+    """conv - relu - linear: a filter and its bias times a > 0, the weights that read it over a, is the same function."""
 
     def __init__(self, factors):
         super().__init__()
@@ -240,9 +240,7 @@ def test_sam_is_not_invariant_under_rescaling():
 
 
 @pytest.mark.parametrize(("eta", "moves"), [(0.0, False), (0.01, True)])
-@pytest.mark.parametrize(
-    ("scaling", "zeroed"), [("element", (0, 0, 0)), ("filter", 0), ("layer", slice(None))]
-)
+@pytest.mark.parametrize(("scaling", "zeroed"), [("element", (0, 0, 0)), ("filter", 0), ("layer", slice(None))])
 def test_zero_weights_move_if_eta_is_positive(scaling, zeroed, eta, moves):
     """A row of zeros, a filter of zeros, a tensor of zeros."""
     model = network()
