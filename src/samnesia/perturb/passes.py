@@ -22,7 +22,7 @@ from samnesia.perturb.report import StepReport
 from samnesia.perturb.rules import Rule
 from samnesia.perturb.schedules import Always, Radius, When, radius_at, warn_if_idle
 from samnesia.perturb.step import Pass, Standing, Step
-from samnesia.perturb.sync import Scope, check_scope
+from samnesia.perturb.sync import Scope, check_scope, reshard
 
 
 class FlowOptions(TypedDict, total=False):
@@ -214,12 +214,10 @@ class PerturbedGradient:
         return Passes(lambda passes: self._flow(standing, passes))
 
     def _refuse_second_flow(self) -> None:
-        if self._running is None:
+        left_open = self._under_way()
+        if left_open is None:
             return
-        left_open = self._open()
-        if left_open is not None:
-            left_open.close()
-        self._running = None
+        left_open.close()
         raise PassesOpenError(
             "cannot open passes() while an earlier flow is open, because it left the weights perturbed; they are "
             "restored now: let each loop over passes() finish, or close() it"
@@ -228,6 +226,7 @@ class PerturbedGradient:
     def _flow(self, standing: Standing, passes: Callable[[], Passes | None]) -> Generator[Pass, None, None]:
         self._refuse_second_flow()  # again: two flows may have been made before either began
         self._open = passes
+        reshard(self.model)
         parameters = Parameters.of(self.model, self.optimizer)
         accumulating = standing is Standing.ADD and any(p.grad is not None for p in parameters.parameters)
         if not (accumulating and self._micro_batch):
@@ -286,6 +285,7 @@ class PerturbedGradient:
                 "cannot ascend an objective of its own without loss=, because p.loss must give the objective on "
                 "ascent passes and the training loss on the last; give loss=F.cross_entropy, say"
             )
+        reshard(self.model)
         check_scope(self.model, self.sync)
         Parameters.of(self.model, self.optimizer)
         self.radii()
