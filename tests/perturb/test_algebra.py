@@ -187,7 +187,7 @@ def test_loss_scale_of_a_gradient_scaler_changes_nothing_beyond_epsilon(row):
 
 
 class Rectifier(nn.Module):
-    """conv - relu - linear: a filter and its bias times a > 0, the weights that read it over a, is the same function."""
+    """conv - relu - linear: a filter and its bias times a > 0, the weights that read it over a, is no change."""
 
     def __init__(self, factors):
         super().__init__()
