@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import torch
 import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.battery import BY_NAME
@@ -40,3 +46,63 @@ def ddp_train(
         around_flow=unsynced(model, no_sync),
         around_piece=unsynced(model, no_sync),
     )
+
+
+def shard(model: nn.Module, *, nested: bool = True, **options: Any) -> nn.Module:
+    """`fully_shard` for each layer and the root, or for the root alone."""
+    for layer in (model.conv, model.middle, model.head) if nested else ():
+        fully_shard(layer, **options)
+    return fully_shard(model, **options)
+
+
+def unreduced(model: nn.Module, silent: bool) -> problems.Quiet:
+    """No reduction in all but the last, as one accumulates under fully_shard."""
+
+    @contextmanager
+    def quiet(index: int, count: int) -> Iterator[None]:
+        model.set_requires_gradient_sync(not silent or index == count - 1)
+        yield
+
+    return quiet
+
+
+@torch.no_grad()
+def evaluation(model: nn.Module) -> None:
+    model(next(problems.batches())[0])
+
+
+def fsdp_train(
+    name: str,
+    *,
+    sizes: tuple[int, int] = HALVES,
+    nested: bool = True,
+    mesh: tuple[int, int] | None = None,
+    flows: int = 1,
+    pieces: int = 1,
+    no_sync: bool = True,
+    reshard_after_backward: bool = True,
+    evaluate: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    hybrid = {"mesh": init_device_mesh("cpu", mesh, mesh_dim_names=("replicas", "shards"))} if mesh else {}
+    model = shard(problems.network(), nested=nested, **hybrid)
+    model.set_reshard_after_backward(reshard_after_backward)
+    optimizer = problems.optimizer_of(model)
+    if evaluate:  # a forward without gradients leaves the weights of the root gathered
+        optimizer.register_step_post_hook(lambda *_: evaluation(model))
+        evaluation(model)
+    method = BY_NAME[name](model, optimizer, **problems.OPTIONS, **options)
+    handed_over = []
+    optimizer.register_step_pre_hook(
+        lambda *_: handed_over.extend(isinstance(p.grad, DTensor) for p in problems.parameters(optimizer))
+    )
+    result = problems.train(
+        model,
+        optimizer,
+        method,
+        problems.of_rank(dist.get_rank(), sizes, flows=flows, pieces=pieces),
+        around_flow=unreduced(model, no_sync) if flows > 1 else problems.loud,
+        around_piece=unreduced(model, no_sync) if pieces > 1 else problems.loud,
+    )
+    assert all(handed_over) and handed_over
+    return result

@@ -118,6 +118,7 @@ def train(
     """Train; what stood after every step, as arrays of shape [steps, ...]."""
     records = []
     for step in steps:
+        before = weights(optimizer)
         for i, flow in enumerate(step):
             with around_flow(i, len(step)):
                 for p in method.passes():
@@ -126,12 +127,13 @@ def train(
                             loss = p.loss(model(piece.x), piece.y) * piece.weight
                             if p.needs_gradient:
                                 loss.backward()
-        record = {"gradients": gradients(model)}
+        np.testing.assert_array_equal(weights(optimizer), before)
+        record = {"gradients": gradients(optimizer)}
         optimizer.step()
         optimizer.zero_grad()
         report = method.last_step
         record |= {
-            "weights": weights(model),
+            "weights": weights(optimizer),
             "perturbation_norm": report.perturbation_norm,
             "gradient_norm": report.gradient_norm,
             "evaluations": report.gradient_evaluations,
@@ -153,13 +155,18 @@ def full(tensor: Tensor) -> np.ndarray:
     return tensor.numpy(force=True).ravel().copy()
 
 
-def weights(model: nn.Module) -> np.ndarray:
-    return np.concatenate([full(p) for p in model.parameters()])
+def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """As the optimizer holds them: the model may show gathered ones in their place."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
-def gradients(model: nn.Module) -> np.ndarray:
+def weights(optimizer: torch.optim.Optimizer) -> np.ndarray:
+    return np.concatenate([full(p) for p in parameters(optimizer)])
+
+
+def gradients(optimizer: torch.optim.Optimizer) -> np.ndarray:
     """All gradients, zero where there is none."""
-    return np.concatenate([full(torch.zeros_like(p) if p.grad is None else p.grad) for p in model.parameters()])
+    return np.concatenate([full(torch.zeros_like(p) if p.grad is None else p.grad) for p in parameters(optimizer)])
 
 
 def buffers(model: nn.Module) -> dict[str, np.ndarray]:

@@ -73,9 +73,13 @@ class Sharded(GradientSync):
         self._modules = modules
 
     def open_pass(self, *, last: bool) -> None:
-        """Reduce in every pass: a gradient that stays unreduced inside FSDP is not there to be perturbed along."""
+        """Reduce in every pass, and wait for it: a gradient left inside FSDP is not there to be perturbed along.
+
+        What the user had set cannot be read, and so is not put back; it is set anew for each micro-batch in any case.
+        """
         for module in self._modules:
             module.set_requires_gradient_sync(True, recurse=False)
+            module.set_is_last_backward(True)
 
     def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
         """As they are: reduced in every pass."""
@@ -217,6 +221,15 @@ def gradient_sync(model: nn.Module, scope: Scope, *, combines: bool, accumulated
     if ddp is not None:
         return Replicated(ddp, scope, combines=combines, accumulated=accumulated)
     return Local()
+
+
+def reshard(model: nn.Module) -> None:
+    """Drop gathered weights that an evaluation, or ``set_reshard_after_backward(False)``, has left in the model.
+
+    While they are there the model shows them as its parameters, in place of the shards that the optimizer holds.
+    """
+    for module in _of_fsdp(model, "FSDPModule"):
+        module.reshard()  # type: ignore[operator]
 
 
 def _of_fsdp(model: nn.Module, kind: str) -> list[nn.Module]:
