@@ -1,0 +1,240 @@
+"""Every method: micro-batches, accumulation, clipping, and the closure beside the loop."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import samnesia
+from samnesia.perturb.errors import ConfigurationError
+from tests.battery import BY_NAME, METHODS
+from tests.problems import (
+    assert_close,
+    assert_same,
+    batch,
+    batches,
+    differentiate,
+    gradients,
+    network,
+    observed,
+    sgd,
+    train,
+    weights,
+)
+
+X, Y = batch(8)
+NOISE = [BY_NAME[name] for name in ("random", "random clean statistics", "adaptive noise")]
+
+
+def built(row, **options):
+    model = network()
+    return row(model, sgd(model), **options), model
+
+
+@pytest.mark.parametrize("size", [4, 3, 20], ids=["even", "ragged", "larger than the batch"])
+@pytest.mark.parametrize("row", [row for row in METHODS if row not in NOISE], ids=str)
+def test_chunks_by_their_share_are_the_mean_over_samples(row, size):
+    """m-sharpness: each chunk has its own perturbation, and the sum of their gradients is what one step takes."""
+    method, model = built(row)
+    expected = {name: torch.zeros_like(w) for name, w in weights(model).items()}
+    for rows in torch.arange(8).split(size):
+        differentiate(method, model, X[rows], Y[rows], scale=len(rows) / 8)
+        alone, its_model = built(row)
+        differentiate(alone, its_model, X[rows], Y[rows])
+        for name, gradient in gradients(its_model).items():
+            expected[name] += len(rows) / 8 * gradient
+    assert_close(gradients(model), expected, 1e-10)  # epsilon is not scaled with the loss
+    assert method.last_step.micro_batches == len(torch.arange(8).split(size))
+
+
+@pytest.mark.parametrize("row", [row for row in METHODS if row.zero_radius_is_base], ids=str)
+def test_ragged_chunks_without_a_radius_are_the_whole_batch(row):
+    method, model = built(row, rho=0.0)
+    for rows in torch.arange(8).split(3):
+        differentiate(method, model, X[rows], Y[rows], scale=len(rows) / 8)
+    plain = network()
+    F.cross_entropy(plain(X), Y).backward()
+    assert_close(gradients(model), gradients(plain))
+
+
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_accumulation_inside_a_pass_is_the_whole_batch(row):
+    method, model = built(row)
+    for p in method.passes():
+        for rows in torch.arange(8).split(3):
+            loss = len(rows) / 8 * p.loss(model(X[rows]), Y[rows])
+            if p.needs_gradient:
+                loss.backward()
+    whole, its_model = built(row)
+    differentiate(whole, its_model, X, Y)
+    assert_close(gradients(model), gradients(its_model))
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_a_standing_gradient_is_set_aside_and_added(row, set_to_none):
+    """It has no part in the perturbation, and zero_grad at the start of a pass does not reach it."""
+    method, model = built(row)
+    torch.manual_seed(3)
+    standing = {name: torch.randn_like(p) for name, p in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        parameter.grad = standing[name].clone()
+    for p in method.passes():
+        assert all(parameter.grad is None for parameter in model.parameters())
+        method.optimizer.zero_grad(set_to_none)
+        loss = p.loss(model(X), Y)
+        if p.needs_gradient:
+            loss.backward()
+    alone, its_model = built(row)
+    differentiate(alone, its_model, X, Y)
+    assert_same(gradients(model), {name: g + standing[name] for name, g in gradients(its_model).items()})
+
+
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_micro_batches_of_a_step_share_one_decision(row):
+    """The schedule is asked once per optimizer step, and answers for all micro-batches."""
+    asked = []
+
+    def when(step):
+        asked.append(step)
+        return step % 2 == 1
+
+    method, model = built(row, when=when)
+    passes = []
+    for _ in range(4):
+        for rows in torch.arange(8).split(3):
+            passes.append(0)
+            for p in method.passes():
+                passes[-1] += 1
+                loss = p.loss(model(X[rows]), Y[rows])
+                if p.needs_gradient:
+                    loss.backward()
+        method.optimizer.step()
+        method.optimizer.zero_grad()
+    if row.name == "unperturbed":
+        assert asked == []
+    else:
+        assert asked == [0, 1, 2, 3]
+    assert passes == [1, 1, 1, *[row.passes] * 3, 1, 1, 1, *[row.passes] * 3]
+
+
+def test_the_decision_is_shared_also_where_gradients_are_zeroed_instead_of_dropped():
+    asked = []
+    model = network()
+    method = samnesia.sam(model, sgd(model), loss=F.cross_entropy, when=lambda step: asked.append(step) or True)
+    for _ in range(3):
+        differentiate(method, model, X, Y)
+        differentiate(method, model, X, Y)
+        assert method.last_step.micro_batches == 2
+        method.optimizer.step()
+        method.optimizer.zero_grad(set_to_none=False)
+    assert asked == [0, 1, 2]
+
+
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_clipping_after_the_passes_acts_once_on_the_final_gradient(row):
+    method, model = built(row)
+    differentiate(method, model, X, Y)
+    unclipped = gradients(model)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+    assert norm.item() == pytest.approx(method.last_step.gradient_norm, rel=1e-12)
+    assert_close(gradients(model), {name: g * 1e-3 / (norm + 1e-6) for name, g in unclipped.items()}, 1e-12)
+
+
+# -- the closure ------------------------------------------------------------------------------------------------------
+
+
+def by_closure(method, model, x, y):
+    losses = []
+
+    def closure():
+        method.optimizer.zero_grad()
+        loss = method.criterion(model(x), y)
+        loss.backward()
+        losses.append(loss.detach())
+        return loss
+
+    returned = method.step(closure).detach()
+    assert torch.equal(returned, losses[0])
+    return len(losses)
+
+
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_closure_and_loop_are_bit_equal(row):
+    """No gradient is needed beforehand; the loss of the first pass is returned."""
+    (looped, model), (closed, its_model) = built(row), built(row)
+    train(looped, model, batches(4))
+    counts = [by_closure(closed, its_model, x, y) for x, y in batches(4)]
+    assert counts == [row.passes] * 4
+    assert_same(weights(model), weights(its_model))
+    assert closed.steps == looped.steps == 4
+
+
+def test_a_closure_discards_the_gradient_that_stands():
+    (fresh, model), (standing, its_model) = built(BY_NAME["sam"]), built(BY_NAME["sam"])
+    by_closure(fresh, model, X, Y)
+    for parameter in its_model.parameters():
+        parameter.grad = torch.full_like(parameter, 7.0)
+    by_closure(standing, its_model, X, Y)
+    assert_same(weights(model), weights(its_model))
+
+
+def test_a_closure_runs_with_gradients_on_even_if_the_caller_turned_them_off():
+    (method, model), (other, its_model) = built(BY_NAME["sam"]), built(BY_NAME["sam"])
+    with torch.no_grad():
+        by_closure(method, model, X, Y)
+    by_closure(other, its_model, X, Y)
+    assert_same(weights(model), weights(its_model))
+
+
+def test_an_exception_in_a_closure_restores_everything():
+    method, model = built(BY_NAME["gsam"])
+    differentiate(method, model, X, Y)
+    before = observed(model)
+    calls = []
+
+    def closure():
+        calls.append(None)
+        if len(calls) == 2:
+            raise RuntimeError("out of memory")
+        loss = method.criterion(model(X), Y)
+        loss.backward()
+        return loss
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        method.step(closure)
+    assert_same(observed(model), before)
+    assert method.steps == 0
+
+
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_a_closure_step_that_is_not_finite_is_skipped_and_not_counted(row):
+    """Infinite in the first pass, then in the last."""
+    for index in {0, row.passes - 1}:
+        method, model = built(row)
+        before = weights(model)
+        calls = []
+
+        def closure(method=method, model=model, index=index, calls=calls):
+            method.optimizer.zero_grad()
+            loss = method.criterion(model(X), Y)
+            (loss * torch.inf if len(calls) == index else loss).backward()
+            calls.append(None)
+            return loss
+
+        method.step(closure)
+        skipped = row.gradients == row.passes or index == row.passes - 1
+        assert method.last_step.finite is not skipped
+        assert method.steps == int(not skipped)
+        if skipped:
+            assert_same(weights(model), before)
+        by_closure(method, model, X, Y)
+        assert method.last_step.finite and method.steps == 1 + int(not skipped)
+
+
+def test_the_criterion_outside_of_passes_is_the_training_loss():
+    method, model = built(BY_NAME["obf"])
+    output = model(X)
+    assert torch.equal(method.criterion(output, Y), F.cross_entropy(output, Y))
+    plain = samnesia.sam(model, sgd(model))
+    with pytest.raises(ConfigurationError, match="without loss=; give"):
+        plain.criterion(output, Y)
