@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.train.config import CNN, SGD, Cosine, Digits, RunConfig
+from samnesia.train.config import CNN, SGD, Cosine, Digits, Perturbed, RunConfig
 from samnesia.train.methods import ASAM, GSAM, OBF, SAM, Method, Random, Unperturbed
 from samnesia.train.plain import nearest
 
@@ -46,6 +46,7 @@ def digits(name: str, method: Method) -> RunConfig:
         optimizer=SGD(lr=0.05, momentum=0.9, weight_decay=5e-4),
         schedule=Cosine(warmup_epochs=2.0),
         method=method,
+        when=Perturbed(start_epoch=4.0),
         epochs=80,
         batch_size=80,
     )
@@ -60,6 +61,7 @@ def digits_noisy(name: str, method: Method) -> RunConfig:
         optimizer=SGD(lr=0.05, momentum=0.9, weight_decay=5e-4),
         schedule=Cosine(warmup_epochs=2.0),
         method=method,
+        when=Perturbed(start_epoch=4.0),
         epochs=80,
         batch_size=80,
     )

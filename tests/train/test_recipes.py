@@ -1,0 +1,49 @@
+"""Recipes: what there is, and that runs of one problem differ in their method alone."""
+
+import dataclasses
+
+import pytest
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.methods import METHODS, method_name
+from samnesia.train.recipes import RECIPES, find
+
+PROBLEMS = ("digits", "digits-noisy")
+
+
+def test_every_problem_has_every_method():
+    assert sorted(RECIPES) == sorted(f"{problem}-{method}" for problem in PROBLEMS for method in METHODS)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_filed_under_its_name_and_method(name):
+    config = find(name)
+    assert config.recipe == name
+    assert name.endswith(f"-{method_name(config.method)}")
+    assert (RECIPES[name].__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_recipes_of_a_problem_differ_in_their_method_alone(problem):
+    base = find(f"{problem}-sgd")
+    for method in METHODS:
+        config = find(f"{problem}-{method}")
+        assert dataclasses.replace(config, method=base.method, recipe=base.recipe) == base
+
+
+def test_noise_is_forty_percent():
+    assert find("digits-noisy-sgd").data.flipped == 0.4
+    assert find("digits-sgd").data.flipped == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("digits-noisy-sma", "did you mean 'digits-noisy-sam'"),
+        ("digit-sgd", "did you mean 'digits-sgd'"),
+        ("imagenet", "known are digits-sgd"),
+    ],
+)
+def test_unknown_recipe_names_the_nearest(name, advice):
+    with pytest.raises(ConfigurationError, match=f"cannot train recipe '{name}', because .*; {advice}"):
+        find(name)
