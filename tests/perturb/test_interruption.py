@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import samnesia
-from samnesia.perturb.step import Step
+import samnesia.perturb.step
+from samnesia.perturb.step import Standing
 from tests.battery import BY_NAME, METHODS
 
 # An exception in the body is a way to leave the last pass; that the step is then lost is no news here.
@@ -32,6 +32,7 @@ class Operators(TorchDispatchMode):
         self.count = 0
         self.in_body = False
         self.outside_body: list[tuple[int, str]] = []
+        self.body_ends: list[int] = []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         number, self.count = self.count, self.count + 1
@@ -47,7 +48,7 @@ class Net(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.filters = nn.Conv1d(1, 2, 3)
+        self.filters = nn.Conv1d(1, 2, 3, bias=False)
         self.norm = nn.BatchNorm1d(2)
         self.head = nn.Linear(4, 3)
         self.register_buffer("calls", torch.zeros(()))
@@ -114,6 +115,7 @@ def _body(operators: Operators | None) -> Iterator[None]:
     finally:
         if operators is not None:
             operators.in_body = False
+            operators.body_ends.append(operators.count)
 
 
 def interrupt_everywhere(problem: Problem, error=Interruption) -> None:
@@ -128,9 +130,10 @@ def interrupt_everywhere(problem: Problem, error=Interruption) -> None:
         with pytest.raises(error), operators:
             problem.run(operators)
         assert problem.state().identical(before), f"operator {number} of {counted.count}"
-        problem.run()
-        assert problem.state().equal(after), f"the step after the one interrupted at operator {number}"
-        put_back(problem, before)
+        if number % 5 == 0:
+            problem.run()
+            assert problem.state().equal(after), f"the step after the one interrupted at operator {number}"
+            put_back(problem, before)
 
 
 def put_back(problem: Problem, state: State) -> None:
@@ -148,5 +151,138 @@ def put_back(problem: Problem, state: State) -> None:
 
 @pytest.mark.parametrize("standing", [False, True], ids=["empty", "standing gradients"])
 @pytest.mark.parametrize("row", METHODS, ids=str)
-def test_interrupted_at_every_operator(row, standing):
+def test_at_every_operator(row, standing):
     interrupt_everywhere(Problem(row, standing=standing))
+
+
+@pytest.mark.parametrize("row", [BY_NAME[name] for name in ("sam", "random clean statistics")], ids=str)
+def test_by_the_keyboard(row):
+    interrupt_everywhere(Problem(row, standing=True), KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("row", [BY_NAME[name] for name in ("sam", "gsam + obf")], ids=str)
+def test_with_replayed_dropout(row):
+    interrupt_everywhere(Problem(row, replay_dropout=True))
+
+
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_the_flow_itself_is_among_what_was_interrupted(row):
+    problem, operators = Problem(row), Operators()
+    with operators:
+        problem.run(operators)
+    numbers, names = zip(*operators.outside_body, strict=True)
+    after_the_first_pass = [number for number in numbers if number >= operators.body_ends[0]]
+    assert after_the_first_pass and after_the_first_pass[-1] == operators.count - 1
+    if row.name != "unperturbed":
+        assert "add_" in names, "the perturbation"
+        assert names[-1] == "copy_" or "copy_" in names[names.index("add_") :], "the restoration"
+
+
+@pytest.mark.parametrize("name", ["sam", "gsam", "random"])
+def test_again_while_restoring(name):
+    """The second interruption hits each operator of the restoration from the first."""
+    problem = Problem(BY_NAME[name], standing=True)
+    before, counted = problem.state(), Operators()
+    with counted:
+        problem.run(counted)
+    put_back(problem, before)
+    first = counted.count - 1  # all is moved by then
+    for second in range(first + 1, first + 1000):
+        operators = Operators(at=(first, second))
+        with pytest.raises(Interruption), operators:
+            problem.run(operators)
+        assert problem.state().identical(before), f"operator {second}"
+        if operators.count <= second:  # the restoration was over before
+            break
+    assert second > first + 5
+
+
+@pytest.mark.parametrize("row", [BY_NAME[name] for name in ("sam", "gsam", "random")], ids=str)
+def test_inside_a_closure(row):
+    """Interrupted in its passes, `step(closure)` gives back the gradient it was to discard; it never steps."""
+    problem = Problem(row, standing=True)
+    before, operators = problem.state(), Operators()
+
+    def closure():
+        problem.optimizer.zero_grad()
+        loss = problem.method.criterion(problem.model(problem.x), problem.y)
+        loss.backward()
+        return loss
+
+    steps = []
+    problem.optimizer.register_step_pre_hook(lambda *_: steps.append(operators.count))
+    with operators:
+        problem.method.step(closure)
+    put_back(problem, before)
+    for parameter in problem.model.parameters():
+        problem.optimizer.state.pop(parameter)
+    for _ in problem.method._start(Standing.DROP):
+        closure()
+    complete = problem.state()
+    put_back(problem, before)
+
+    reached = set()
+    for number in range(steps[0]):
+        with pytest.raises(Interruption), Operators(at=(number,)):
+            problem.method.step(closure)
+        state = problem.state()
+        if not state.identical(before):  # the last operators ask whether the complete gradient is finite
+            assert state.equal(complete) and number > steps[0] - 10, f"operator {number} of {steps[0]}"
+        reached.add(state.equal(complete))
+        put_back(problem, before)
+    assert reached == {False, True}
+    assert problem.method.steps == 0 and not problem.optimizer.state
+
+
+class Signals:
+    """Raises as Ctrl-C does, which Python looks for where a function begins and where a built-in one returns.
+
+    Counts these places in the files of the method core, in whatever function, and raises at number `at`.
+    """
+
+    HOME = str(Path(samnesia.perturb.step.__file__).parent)
+
+    def __init__(self, at=None):
+        self.at, self.count, self.place = at, 0, ""
+
+    def __call__(self, frame, event, argument):
+        code = frame.f_code
+        # dropping an unfinished generator expression counts as a call of it, but nothing can be raised from there
+        if event in ("call", "c_return") and code.co_name != "<genexpr>" and code.co_filename.startswith(self.HOME):
+            number, self.count = self.count, self.count + 1
+            if number == self.at:
+                self.place = f"{Path(code.co_filename).name}:{frame.f_lineno}"
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    def __enter__(self):
+        self.outer = sys.getprofile()
+        sys.setprofile(self)
+        return self
+
+    def __exit__(self, *error):
+        sys.setprofile(self.outer)
+
+
+@pytest.mark.parametrize("name", ["sam", "gsam"])
+def test_between_operators(name):
+    """Ctrl-C anywhere in the core: the step has happened or it has not."""
+    problem = Problem(BY_NAME[name], standing=True)
+    before = problem.state()
+    for _ in range(2):  # the first step of a process does a little more, in torch's caches
+        with Signals() as counted:
+            problem.run()
+        after = problem.state()
+        put_back(problem, before)
+    for number in range(counted.count):
+        signals = Signals(at=number)
+        with pytest.raises(KeyboardInterrupt), signals:
+            problem.run()
+        state, where = problem.state(), f"place {number} of {counted.count}, {signals.place}"
+        assert state.identical(before) or state.equal(after), where
+        assert torch.is_grad_enabled(), where
+        put_back(problem, before)
+        if number % 8 == 0:
+            problem.run()
+            assert problem.state().equal(after), f"the step after, {where}"
+            put_back(problem, before)
