@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -107,14 +106,19 @@ class ModelState:
     def __init__(self, model: nn.Module, devices: set[torch.device]) -> None:
         self._modules = list(model.modules())
         self._modes = [module.training for module in self._modules]
-        self._buffers = [(*slot, slot[2].detach().clone()) for slot in _buffers(self._modules)]
+        self._buffers = [
+            (module, name, buffer, None if buffer is None else buffer.detach().clone())
+            for module in self._modules
+            for name, buffer in module._buffers.items()
+        ]
         self._random = {device: get_random_state(device) for device in devices | {torch.device("cpu")}}
 
     def restore_buffers(self) -> None:
-        """Give every buffer its value back, in place; a buffer that was rebound becomes the old tensor again."""
+        """Give every buffer its value back, in place; one that was rebound becomes the old tensor (or None) again."""
         with torch.no_grad():
             for module, name, buffer, value in self._buffers:
-                buffer.copy_(value)
+                if buffer is not None and value is not None:
+                    buffer.copy_(value)
                 if module._buffers.get(name) is not buffer:
                     module._buffers[name] = buffer
 
@@ -130,15 +134,6 @@ class ModelState:
                 "cannot switch between train() and eval() inside passes(), because its passes must differentiate one "
                 "and the same function and evaluation needs the true weights; evaluate after the loop over passes()"
             )
-
-
-def _buffers(modules: list[nn.Module]) -> Iterator[tuple[nn.Module, str, Tensor]]:
-    seen: set[int] = set()
-    for module in modules:
-        for name, buffer in module._buffers.items():
-            if buffer is not None and id(buffer) not in seen:
-                seen.add(id(buffer))
-                yield module, name, buffer
 
 
 def get_random_state(device: torch.device) -> Tensor:
