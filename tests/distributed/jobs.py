@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -64,6 +65,65 @@ def unreduced(model: nn.Module, silent: bool) -> problems.Quiet:
         yield
 
     return quiet
+
+
+def ddp_branches(name: str, **options: Any) -> dict[str, Any]:
+    """Rank r uses head r, and nobody the third."""
+    model = DistributedDataParallel(problems.network(branches=True), find_unused_parameters=True)
+    optimizer = problems.optimizer_of(model)
+    method = BY_NAME[name](model, optimizer, **problems.OPTIONS, **options)
+    rank = dist.get_rank()
+    steps = [
+        [[replace(piece, branch=rank) for piece in flow] for flow in step] for step in problems.of_rank(rank, HALVES)
+    ]
+    return problems.train(model, optimizer, method, steps)
+
+
+def ddp_noise(name: str, scope: str) -> dict[str, Any]:
+    """The perturbation itself, and its reported size."""
+    model = DistributedDataParallel(problems.network())
+    optimizer = problems.optimizer_of(model)
+    method = BY_NAME[name](model, optimizer, sync=scope)
+    before = problems.weights(optimizer)
+    [[[piece]], *_] = problems.of_rank(dist.get_rank(), HALVES)
+    for p in method.passes():
+        if p.last:
+            perturbation = problems.weights(optimizer) - before
+        loss = p.loss(model(piece.x), piece.y)
+        if p.needs_gradient:
+            loss.backward()
+    return {"perturbation": perturbation, "norm": method.last_step.perturbation_norm}
+
+
+def ddp_buffers(name: str | None, *, flows: int = 1, **options: Any) -> dict[str, Any]:
+    """Buffers after every step and at the start of every step's first forward; without a name, of plain training."""
+    model = DistributedDataParallel(problems.network(batch_norm=True))
+    optimizer = problems.optimizer_of(model)
+    method = BY_NAME[name or "unperturbed"](model, optimizer, **options)
+    entered: list[Any] = []
+    after = []
+    for step in problems.of_rank(dist.get_rank(), HALVES, flows=flows):
+        first = [True]
+
+        def note(*_: Any, first: list[bool] = first) -> None:
+            if first.pop():
+                entered.append(problems.buffers(model))
+            first.append(False)
+
+        with model.module.norm.register_forward_pre_hook(note):
+            for i, [piece] in enumerate(step):
+                with unsynced(model, True)(i, len(step)):
+                    if name is None:
+                        (method.loss(model(piece.x), piece.y) * piece.weight).backward()
+                        continue
+                    for p in method.passes():
+                        loss = p.loss(model(piece.x), piece.y) * piece.weight
+                        if p.needs_gradient:
+                            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        after.append(problems.buffers(model))
+    return {"entered": entered, "after": after, "weights": problems.weights(optimizer)}
 
 
 @torch.no_grad()

@@ -27,6 +27,7 @@ class Piece:
     x: Tensor
     y: Tensor
     weight: float
+    branch: int = 0
 
 
 Step = list[list[Piece]]
@@ -35,17 +36,20 @@ Step = list[list[Piece]]
 class Net(nn.Module):
     """A convolution and two linear layers; no first dimension is even, and `gain` leaves a second rank nothing."""
 
-    def __init__(self, *, batch_norm: bool = False):
+    def __init__(self, *, batch_norm: bool = False, branches: bool = False):
         super().__init__()
         self.conv = nn.Conv2d(1, 3, 3)
         self.norm = nn.BatchNorm2d(3) if batch_norm else nn.Identity()
         self.middle = nn.Linear(27, 7)
         self.gain = nn.Parameter(torch.full((1,), 1.5))
         self.head = nn.Linear(7, CLASSES)
+        # of three heads each rank uses one, and nobody the third
+        self.heads = nn.ModuleList(nn.Linear(7, CLASSES) for _ in range(2 if branches else 0))
 
-    def forward(self, x):
+    def forward(self, x, branch=0):
         hidden = torch.tanh(self.norm(self.conv(x))).flatten(1)
-        return self.head(self.gain * torch.tanh(self.middle(hidden)))
+        head = self.heads[branch - 1] if branch else self.head
+        return head(self.gain * torch.tanh(self.middle(hidden)))
 
 
 def network(seed: int = 0, **options: Any) -> Net:
@@ -114,6 +118,7 @@ def train(
     *,
     around_flow: Quiet = loud,
     around_piece: Quiet = loud,
+    before_flow: Callable[[list[Piece]], None] = lambda flow: None,
 ) -> dict[str, np.ndarray]:
     """Train; what stood after every step, as arrays of shape [steps, ...]."""
     records = []
@@ -121,10 +126,11 @@ def train(
         before = weights(optimizer)
         for i, flow in enumerate(step):
             with around_flow(i, len(step)):
+                before_flow(flow)
                 for p in method.passes():
                     for j, piece in enumerate(flow):
                         with around_piece(j, len(flow)):
-                            loss = p.loss(model(piece.x), piece.y) * piece.weight
+                            loss = p.loss(model(piece.x, piece.branch), piece.y) * piece.weight
                             if p.needs_gradient:
                                 loss.backward()
         np.testing.assert_array_equal(weights(optimizer), before)
@@ -142,9 +148,9 @@ def train(
     return {key: np.array([record[key] for record in records]) for key in records[0]}
 
 
-def alone(row: Any, steps: list[Step], **options: Any) -> dict[str, np.ndarray]:
+def alone(row: Any, steps: list[Step], *, branches: bool = False, **options: Any) -> dict[str, np.ndarray]:
     """`train` in this process."""
-    model = network()
+    model = network(branches=branches)
     optimizer = optimizer_of(model)
     return train(model, optimizer, row(model, optimizer, **OPTIONS, **options), steps)
 

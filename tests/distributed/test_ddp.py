@@ -1,5 +1,7 @@
 """DistributedDataParallel equals one process: on the whole batch, or on one chunk per rank (m-sharpness)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -82,3 +84,35 @@ def test_accumulation_inside_a_pass(pair, scope, name):
     results = pair.run(jobs.ddp_train, name, sync=scope, pieces=2)
     assert_ranks_agree(results)
     problems.assert_equal(results[0], problems.alone(BY_NAME[name], problems.together(jobs.HALVES, scope=scope)))
+
+
+@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("scope", ["batch", "rank"])
+def test_parameters_that_one_rank_or_no_rank_uses(pair, scope, name):
+    results = pair.run(jobs.ddp_branches, name, sync=scope)
+    ranks = [problems.of_rank(rank, jobs.HALVES) for rank in range(2)]
+    steps = []
+    for of_ranks in zip(*ranks, strict=True):
+        pieces = [replace(p, weight=p.weight / 2, branch=rank) for rank, [[p]] in enumerate(of_ranks)]
+        steps.append([pieces] if scope == "batch" else [[p] for p in pieces])
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], problems.alone(BY_NAME[name], steps, branches=True))
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_noise_is_shared_by_the_batch_and_drawn_by_each_rank(pair, name):
+    together, apart = (pair.run(jobs.ddp_noise, name, scope) for scope in ("batch", "rank"))
+    np.testing.assert_array_equal(together[0]["perturbation"], together[1]["perturbation"])
+    assert (apart[0]["perturbation"] != apart[1]["perturbation"]).mean() > 0.9
+    for result in together + apart:
+        np.testing.assert_allclose(result["norm"], np.linalg.norm(result["perturbation"]), rtol=1e-10)
+    if name != "adaptive noise":  # whose size is rho in its own ball
+        np.testing.assert_allclose([result["norm"] for result in together + apart], 0.1, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("flows", [1, 2])
+def test_a_static_graph_under_batch_scope(pair, flows, name):
+    results = pair.run(jobs.ddp_train, name, sync="batch", flows=flows, no_sync=False, ddp={"static_graph": True})
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], problems.alone(BY_NAME[name], problems.together(jobs.HALVES, flows=flows)))

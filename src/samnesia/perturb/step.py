@@ -109,6 +109,7 @@ class Step:
         finished = False
         try:
             self._old = self._sync.keep(self._old)
+            self._sync.open()
             yield from self._climb()
             yield from self._open(Need.GRADIENT, ascent=False)
             self._finish()

@@ -30,6 +30,9 @@ Scope = Literal["batch", "rank"]
 class GradientSync(ABC):
     """How the gradients of one flow are averaged over ranks."""
 
+    def open(self) -> None:  # noqa: B027 (nothing to do is the common case)
+        """Called before the first pass, when all that may have to be restored has been noted."""
+
     @abstractmethod
     def open_pass(self, *, last: bool) -> None:
         """Prepare the averaging of the pass that follows."""
@@ -46,7 +49,7 @@ class GradientSync(ABC):
         """The 0-d `value`, averaged over the ranks whose gradients a rule sees averaged; called by all of them."""
         return value
 
-    def weights_changed(self) -> None:  # noqa: B027 (nothing to do is the common case)
+    def weights_changed(self) -> None:  # noqa: B027
         """Called after the weights were moved or restored."""
 
     def close(self) -> None:  # noqa: B027
@@ -119,7 +122,13 @@ class Replicated(GradientSync):
         else:
             self._last_by_ddp = self._outer and not accumulated
             self._average_after = self._outer and accumulated
-        if scope == "rank" and self._outer:
+
+    def open(self) -> None:
+        """Under scope "rank", start from rank 0's buffers: DDP does so at the first forward after one that it synced.
+
+        Under `no_sync` they are left alone, as DDP leaves them.
+        """
+        if self._scope == "rank" and self._outer and self._ddp.broadcast_buffers:
             self._broadcast_buffers()
 
     def open_pass(self, *, last: bool) -> None:
@@ -159,9 +168,6 @@ class Replicated(GradientSync):
         self._ddp.require_backward_grad_sync = self._outer
 
     def _broadcast_buffers(self) -> None:
-        """Start from rank 0's buffers, as DDP does at each synchronized forward: an unsynchronized one skips it."""
-        if not self._ddp.broadcast_buffers:
-            return
         buffers = [b.detach() for b in self._ddp.module.buffers()]
         for indices in _by_device_and_type(buffers):
             flat = torch.cat([buffers[i].reshape(-1) for i in indices])
@@ -201,7 +207,14 @@ def check_scope(model: nn.Module, scope: Scope) -> None:
             "cannot use sync='rank' with sharded parameters, because a perturbation per rank requires all weights on "
             "each rank, and fully_shard splits them; use sync='batch'"
         )
-    wrapped = sharded or any(isinstance(m, DistributedDataParallel) for m in model.modules())
+    ddp = _of_ddp(model)
+    if ddp is not None and ddp.static_graph and scope == "rank":
+        raise UnsupportedError(
+            "cannot use sync='rank' with static_graph=True, because a perturbation per rank requires backward passes "
+            "that are not averaged, and DistributedDataParallel fails on those while it learns the graph; leave "
+            "static_graph out (find_unused_parameters=True finds what a rank does not use), or use sync='batch'"
+        )
+    wrapped = sharded or ddp is not None
     alone = not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
     if scope == "batch" and not wrapped and not alone:
         warnings.warn(
@@ -217,7 +230,7 @@ def gradient_sync(model: nn.Module, scope: Scope, *, combines: bool, accumulated
     sharded = _of_fsdp(model, "FSDPModule")
     if sharded:
         return Sharded(sharded)  # type: ignore[arg-type]
-    ddp = next((m for m in model.modules() if isinstance(m, DistributedDataParallel)), None)
+    ddp = _of_ddp(model)
     if ddp is not None:
         return Replicated(ddp, scope, combines=combines, accumulated=accumulated)
     return Local()
@@ -230,6 +243,10 @@ def reshard(model: nn.Module) -> None:
     """
     for module in _of_fsdp(model, "FSDPModule"):
         module.reshard()  # type: ignore[operator]
+
+
+def _of_ddp(model: nn.Module) -> DistributedDataParallel | None:
+    return next((m for m in model.modules() if isinstance(m, DistributedDataParallel)), None)
 
 
 def _of_fsdp(model: nn.Module, kind: str) -> list[nn.Module]:
