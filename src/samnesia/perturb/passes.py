@@ -242,7 +242,12 @@ class PerturbedGradient:
             self._running = None
 
     def _count(self) -> None:
-        """Called by the optimizer after a real step."""
+        """Called by the optimizer after a step.
+
+        One at rate zero that no passes() prepared is none: so do distributed checkpoints fill an optimizer's state.
+        """
+        if not self._micro_batch and all(float(group.get("lr", 1.0)) == 0.0 for group in self.optimizer.param_groups):
+            return
         self._steps += 1
         self._micro_batch, self._fires = 0, None
 

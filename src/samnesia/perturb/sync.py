@@ -207,6 +207,12 @@ def check_scope(model: nn.Module, scope: Scope) -> None:
             "cannot use sync='rank' with sharded parameters, because a perturbation per rank requires all weights on "
             "each rank, and fully_shard splits them; use sync='batch'"
         )
+    if sharded and any(p.requires_grad and not is_dtensor(p) for p in model.parameters()):
+        raise UnsupportedError(
+            "cannot perturb sharded and unsharded parameters together, because nobody averages the gradients of the "
+            "unsharded ones and so norms would differ from rank to rank; call fully_shard on the root module too, "
+            "without ignored_params, or freeze the unsharded parameters"
+        )
     ddp = _of_ddp(model)
     if ddp is not None and ddp.static_graph and scope == "rank":
         raise UnsupportedError(
