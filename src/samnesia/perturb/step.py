@@ -237,8 +237,9 @@ class Step:
         running, method = self._pass, self._method
         if running is not None and running.ascent and method.objective is not None:
             self._objective_used = True
-            with torch.no_grad():
-                self._report.note_loss(method.training_loss(output.detach(), target))
+            if self._passed == 0:
+                with torch.no_grad():
+                    self._report.note_loss(method.training_loss(output.detach(), target))
             return method.objective(output, target)
         loss = method.training_loss(output, target)
         if self._passed == 0:
