@@ -17,7 +17,8 @@ class PerturbedOptimizer(torch.optim.Optimizer):
 
     Groups and state are the base optimizer's own, by identity; `state_dict` is the base's with the method's state
     beside it under "samnesia". Hooks registered here see one step per step, as do schedulers attached here or to the
-    base. Build it with `as_optimizer`.
+    base. `torch.distributed.checkpoint` should be given the base optimizer, ``method.optimizer``: it steps optimizers
+    without a closure. Build it with `as_optimizer`.
     """
 
     def __init__(self, method: PerturbedGradient) -> None:
@@ -59,15 +60,24 @@ class PerturbedOptimizer(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """The base optimizer's state dict, with the method's state under "samnesia"."""
-        return {**self.method.optimizer.state_dict(), "samnesia": self.method.state_dict()}
+        for before in self._optimizer_state_dict_pre_hooks.values():
+            before(self)
+        state = {**self.method.optimizer.state_dict(), "samnesia": self.method.state_dict()}
+        for after in self._optimizer_state_dict_post_hooks.values():
+            state = after(self, state) or state
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state dict of this class, or of the base optimizer alone (the method then starts at step 0)."""
+        """Load a state dict of this class, or one of the base optimizer alone: the step count then stays as it is."""
         base = dict(state_dict)
+        for before in self._optimizer_load_state_dict_pre_hooks.values():
+            base = before(self, base) or base
         method_state = base.pop("samnesia", None)
         self.method.optimizer.load_state_dict(base)
         if method_state is not None:
             self.method.load_state_dict(method_state)
+        for after in self._optimizer_load_state_dict_post_hooks.values():
+            after(self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group to the base optimizer."""

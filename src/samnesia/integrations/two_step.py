@@ -53,17 +53,24 @@ class TwoStep:
                 "method; compute the first loss with two_step(method).loss(output, target)"
             )
         self._objective_used = False
-        self._passes = self.method._start(Standing.ADOPT)
-        next(self._passes)
+        self._passes = None  # an open first step is undone, whatever comes of this one
+        passes = self.method._start(Standing.ADOPT)
+        if not next(passes).last:
+            passes.close()
+            raise PassesError(
+                f"cannot drive {type(self.method.ascent).__name__} in two steps, because it asks for more passes than "
+                "two; loop over method.passes()"
+            )
+        self._passes = passes
 
     def second_step(self, zero_grad: bool = False) -> None:
         """Restore the weights and step the base optimizer with the gradient taken at the perturbed ones."""
-        if self._passes is None:
+        passes, self._passes = self._passes, None
+        if passes is None or not passes.under_way:
             raise PassesError(
                 "cannot take the second step, because no first step stands before it; call first_step() after the "
                 "first backward"
             )
-        passes, self._passes = self._passes, None
         next(passes, None)
         if self.method.last_step.finite:
             self.method.optimizer.step()
