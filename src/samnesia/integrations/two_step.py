@@ -40,7 +40,8 @@ class TwoStep:
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The criterion of the coming step: the method's objective before `first_step`, the training loss after it."""
-        if self._passes is None and self.method.objective is not None:
+        between = self._passes is not None and self._passes.under_way
+        if not between and self.method.objective is not None:
             self._objective_used = True
             return self.method.objective(output, target)
         return self.method.criterion(output, target)
@@ -53,7 +54,6 @@ class TwoStep:
                 "method; compute the first loss with two_step(method).loss(output, target)"
             )
         self._objective_used = False
-        self._passes = None  # an open first step is undone, whatever comes of this one
         passes = self.method._start(Standing.ADOPT)
         if not next(passes).last:
             passes.close()
