@@ -3,9 +3,10 @@
     python benchmarks/choose_radii.py [PROBLEM ...] [--workers 2]
 
 For every method a grid is trained on the tuning seeds (reported figures use 0, 1, 2, ...), with everything else as in
-the recipe. The score of a run is its validation accuracy (against the validation labels as given: 40 % of them are wrong
-in digits-noisy, for every method alike), averaged over the last five epochs because one epoch of 200 images is coarse.
-The setting of the highest mean score over the seeds is chosen; of equals, the first. Test images are not looked at.
+the recipe. The score of a run is its validation accuracy (against the validation labels as given: 40 % of them are
+wrong in digits-noisy, for every method alike), averaged over the last five epochs because one epoch of 200 images is
+coarse. The setting of the highest mean score over the seeds is chosen; of equals, the first. Test images are not looked
+at.
 
 Writes ``benchmarks/results/digits_radii.json``; the chosen values stand in ``samnesia/train/recipes.py``.
 """

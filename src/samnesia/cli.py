@@ -140,10 +140,12 @@ def _options(kind: type[Any], default: Any, *, prefix: str = "--") -> Iterator[s
 
 
 def _sentence(complaint: str, prog: str) -> str:
-    """Return what tyro says in a frame as one sentence of ours."""
+    """Return what tyro says in a frame, drawn or of plain hyphens, as one sentence of ours."""
     lines = [line.strip("│ ") for line in complaint.splitlines()]
-    rule = next((i for i, line in enumerate(lines) if line.startswith("──")), len(lines))
-    title, content = lines[0] if lines else "", lines[1:rule]
+    title, content = lines[0] if lines else "", lines[1:]
+    if content and _is_rule(content[0]):  # below the title, in the plain frame
+        content = content[1:]
+    content = content[: next((i for i, line in enumerate(content) if _is_rule(line)), len(content))]
     if "Required options" in title:
         missing = [line.split()[0] for line in content if re.match(r"--|[A-Z]+$", line)]
         return f"cannot run {prog}, because {' and '.join(missing) or 'an option'} is missing; see {prog} --help"
@@ -153,10 +155,15 @@ def _sentence(complaint: str, prog: str) -> str:
     return f"cannot run {prog}, because of its options: {text[:1].lower() + text[1:]}; see {prog} --help"
 
 
+def _is_rule(line: str) -> bool:
+    return bool(line) and not line.strip("─-╰╯")
+
+
 @contextlib.contextmanager
 def _warnings_as_sentences() -> Iterator[None]:
     """Print warnings of ours as sentences, without the source line that Python adds."""
     with warnings.catch_warnings():
+        warnings.simplefilter("always", SamnesiaWarning)
         standard = warnings.showwarning
 
         def show(

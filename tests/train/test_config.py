@@ -1,14 +1,17 @@
 """Configurations: JSON and back, and what is refused."""
 
+import ast
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.train import config, methods
 from samnesia.train.config import CNN, MLP, SGD, Constant, Cosine, Digits, Perturbed, RunConfig
 from samnesia.train.methods import ASAM, GSAM, METHODS, OBF, SAM, Random, Unperturbed, method_name
 from samnesia.train.recipes import RECIPES
@@ -43,8 +46,8 @@ CONFIGS = st.builds(
 
 
 @given(CONFIGS)
-def test_json_round_trip(config):
-    assert RunConfig.from_json(json.loads(json.dumps(config.to_json(), allow_nan=False))) == config
+def test_json_round_trip(run):
+    assert RunConfig.from_json(json.loads(json.dumps(run.to_json(), allow_nan=False))) == run
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -167,3 +170,13 @@ def test_every_method_has_one_name():
 def test_configurations_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         RunConfig("x").epochs = 3
+
+
+@pytest.mark.parametrize("module", [config, methods])
+def test_every_field_is_explained(module):
+    """Each field of a configuration is followed by the sentence that --help shows."""
+    for node in ast.parse(Path(module.__file__).read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name != "Window":  # the one that is not configuration
+            for field, after in zip(node.body, [*node.body[1:], None], strict=True):
+                if isinstance(field, ast.AnnAssign):
+                    assert isinstance(after, ast.Expr), f"{node.name}.{field.target.id}"

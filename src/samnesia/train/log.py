@@ -55,7 +55,6 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.metadata import version
@@ -98,12 +97,14 @@ class RunResult:
         return {"schema": SCHEMA, **values, "config": self.config.to_json()}
 
     @staticmethod
-    def from_json(plain: Mapping[str, Any]) -> RunResult:
+    def from_json(plain: Any) -> RunResult:
         """Return the result that :meth:`to_json` wrote.
 
         Raises:
             ConfigurationError: if it is of another schema, incomplete, or its configuration is not valid.
         """
+        if not isinstance(plain, dict):
+            raise ConfigurationError("cannot read a result that is no object, because it is damaged; repeat the run")
         if plain.get("schema") != SCHEMA:
             raise ConfigurationError(
                 f"cannot read a result of schema {plain.get('schema')!r}, because this version writes and reads schema "

@@ -92,7 +92,8 @@ def train(config: RunConfig, out: Path | None = None, *, progress: Callable[[Row
             _criterion(config.label_smoothing),
             when=config.when.window(steps_per_epoch),
             seed=config.seed,
-            total_steps=config.epochs * steps_per_epoch,
+            # The base optimizer has no schedule that could be idle.
+            total_steps=None if isinstance(config.method, Unperturbed) else config.epochs * steps_per_epoch,
         )
         # Only now, when all that can be refused has been refused, does anything appear on disk.
         if out is not None:
@@ -258,13 +259,12 @@ def _collapse(result: RunResult, splits: Splits) -> str | None:
     figures = f"training accuracy {accuracy:.1f} % where chance is {chance:.1f} %"
     if result.skipped_steps:
         figures += f", {result.skipped_steps} of {attempted} steps not finite"
+    run = f"{result.recipe} (seed {result.seed}) ended near chance"
     norm = result.report["perturbation_norm"]
     if isinstance(result.config.method, Unperturbed) or norm is None:
-        return (
-            f"{result.recipe} (seed {result.seed}) has not learned: {figures}; lower the learning rate, or train longer"
-        )
+        return f"{run}: {figures}; lower the learning rate, or train longer"
     relative = f", {100 * norm / result.weight_norm:.0f} % of the weights'" if result.weight_norm else ""
     return (
-        f"{result.recipe} (seed {result.seed}) has collapsed with rho {result.config.method.rho:g} "
-        f"(mean length of the perturbation {norm:.3g}{relative}): {figures}; lower rho, or train longer"
+        f"{run} with rho {result.config.method.rho:g} (mean length of the perturbation {norm:.3g}{relative}): "
+        f"{figures}; lower rho, perturb from a later epoch on, or train longer"
     )

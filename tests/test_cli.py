@@ -1,0 +1,251 @@
+"""The command line: what it does, and one sentence for everything that a user can get wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from samnesia import cli
+from samnesia.train.log import read_result
+from samnesia.train.methods import SAM
+from samnesia.train.recipes import RECIPES, find
+
+
+@pytest.fixture
+def samnesia(capsys):
+    """Run the command line in this process; returns (exit code, standard output, standard error)."""
+
+    def run(*words):
+        code = cli.main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def _python(code, *words):
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["recipes"], ["--version"], ["train", "digits-sam", "--help"], ["trian"]]
+)
+def test_commands_that_do_not_train_do_not_import_torch(words):
+    code = "import sys; from samnesia.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    done = _python(code, *words)
+    assert done.returncode == 0, done.stderr
+
+
+def test_entry_point_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "samnesia.cli", "--version"], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "0.1.0\n")
+
+
+def test_help_names_every_command(samnesia):
+    code, out, err = samnesia("--help")
+    assert code == 0
+    for command in ("demo", "train", "compare", "report", "recipes"):
+        assert f"\n  {command}" in out
+    assert err == ""
+    assert samnesia()[1] == out
+
+
+@pytest.mark.parametrize("command", ["demo", "train", "compare", "report", "recipes"])
+def test_every_command_explains_its_options(samnesia, command):
+    code, out, _ = samnesia(command, "--help")
+    assert code == 0
+    assert "--out" in out
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_help_of_a_recipe_explains_every_field(samnesia, name):
+    code, out, _ = samnesia("train", name, "--help")
+    assert code == 0
+    for option in ("--seed", "--epochs", "--optimizer.lr", "--data.flipped", "--when.start-epoch"):
+        assert option in out
+    assert ("--method.rho" in out) == (not name.endswith("sgd"))
+    assert "Images per step" in out
+
+
+def test_recipes_are_listed_with_a_line_each(samnesia):
+    code, out, _ = samnesia("recipes")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(RECIPES)
+    assert all(len(line.split()) > 4 for line in out.splitlines())
+
+
+def test_recipes_can_be_written_out(samnesia, tmp_path):
+    assert samnesia("recipes", "--out", tmp_path / "all")[0] == 0
+    assert sorted(path.stem for path in (tmp_path / "all").iterdir()) == sorted(RECIPES)
+    assert json.loads((tmp_path / "all" / "digits-sam.json").read_text()) == find("digits-sam").to_json()
+
+
+def test_train_with_overrides(samnesia, tmp_path):
+    words = ("train", "digits-noisy-sam", "--seed", 3, "--method.rho", 0.1, "--epochs", 5, "--out", tmp_path / "run")
+    code, out, err = samnesia(*words)
+    assert (code, err) == (0, "")
+    assert "last epoch (epoch 4): test accuracy" in out
+    config = read_result(tmp_path / "run").config
+    assert (config.seed, config.method, config.epochs) == (3, SAM(rho=0.1), 5)
+    assert config.data == find("digits-noisy-sam").data
+
+
+def test_overrides_of_every_kind(samnesia, tmp_path):
+    words = ("--model.channels", 8, "--micro_batch", 40, "--clip-norm=1.0", "--optimizer.nesterov", "--epochs", 1)
+    code, _, err = samnesia("train", "digits-sgd", *words, "--out", tmp_path / "run")
+    assert (code, err) == (0, "")
+    config = read_result(tmp_path / "run").config
+    assert config.model.channels == (8,)
+    assert (config.micro_batch, config.clip_norm, config.optimizer.nesterov) == (40, 1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("trian digits-sam", "cannot run 'trian', because there is no such command; did you mean 'train'?"),
+        ("train", "cannot train before the recipe is known"),
+        ("train --seed 3 digits-sam --out OUT", "cannot train before the recipe is known"),
+        ("train digits-noisy-sma --out OUT", "there is no such recipe; did you mean 'digits-noisy-sam'?"),
+        ("train digits-sam --epoch 3 --out OUT", "cannot set --epoch, because samnesia train digits-sam has no such"),
+        ("train digits-sam --epoch 3 --out OUT", "did you mean '--epochs'?"),
+        ("train digits-sam --method.roh 3 --out OUT", "did you mean '--method.rho'?"),
+        ("train digits-sgd --method.rho 3 --out OUT", "cannot set --method.rho"),
+        ("train digits-sam --epochs many --out OUT", "error parsing --epochs"),
+        ("train digits-sam --epochs 0 --out OUT", "cannot train with epochs 0, because it must be 1 or more"),
+        ("train digits-sam --epochs", "missing value for argument '--epochs'"),
+        ("train digits-sam stray --out OUT", "unrecognized options: stray"),
+        ("train digits-sam", "because --out is missing; see samnesia train digits-sam --help"),
+        ("train digits-sam --method.rho -1 --out OUT", "cannot perturb with rho=-1.0, because"),
+        ("train digits-sam --method.rho nan --out OUT", "cannot perturb with rho=nan, because"),
+        (
+            "train digits-asam --method.scaling column --out OUT",
+            "invalid choice 'column' for argument '--method.scaling'",
+        ),
+        ("train digits-sam --batch-size 801 --out OUT", "cannot train on 800 samples with batches of 801"),
+        ("compare digit-noisy --out OUT", "did you mean 'digits-noisy-sgd'?"),
+        ("compare digits --methods sgd smam --out OUT", "did you mean 'digits-sam'?"),
+        ("compare digits --seeds 0 --out OUT", "cannot compare with 0 seeds, because nothing would run"),
+        ("compare digits --workers 0 --out OUT", "cannot compare with 0 workers, because nothing would run"),
+        ("compare digits --epochs -3 --seeds 1 --out OUT", "cannot train with epochs -3"),
+        ("compare --out OUT", "because PROBLEM is missing; see samnesia compare --help"),
+        ("report OUT", "cannot report on"),
+        ("report", "because DIR is missing; see samnesia report --help"),
+        ("recipes --ou OUT", "did you mean '--out'?"),
+    ],
+)
+def test_user_errors_are_one_sentence_and_write_nothing(samnesia, tmp_path, words, sentence):
+    out_directory = tmp_path / "out"
+    code, out, err = samnesia(*words.replace("OUT", str(out_directory)).split())
+    assert code == 2
+    assert out == ""
+    assert err.startswith("samnesia: cannot ")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert not out_directory.exists()
+
+
+def test_sentences_do_not_depend_on_the_terminal():
+    code = "import sys; from samnesia.cli import main; sys.exit(main(sys.argv[1:]))"
+    for encoding in ("utf-8", "ascii"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        words = [sys.executable, "-c", code, "train", "digits-sam"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment)
+        sentence = (
+            "cannot run samnesia train digits-sam, because --out is missing; see samnesia train digits-sam --help"
+        )
+        assert done.stderr == f"samnesia: {sentence}\n"
+
+
+def test_directory_that_is_not_empty_is_refused(samnesia, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    code, out, err = samnesia("train", "digits-sgd", "--epochs", 1, "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert "not empty" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_the_system_refuses_is_a_sentence(samnesia, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = samnesia("train", "digits-sgd", "--epochs", 1, "--out", tmp_path / "file" / "run")
+    assert code == 2
+    assert err.startswith("samnesia: cannot use ")
+    assert err.count("\n") == 1
+
+
+def test_warnings_are_sentences(samnesia, tmp_path):
+    words = (
+        "train",
+        "digits-sam",
+        "--method.rho",
+        50,
+        "--epochs",
+        1,
+        "--when.start-epoch",
+        0,
+        "--out",
+        tmp_path / "run",
+    )
+    code, _, err = samnesia(*words)
+    assert code == 0
+    assert err.startswith("samnesia: warning: digits-sam (seed 0) ended near chance with rho 50 ")
+    assert err.count("\n") == 1
+
+
+def test_missing_extra_names_the_command_that_installs_it():
+    for package, words in (("tyro", ["recipes"]), ("sklearn", ["train", "digits-sgd", "--out", "never"])):
+        code = (
+            f"import sys; sys.modules['{package}'] = None; from samnesia.cli import main; sys.exit(main(sys.argv[1:]))"
+        )
+        done = _python(code, *words)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"samnesia: cannot continue without {package}, ")
+        assert done.stderr.endswith("run: pip install samnesia[train]\n")
+
+
+def test_interrupt_says_what_is_kept(samnesia, tmp_path, monkeypatch):
+    from samnesia.train import loop
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_evaluate", interrupt)
+    code, _, err = samnesia("train", "digits-sgd", "--out", tmp_path / "run")
+    assert code == 130
+    assert err.startswith("samnesia: interrupted: the curves of the finished epochs are kept in ")
+    assert err.count("\n") == 1
+
+
+def test_compare_and_report(samnesia, tmp_path):
+    out = tmp_path / "study"
+    words = ("compare", "digits", "--methods", "sgd", "sam", "--seeds", 2, "--epochs", 6, "--workers", 1, "--out", out)
+    code, _, err = samnesia(*words)
+    assert (code, err) == (0, "")
+    summary = json.loads((out / "compare.json").read_text())
+    assert [row["method"] for row in summary["methods"]] == ["sgd", "sam"]
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("result.json")}
+    assert len(before) == 4
+    (out / "report.html").unlink()
+    assert samnesia("report", out, "--out", tmp_path / "copy")[0] == 0
+    assert (tmp_path / "copy" / "report.html").read_bytes() == (out / "report.html").read_bytes()
+    assert samnesia(*words)[0] == 0  # continues: nothing is missing
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("result.json")} == before
+
+
+def test_demo_is_the_comparison_on_noisy_digits(monkeypatch, samnesia, tmp_path):
+    from samnesia.study import compare
+
+    calls = []
+    monkeypatch.setattr(compare, "compare", lambda *arguments, **options: calls.append((arguments, options)))
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "cells").mkdir()
+    code, out, _ = samnesia("demo", "--out", tmp_path / "demo")
+    assert code == 0
+    assert out.startswith("continuing in ")
+    ((problem, methods), options) = calls[0]
+    assert (problem, methods) == ("digits-noisy", ("sgd", "sam", "asam", "gsam", "obf"))
+    assert list(options["seeds"]) == [0, 1, 2, 3, 4]
+    assert options["out"] == tmp_path / "demo"
