@@ -84,7 +84,7 @@ class Step:
         self._pass: Pass | None = None
         self._passed = 0
         self._objective_used = False
-        self._loss_scale: Tensor | None = None
+        self._loss_scales: list[Tensor] = []
         self._clean: list[Tensor | None] = []
         self._weights = Weights.of(
             [parameters.names[i] for i in self._held], [parameters.parameters[i] for i in self._held]
@@ -157,7 +157,8 @@ class Step:
             self._entry.restore_random()
         self._objective_used = False
         gradient = need is Need.GRADIENT
-        self._pass = Pass(self._passed, ascent, not ascent, gradient, self.criterion)
+        # the method's criterion, not this step's: a pass that is kept must not keep the saved weights
+        self._pass = Pass(self._passed, ascent, not ascent, gradient, self._method.criterion)
         yield self._pass
         self._close(gradient)
 
@@ -245,20 +246,17 @@ class Step:
         if self._passed == 0:
             self._report.note_loss(loss)
         if self._rule is not None and running is not None and running.last and loss.requires_grad:
-            loss.register_hook(self._note_scale)
+            scales = self._loss_scales  # no more than that: a loss that is kept must not keep the saved weights
+            loss.register_hook(lambda gradient: scales.append(gradient.detach().sum()))
         return loss
 
-    def _note_scale(self, gradient: Tensor) -> None:
-        scale = gradient.detach().sum()
-        self._loss_scale = scale if self._loss_scale is None else self._loss_scale + scale
-
     def _scale_of_loss(self) -> Tensor:
-        if self._loss_scale is None:
+        if not self._loss_scales:
             raise PassesError(
                 f"cannot apply {self._rule} without knowing by how much the loss was scaled, because it mixes a unit "
                 "vector with a gradient; build the method with loss= and compute the loss with p.loss(output, target)"
             )
-        return self._sync.mean(self._loss_scale, self._parameters.parameters)
+        return self._sync.mean(torch.stack(self._loss_scales).sum(), self._parameters.parameters)
 
     def _clear(self) -> None:
         for parameter in self._parameters.parameters:
