@@ -103,7 +103,7 @@ class PerturbedGradient:
         optimizer: any torch optimizer that takes its gradient from `p.grad`. It stays yours: step it, schedule it,
             scale it, save it as always.
         rho: radius of the ball, a number or a callable ``(step, lr) -> radius``; ``param_groups[i]["rho"]`` overrides
-            it for a group, while norms stay global.
+            it for a group, while norms stay global (not under Adadelta, whose own "rho" is something else).
         ball: the geometry in which rho is meant.
         ascent: how the perturbation is found; None never perturbs.
         rule: how clean and perturbed gradient are combined; None steps the perturbed one.
@@ -204,8 +204,9 @@ class PerturbedGradient:
 
     def radii(self) -> tuple[float, ...]:
         """The radius of each parameter group at the current step."""
+        taken = "rho" in _unwrapped(self.optimizer).defaults  # Adadelta's decay rate, no radius
         return tuple(
-            radius_at(group.get("rho", self.rho), self._steps, float(group.get("lr", 0.0)))
+            radius_at(self.rho if taken else group.get("rho", self.rho), self._steps, float(group.get("lr", 0.0)))
             for group in self.optimizer.param_groups
         )
 
