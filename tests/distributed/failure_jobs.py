@@ -39,7 +39,8 @@ def attempt_in_vain(
 ) -> None:
     """A flow that is interrupted in its last pass must leave everything as it found it."""
     parameters = problems.parameters(optimizer)
-    before = [p.detach().clone() for p in parameters], [None if p.grad is None else p.grad.clone() for p in parameters]
+    before = [problems.here(p) for p in parameters]
+    gradients = [None if p.grad is None else problems.here(p.grad) for p in parameters]
     buffers = problems.buffers(model)
     wanted_sync = getattr(model, "require_backward_grad_sync", None)
     with warnings.catch_warnings():
@@ -58,11 +59,11 @@ def attempt_in_vain(
     assert getattr(model, "require_backward_grad_sync", None) == wanted_sync
     for name, buffer in problems.buffers(model).items():
         np.testing.assert_array_equal(buffer, buffers[name])
-    for p, weight, gradient in zip(parameters, *before, strict=True):
-        np.testing.assert_array_equal(problems.full(p), problems.full(weight))
+    for p, weight, gradient in zip(parameters, before, gradients, strict=True):
+        np.testing.assert_array_equal(problems.here(p), weight)
         assert (p.grad is None) == (gradient is None)
         if gradient is not None:
-            np.testing.assert_array_equal(problems.full(p.grad), problems.full(gradient))
+            np.testing.assert_array_equal(problems.here(p.grad), gradient)
 
 
 def interrupted(wrapper: str, name: str, *, after_backward: bool, **options: Any) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def train(
     """Train; what stood after every step, as arrays of shape [steps, ...]."""
     records = []
     for step in steps:
-        before = weights(optimizer)
+        before = [here(p) for p in parameters(optimizer)]
         for i, flow in enumerate(step):
             with around_flow(i, len(step)):
                 before_flow(flow)
@@ -133,7 +133,8 @@ def train(
                             loss = p.loss(model(piece.x, piece.branch), piece.y) * piece.weight
                             if p.needs_gradient:
                                 loss.backward()
-        np.testing.assert_array_equal(weights(optimizer), before)
+        for p, value in zip(parameters(optimizer), before, strict=True):
+            np.testing.assert_array_equal(here(p), value)
         record = {"gradients": gradients(optimizer)}
         optimizer.step()
         optimizer.zero_grad()
@@ -159,6 +160,12 @@ def full(tensor: Tensor) -> np.ndarray:
     tensor = tensor.detach()
     tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return tensor.numpy(force=True).ravel().copy()
+
+
+def here(tensor: Tensor) -> np.ndarray:
+    """This rank's part."""
+    tensor = tensor.detach()
+    return (tensor.to_local() if hasattr(tensor, "to_local") else tensor).numpy(force=True).copy()
 
 
 def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
