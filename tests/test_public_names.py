@@ -1,0 +1,70 @@
+"""What `samnesia` shows, and what importing it costs."""
+
+import ast
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import samnesia
+
+
+def imported_for_type_checkers() -> dict[str, str]:
+    """Name -> module, from the block under TYPE_CHECKING."""
+    tree = ast.parse(Path(samnesia.__file__).read_text())
+    block = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert len(imports) == len(block.body)
+    return {alias.name: node.module for node in imports for alias in node.names}
+
+
+def test_all_is_sorted_and_agrees_with_both_ways_to_import():
+    """Lazily for programs, eagerly for type checkers: the same names from the same modules."""
+    assert samnesia.__all__ == sorted(samnesia.__all__)
+    assert len(set(samnesia.__all__)) == len(samnesia.__all__)
+    lazily = {name: home for home, names in samnesia._HOMES.items() for name in names}
+    assert lazily == imported_for_type_checkers()
+    assert set(samnesia.__all__) == lazily.keys() | {"__version__"}
+    assert dir(samnesia) == samnesia.__all__
+
+
+@pytest.mark.parametrize("name", samnesia.__all__)
+def test_every_public_name_is_there_and_documented(name):
+    value = getattr(samnesia, name)
+    if name != "__version__":
+        assert inspect.getdoc(value)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'samnesia' has no attribute 'smsa'"):
+        samnesia.smsa  # noqa: B018
+
+
+def modules_after(program: str) -> set[str]:
+    command = [sys.executable, "-c", f"{program}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+def test_importing_samnesia_does_not_import_torch():
+    loaded = modules_after("import samnesia; samnesia.__version__, samnesia.__all__, dir(samnesia)")
+    assert not loaded & {"torch", "numpy"}
+
+
+def test_importing_every_public_name_imports_nothing_that_is_not_needed():
+    """torch.distributed.tensor alone costs most of a second."""
+    loaded = modules_after("import samnesia\nfor name in samnesia.__all__: getattr(samnesia, name)")
+    assert {"torch", "samnesia.perturb.step"} <= loaded
+    assert not loaded & {
+        "torchvision",
+        "timm",
+        "lightning",
+        "sklearn",
+        "scipy",
+        "matplotlib",
+        "torch.distributed.tensor",
+    }
+    assert not loaded & {"samnesia.train", "samnesia.data", "samnesia.study", "samnesia.models", "samnesia.cli"}
