@@ -79,6 +79,21 @@ def ddp_branches(name: str, **options: Any) -> dict[str, Any]:
     return problems.train(model, optimizer, method, steps)
 
 
+def ddp_after_plain(name: str, **options: Any) -> dict[str, Any]:
+    """The first of two micro-batches by an unsynced backward of the user's own, the second by passes()."""
+    model = DistributedDataParallel(problems.network())
+    optimizer = problems.optimizer_of(model)
+    method = BY_NAME[name](model, optimizer, **problems.OPTIONS, **options)
+    steps = problems.of_rank(dist.get_rank(), HALVES, flows=2)
+    plain = [step.pop(0) for step in steps]
+
+    def accumulate(_: list[problems.Piece]) -> None:
+        with model.no_sync():
+            problems.backward(model, method, plain.pop(0))
+
+    return problems.train(model, optimizer, method, steps, before_flow=accumulate)
+
+
 def ddp_noise(name: str, scope: str) -> dict[str, Any]:
     """The perturbation itself, and its reported size."""
     model = DistributedDataParallel(problems.network())

@@ -7,7 +7,7 @@ accumulation under one perturbation. Losses are weighted by their share of the b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -149,11 +149,20 @@ def train(
     return {key: np.array([record[key] for record in records]) for key in records[0]}
 
 
-def alone(row: Any, steps: list[Step], *, branches: bool = False, **options: Any) -> dict[str, np.ndarray]:
-    """`train` in this process."""
+def backward(model: nn.Module, method: Any, flow: list[Piece]) -> None:
+    """Plain training."""
+    for piece in flow:
+        (method.loss(model(piece.x), piece.y) * piece.weight).backward()
+
+
+def alone(
+    row: Any, steps: list[Step], *, branches: bool = False, plain: Sequence[list[Piece]] = (), **options: Any
+) -> dict[str, np.ndarray]:
+    """`train` in this process, each step after a plain backward on one of `plain`, if any."""
     model = network(branches=branches)
     optimizer = optimizer_of(model)
-    return train(model, optimizer, row(model, optimizer, **OPTIONS, **options), steps)
+    method, before = row(model, optimizer, **OPTIONS, **options), iter(plain)
+    return train(model, optimizer, method, steps, before_flow=lambda flow: backward(model, method, next(before, [])))
 
 
 def full(tensor: Tensor) -> np.ndarray:

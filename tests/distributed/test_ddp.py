@@ -81,6 +81,15 @@ def test_accumulation_over_flows_with_bucket_views(pair, scope, name):
     problems.assert_equal(results[0], expected)
 
 
+@pytest.mark.parametrize("name", ["sam", "gsam"])
+def test_a_gradient_of_the_users_own_that_was_not_synced(pair, name):
+    results = pair.run(jobs.ddp_after_plain, name, sync="batch")
+    steps = problems.together(jobs.HALVES, flows=2)
+    plain = [step.pop(0) for step in steps]
+    assert_ranks_agree(results)
+    problems.assert_equal(results[0], problems.alone(BY_NAME[name], steps, plain=plain))
+
+
 @pytest.mark.parametrize("name", FOUND)
 @pytest.mark.parametrize("scope", ["batch", "rank"])
 def test_accumulation_inside_a_pass(pair, scope, name):
