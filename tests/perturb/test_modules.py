@@ -164,6 +164,18 @@ def test_dropout_masks_are_replayed_on_request(row):
     assert torch.equal(after, torch.get_rng_state())
 
 
+def test_replay_leaves_the_random_state_of_the_first_pass_even_if_others_draw_more():
+    model = network(dropout=0.5)
+    method = BY_NAME["sam"](model, sgd(model), replay_dropout=True)
+    torch.manual_seed(7)
+    for p in method.passes():
+        p.loss(model(batch()[0]), batch()[1]).backward()
+        torch.rand(p.index)
+    after = torch.get_rng_state()
+    forward_often(1)
+    assert torch.equal(after, torch.get_rng_state())
+
+
 def forward_often(times):
     model = network(dropout=0.5)
     torch.manual_seed(7)
