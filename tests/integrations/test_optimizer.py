@@ -224,7 +224,7 @@ def test_a_state_dict_of_the_base_optimizer_can_be_loaded_and_the_other_way_roun
 
 
 def test_distributed_checkpoint_takes_the_base_optimizer():
-    """It steps an optimizer without state, with zero gradients, so the method's own state is loaded last."""
+    """It fills an optimizer without state by a step at rate zero and without a closure; that is no step."""
     from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
     def fresh():
@@ -242,6 +242,7 @@ def test_distributed_checkpoint_takes_the_base_optimizer():
     resumed, resumed_optimizer = fresh()
     resumed.load_state_dict(model_state)
     set_optimizer_state_dict(resumed, resumed_optimizer.method.optimizer, saved)
+    assert resumed_optimizer.method.steps == 0
     resumed_optimizer.method.load_state_dict(method_state)
     train(resumed, resumed_optimizer, batches(3))
     assert torch.equal(flat(weights(resumed)), flat(weights(model)))

@@ -234,6 +234,19 @@ def test_inside_a_closure(row):
     assert problem.method.steps == 0 and not problem.optimizer.state
 
 
+def test_the_report_forgets_the_micro_batch_that_was_abandoned():
+    problem = Problem(BY_NAME["sam"])
+    problem.run()
+    problem.x, kept = problem.x + 1, problem.x
+    with pytest.raises(Interruption), Operators(at=(120,)) as operators:
+        problem.run(operators)
+    assert operators.body_ends, "the first pass was over"
+    problem.x = kept
+    problem.run()
+    report = problem.method.last_step
+    assert report.num_losses == report.micro_batches == 2
+
+
 class Signals:
     """Raises as Ctrl-C does, which Python looks for where a function begins and where a built-in one returns.
 

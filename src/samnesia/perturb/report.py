@@ -29,6 +29,15 @@ class StepReport:
         """Record the training loss of a micro-batch at the unperturbed weights."""
         self._losses.append(torch.as_tensor(loss).detach())
 
+    @property
+    def num_losses(self) -> int:
+        """How many losses have been recorded."""
+        return len(self._losses)
+
+    def forget_losses_after(self, count: int) -> None:
+        """Keep the first `count` losses: the others are of a micro-batch that was abandoned."""
+        del self._losses[count:]
+
     def note_flow(
         self, radii: tuple[float, ...], realized: tuple[Tensor, Tensor] | None, gradient_norm: Tensor
     ) -> None:

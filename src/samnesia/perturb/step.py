@@ -77,6 +77,7 @@ class Step:
         self._parameters = parameters
         self._standing = standing
         self._report = method.last_step
+        self._num_losses = self._report.num_losses
         self._held = [i for i, group in enumerate(parameters.groups) if group is not None]
         self._radii = method.radii() if fires else ()
         self._ascent = method.ascent if fires else None
@@ -330,6 +331,7 @@ class Step:
         self._entry.restore_buffers()
         self._entry.restore_random()
         self._sync.close()
+        self._report.forget_losses_after(self._num_losses)
         for parameter, old in zip(self._parameters.parameters, self._old, strict=True):
             parameter.grad = old
 
