@@ -92,7 +92,7 @@ def test_replayed_dropout_is_refused():
 
 
 def test_an_ascent_with_a_forward_pass_beside_its_gradient_is_refused():
-    class Roundabout(samnesia.GradientAscent.__mro__[1]):
+    class Roundabout(samnesia.Ascent):
         num_gradients = 1
 
         def climb(self, point):

@@ -7,7 +7,7 @@ list parallel to ``point.weights``, and moves the weights with ``point.move(dire
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, final
@@ -62,19 +62,18 @@ class Ascent(ABC):
         """Yield needs, receive gradients, move."""
 
 
-@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GradientAscent(Ascent):
-    """`steps` steps of ``radius / steps`` in the ball's steepest direction (Foret et al. 2021, eq. 2 for one step).
-
-    The gradient is taken anew where each step arrived; the scaling T stays that of the unperturbed weights, so that the
-    sum of the steps lies in the ball.
-    """
+class _StepByStep(Ascent):
+    """`steps` moves of ``radius / steps``, each along a direction made of the gradient taken where it begins."""
 
     steps: int = 1
 
     def __post_init__(self) -> None:
-        _check_steps(self.steps)
+        if self.steps < 1:
+            raise ConfigurationError(
+                f"cannot ascend in steps={self.steps}, because the perturbation needs at least one gradient; choose "
+                "steps >= 1"
+            )
 
     @property
     def num_gradients(self) -> int:
@@ -83,12 +82,32 @@ class GradientAscent(Ascent):
 
     def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
         """One gradient pass and one move per step."""
-        return _climb_along(self.steps, point, lambda g: point.ball.steepest(point.start, g, point.epsilon))
+        for _ in range(self.steps):
+            # no name for the gradients: they are freed before the next pass
+            point.move(self.direction(point, (yield Need.GRADIENT)), 1.0 / self.steps)
+
+    @abstractmethod
+    def direction(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+        """The move for a radius of 1."""
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AfterNormAscent(Ascent):
+class GradientAscent(_StepByStep):
+    """`steps` steps of ``radius / steps`` in the ball's steepest direction (Foret et al. 2021, eq. 2 for one step).
+
+    The gradient is taken anew where each step arrived; the scaling T stays that of the unperturbed weights, so that the
+    sum of the steps lies in the ball.
+    """
+
+    def direction(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+        """The ball's steepest direction."""
+        return point.ball.steepest(point.start, gradients, point.epsilon)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterNormAscent(_StepByStep):
     """``e = ρ |w| g / (‖g‖₂ + epsilon)``: the "adaptive" form of the original study's ViT runs.
 
     The magnitude enters once, after the norm, on all parameters. It is no ball: ``‖e / |w|‖ = ρ`` holds, but e is not
@@ -96,52 +115,24 @@ class AfterNormAscent(Ascent):
     ASAM as published (Kwon et al. 2021).
     """
 
-    steps: int = 1
-
-    def __post_init__(self) -> None:
-        _check_steps(self.steps)
-
-    @property
-    def num_gradients(self) -> int:
-        """One per step."""
-        return self.steps
-
-    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
-        """One gradient pass and one move per step."""
-
-        def direction(gradients: list[Tensor]) -> list[Tensor]:
-            steepest = Ball().steepest(point.start, gradients, point.epsilon)
-            return [w.abs() * e for w, e in zip(point.start.tensors, steepest, strict=True)]
-
-        return _climb_along(self.steps, point, direction)
+    def direction(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+        """``|w| g / ‖g‖``."""
+        steepest = Ball().steepest(point.start, gradients, point.epsilon)
+        return [w.abs() * e for w, e in zip(point.start.tensors, steepest, strict=True)]
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BeforeNormAscent(Ascent):
+class BeforeNormAscent(_StepByStep):
     """``e = ρ |w| g / (‖|w| g‖₂ + epsilon)``: the "adaptive" form of the original study's ResNet-50 runs.
 
     The magnitude enters once, before the norm, on all parameters, so that ``‖e‖₂ = ρ``. It is no ball either.
     """
 
-    steps: int = 1
-
-    def __post_init__(self) -> None:
-        _check_steps(self.steps)
-
-    @property
-    def num_gradients(self) -> int:
-        """One per step."""
-        return self.steps
-
-    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
-        """One gradient pass and one move per step."""
-
-        def direction(gradients: list[Tensor]) -> list[Tensor]:
-            weighted = [w.abs() * g for w, g in zip(point.start.tensors, gradients, strict=True)]
-            return Ball().steepest(point.start, weighted, point.epsilon)
-
-        return _climb_along(self.steps, point, direction)
+    def direction(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+        """``|w| g / ‖|w| g‖``."""
+        weighted = [w.abs() * g for w, g in zip(point.start.tensors, gradients, strict=True)]
+        return Ball().steepest(point.start, weighted, point.epsilon)
 
 
 @final
@@ -165,18 +156,3 @@ class RandomAscent(Ascent):
         if self.clean_statistics:
             yield Need.FORWARD
         point.move(point.ball.random(point.start, point.generator))
-
-
-def _climb_along(
-    steps: int, point: Point, direction: Callable[[list[Tensor]], list[Tensor]]
-) -> Generator[Need, list[Tensor], None]:
-    for _ in range(steps):
-        # no name for the gradients: they are freed before the next pass
-        point.move(direction((yield Need.GRADIENT)), 1.0 / steps)
-
-
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise ConfigurationError(
-            f"cannot ascend in steps={steps}, because the perturbation needs at least one gradient; choose steps >= 1"
-        )

@@ -1,66 +1,47 @@
-"""Hooks on the user's optimizer and model. They hold the method weakly, die with it, and are inert in copies."""
+"""Hooks on the user's optimizer and model. They hold their method weakly, die with it, and are inert in copies."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from samnesia.perturb.passes import PerturbedGradient
+from typing import Any
 
 
-class _Hook:
-    """A hook that belongs to one method.
+class Hook:
+    """A hook that calls a bound method of one method of the family, with `arguments` in place of the hook's own.
 
     Models are deep-copied (weight averaging) and pickled with their hooks: the copy must not drag the method along, nor
-    refuse anything on its behalf.
+    act on its behalf.
     """
 
-    def __init__(self, method: PerturbedGradient | None) -> None:
-        self._method: Callable[[], PerturbedGradient | None] = weakref.ref(method) if method is not None else _no_method
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Hook:
-        return _Hook(None)
-
-    def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[None]]:
-        return (_Hook, (None,))
+    def __init__(self, call: Callable[..., None] | None, *arguments: Any) -> None:
+        self._call: Callable[[], Callable[..., None] | None] = weakref.WeakMethod(call) if call else _gone
+        self._arguments = arguments
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the hook of a copy."""
+        """Call, unless the method is gone or this is a copy."""
+        call = self._call()
+        if call is not None:
+            call(*self._arguments)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Hook:
+        return Hook(None)
+
+    def __reduce__(self) -> tuple[type[Hook], tuple[None]]:
+        return (Hook, (None,))
 
 
-class Guard(_Hook):
-    """Refuses `action` while a flow of the method is open."""
+class Guard(Hook):
+    """A hook that refuses: also to be copied, because a copy of the model would hold the perturbed weights."""
 
-    def __init__(self, method: PerturbedGradient, action: str) -> None:
-        super().__init__(method)
-        self._action = action
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Raise PassesOpenError inside passes()."""
-        method = self._method()
-        if method is not None:
-            method._refuse_while_open(self._action)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Hook:
-        self()  # a copy of the model would hold the perturbed weights
+    def __deepcopy__(self, memo: dict[int, Any]) -> Hook:
+        self()
         return super().__deepcopy__(memo)
 
-    def __reduce__(self) -> tuple[Callable[..., _Hook], tuple[None]]:
+    def __reduce__(self) -> tuple[type[Hook], tuple[None]]:
         self()
         return super().__reduce__()
 
 
-class StepCounter(_Hook):
-    """Counts the optimizer's real steps for the method."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Count one."""
-        method = self._method()
-        if method is not None:
-            method._count()
-
-
-def _no_method() -> None:
+def _gone() -> None:
     return None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from samnesia.perturb.ascents import Ascent, GradientAscent
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError, PassesOpenError, UnsupportedError
-from samnesia.perturb.guards import Guard, StepCounter
+from samnesia.perturb.guards import Guard, Hook
 from samnesia.perturb.modules import Parameters, innermost
 from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.report import StepReport
@@ -303,10 +303,10 @@ class PerturbedGradient:
         """Guard optimizer and model while weights are perturbed; count the optimizer's real steps."""
         optimizer, model = _unwrapped(self.optimizer), innermost(self.model)
         for handle in (
-            optimizer.register_step_pre_hook(Guard(self, "step the optimizer")),
-            optimizer.register_state_dict_pre_hook(Guard(self, "save the optimizer's state")),
-            model.register_state_dict_pre_hook(Guard(self, "save the model's weights")),
-            optimizer.register_step_post_hook(StepCounter(self)),
+            optimizer.register_step_pre_hook(Guard(self._refuse_while_open, "step the optimizer")),
+            optimizer.register_state_dict_pre_hook(Guard(self._refuse_while_open, "save the optimizer's state")),
+            model.register_state_dict_pre_hook(Guard(self._refuse_while_open, "save the model's weights")),
+            optimizer.register_step_post_hook(Hook(self._count)),
         ):
             weakref.finalize(self, handle.remove).atexit = False
 
