@@ -1,6 +1,6 @@
 """Choose the radii of the digits recipes on validation, with seeds that no reported figure uses.
 
-    python benchmarks/choose_radii.py [PROBLEM ...] [--workers 2]
+    python benchmarks/choose_radii.py [PROBLEM ...] [--methods sam asam ...] [--workers 2]
 
 For every method a grid is trained on the tuning seeds (reported figures use 0, 1, 2, ...), with everything else as in
 the recipe. The score of a run is its validation accuracy (against the validation labels as given: 40 % of them are
@@ -37,7 +37,7 @@ GRIDS: dict[str, list[Method]] = {
     "sam": [SAM(rho=rho) for rho in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)],
     "asam": [ASAM(rho=rho) for rho in (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)],
     "gsam": [GSAM(rho=rho, alpha=alpha) for alpha in (0.05, 0.1, 0.2) for rho in (0.1, 0.2, 0.3, 0.4)],
-    "obf": [OBF(rho=rho) for rho in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)],
+    "obf": [OBF(rho=rho) for rho in (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)],
     "random": [Random(rho=rho) for rho in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)],
 }
 
@@ -68,16 +68,18 @@ def choose(problem: str, name: str, grid: list[Method], *, workers: int) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("problems", nargs="*", default=["digits-noisy", "digits"])
+    parser.add_argument("--methods", nargs="+", choices=GRIDS, default=list(GRIDS))
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for problem in arguments.problems:
-        methods = {name: choose(problem, name, grid, workers=arguments.workers) for name, grid in GRIDS.items()}
+        earlier = results.get(problem, {}).get("methods", {})
+        methods = {name: choose(problem, name, GRIDS[name], workers=arguments.workers) for name in arguments.methods}
         results[problem] = {
             "seeds": list(TUNING_SEEDS),
             "score": f"validation accuracy in percent, mean of the last {AVERAGED_EPOCHS} epochs",
             "environment": environment(),
-            "methods": methods,
+            "methods": {**earlier, **methods},
         }
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         write_json(RESULTS, results)

@@ -115,7 +115,7 @@ def digits_noisy_sgd() -> RunConfig:
 @recipe
 def digits_noisy_sam() -> RunConfig:
     """Digits, 40 % wrong labels: sharpness-aware minimization."""
-    return digits_noisy("digits-noisy-sam", SAM(rho=0.2))
+    return digits_noisy("digits-noisy-sam", SAM(rho=0.4))
 
 
 @recipe
@@ -127,16 +127,16 @@ def digits_noisy_asam() -> RunConfig:
 @recipe
 def digits_noisy_gsam() -> RunConfig:
     """Digits, 40 % wrong labels: SAM that also lowers the surrogate gap."""
-    return digits_noisy("digits-noisy-gsam", GSAM(rho=0.2, alpha=0.1))
+    return digits_noisy("digits-noisy-gsam", GSAM(rho=0.3, alpha=0.2))
 
 
 @recipe
 def digits_noisy_obf() -> RunConfig:
     """Digits, 40 % wrong labels: perturbation by output-bias forgetting."""
-    return digits_noisy("digits-noisy-obf", OBF(rho=0.2))
+    return digits_noisy("digits-noisy-obf", OBF(rho=0.7))
 
 
 @recipe
 def digits_noisy_random() -> RunConfig:
     """Digits, 40 % wrong labels: random perturbation."""
-    return digits_noisy("digits-noisy-random", Random(rho=0.2))
+    return digits_noisy("digits-noisy-random", Random(rho=0.05))
