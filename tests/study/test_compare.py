@@ -185,7 +185,7 @@ def test_methods_of_one_seed_share_data_initial_weights_and_order(monkeypatch, t
     monkeypatch.setattr(train_config.CNN, "build", recorded_build)
     monkeypatch.setattr(loop, "permutation", recorded_permutation)
     methods = ("sgd", "sam", "asam", "gsam", "obf", "random")
-    run(tmp_path, methods=methods, progress=False, overrides={"epochs": 2})
+    run(tmp_path, methods=methods, progress=False, overrides={"epochs": 2, "when.start_epoch": 0.0})
     first, second = seen[: len(methods)], seen[len(methods) :]
     assert all(len(run) == 4 for run in seen)
     assert all(run == first[0] for run in first)
@@ -202,7 +202,7 @@ def test_the_number_of_workers_changes_no_result(tmp_path):
             seeds=(3,),
             workers=workers,
             progress=False,
-            overrides={"epochs": 1},
+            overrides={"epochs": 1, "when.start_epoch": 0.0},
         )
     joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
     one, two = (
