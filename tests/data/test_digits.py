@@ -25,7 +25,9 @@ def _sorted(rows):
 
 def test_images_keep_their_labels():
     bunch = load_digits()
-    label_of = {image.tobytes(): label for image, label in zip(bunch.images.astype(np.uint8), bunch.target, strict=True)}
+    label_of = {
+        image.tobytes(): label for image, label in zip(bunch.images.astype(np.uint8), bunch.target, strict=True)
+    }
     test = digits(0).test
     pixels = (test.images[:, 0].double() * 6.0168 + 4.8842).round().numpy().astype(np.uint8)
     assert [label_of[image.tobytes()] for image in pixels] == test.labels.tolist()
