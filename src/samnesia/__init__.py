@@ -10,8 +10,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from samnesia.integrations import as_optimizer, two_step
-    from samnesia.perturb.ascents import AfterNormAscent, Ascent, BeforeNormAscent, GradientAscent, RandomAscent
-    from samnesia.perturb.ball import L2, Ball, ElementScaling, FilterScaling, LayerScaling, Linf, Unscaled
+    from samnesia.perturb.ascents import (
+        AfterNormAscent,
+        Ascent,
+        BeforeNormAscent,
+        GradientAscent,
+        Need,
+        Point,
+        RandomAscent,
+    )
+    from samnesia.perturb.ball import (
+        L2,
+        Ball,
+        ElementScaling,
+        FilterScaling,
+        LayerScaling,
+        Linf,
+        Norm,
+        Scaling,
+        Unscaled,
+    )
+    from samnesia.perturb.errors import (
+        ConfigurationError,
+        IdleScheduleWarning,
+        NoGradientError,
+        ObjectiveNotUsedError,
+        PassesError,
+        PassesOpenError,
+        SamnesiaError,
+        SamnesiaWarning,
+        StaleGradientError,
+        TrainingCollapsedWarning,
+        UnfinishedPassesWarning,
+        UnperturbedParametersWarning,
+        UnseenWrapperWarning,
+        UnsupportedError,
+    )
     from samnesia.perturb.methods.asam import asam, asam_after_norm, asam_before_norm
     from samnesia.perturb.methods.gsam import gsam
     from samnesia.perturb.methods.obf import obf, random_perturbation
@@ -21,6 +55,7 @@ if TYPE_CHECKING:
     from samnesia.perturb.rules import Rule, SurrogateGap
     from samnesia.perturb.schedules import after, always, before, every, proportional_to_lr, randomly
     from samnesia.perturb.step import Pass
+    from samnesia.perturb.tensors import Weights
 
 __version__ = "0.1.0"
 
@@ -29,20 +64,39 @@ __all__ = [
     "Ascent",
     "Ball",
     "BeforeNormAscent",
+    "ConfigurationError",
     "ElementScaling",
     "FilterScaling",
     "GradientAscent",
+    "IdleScheduleWarning",
     "L2",
     "LayerScaling",
     "Linf",
+    "Need",
+    "NoGradientError",
+    "Norm",
+    "ObjectiveNotUsedError",
     "OutputBiasForgetting",
     "Pass",
+    "PassesError",
+    "PassesOpenError",
     "PerturbedGradient",
+    "Point",
     "RandomAscent",
     "Rule",
+    "SamnesiaError",
+    "SamnesiaWarning",
+    "Scaling",
+    "StaleGradientError",
     "StepOptions",
     "SurrogateGap",
+    "TrainingCollapsedWarning",
+    "UnfinishedPassesWarning",
+    "UnperturbedParametersWarning",
     "Unscaled",
+    "UnseenWrapperWarning",
+    "UnsupportedError",
+    "Weights",
     "__version__",
     "after",
     "always",
@@ -64,8 +118,42 @@ __all__ = [
 
 _HOMES = {
     "samnesia.integrations": ("as_optimizer", "two_step"),
-    "samnesia.perturb.ascents": ("AfterNormAscent", "Ascent", "BeforeNormAscent", "GradientAscent", "RandomAscent"),
-    "samnesia.perturb.ball": ("Ball", "ElementScaling", "FilterScaling", "L2", "LayerScaling", "Linf", "Unscaled"),
+    "samnesia.perturb.ascents": (
+        "AfterNormAscent",
+        "Ascent",
+        "BeforeNormAscent",
+        "GradientAscent",
+        "Need",
+        "Point",
+        "RandomAscent",
+    ),
+    "samnesia.perturb.ball": (
+        "Ball",
+        "ElementScaling",
+        "FilterScaling",
+        "L2",
+        "LayerScaling",
+        "Linf",
+        "Norm",
+        "Scaling",
+        "Unscaled",
+    ),
+    "samnesia.perturb.errors": (
+        "ConfigurationError",
+        "IdleScheduleWarning",
+        "NoGradientError",
+        "ObjectiveNotUsedError",
+        "PassesError",
+        "PassesOpenError",
+        "SamnesiaError",
+        "SamnesiaWarning",
+        "StaleGradientError",
+        "TrainingCollapsedWarning",
+        "UnfinishedPassesWarning",
+        "UnperturbedParametersWarning",
+        "UnseenWrapperWarning",
+        "UnsupportedError",
+    ),
     "samnesia.perturb.methods.asam": ("asam", "asam_after_norm", "asam_before_norm"),
     "samnesia.perturb.methods.gsam": ("gsam",),
     "samnesia.perturb.methods.obf": ("obf", "random_perturbation"),
@@ -75,12 +163,15 @@ _HOMES = {
     "samnesia.perturb.rules": ("Rule", "SurrogateGap"),
     "samnesia.perturb.schedules": ("after", "always", "before", "every", "proportional_to_lr", "randomly"),
     "samnesia.perturb.step": ("Pass",),
+    "samnesia.perturb.tensors": ("Weights",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name where it lives."""
+    if name in ("integrations", "perturb", "train", "study"):
+        return importlib.import_module(f"samnesia.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'samnesia' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)

@@ -97,6 +97,7 @@ def test_it_is_an_optimizer_with_the_groups_and_state_of_the_base():
     assert "lr: 0.5" in repr(optimizer)
 
 
+@pytest.mark.filterwarnings("ignore::samnesia.perturb.errors.UnperturbedParametersWarning")
 def test_a_group_added_later_is_perturbed_and_stepped():
     model = network()
     optimizer = samnesia.as_optimizer(samnesia.sam(model, sgd(model[1]), loss=F.cross_entropy))

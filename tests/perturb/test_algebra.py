@@ -299,7 +299,7 @@ def test_passes_of_twelve_steps_of_sam(options, expected):
 
 @pytest.mark.parametrize(
     ("when", "perturbed"),
-    [(samnesia.always(), 12), (samnesia.every(3), 4), (samnesia.after(9), 3), (samnesia.before(5), 5)],
+    [(samnesia.always, 12), (samnesia.every(3), 4), (samnesia.after(9), 3), (samnesia.before(5), 5)],
 )
 @pytest.mark.parametrize("row", METHODS, ids=str)
 def test_passes_of_twelve_steps(row, when, perturbed):
@@ -308,7 +308,7 @@ def test_passes_of_twelve_steps(row, when, perturbed):
 
 
 SCHEDULES = {
-    "always": samnesia.always(),
+    "always": samnesia.always,
     "every": samnesia.every(3),
     "after": samnesia.after(9),
     "before": samnesia.before(5),

@@ -105,9 +105,9 @@ def test_the_once_scaled_forms_are_two_methods_and_neither_is_asam():
 @pytest.mark.parametrize(
     "ascent", [samnesia.GradientAscent, samnesia.AfterNormAscent, samnesia.BeforeNormAscent], ids=lambda a: a.__name__
 )
-@pytest.mark.parametrize("steps", [0, -1])
+@pytest.mark.parametrize("steps", [0, -1, 1.5])
 def test_an_ascent_without_a_step_is_refused(ascent, steps):
-    with pytest.raises(ConfigurationError, match="^cannot ascend in steps=.*; choose steps >= 1"):
+    with pytest.raises(ConfigurationError, match="^cannot ascend in steps=.*; choose a whole number >= 1"):
         ascent(steps=steps)
 
 

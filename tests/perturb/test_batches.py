@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import samnesia
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, StaleGradientError
 from tests.battery import BY_NAME, METHODS
 from tests.problems import (
     assert_close,
@@ -169,13 +169,45 @@ def test_closure_and_loop_are_bit_equal(row):
     assert closed.steps == looped.steps == 4
 
 
-def test_a_closure_discards_the_gradient_that_stands():
-    (fresh, model), (standing, its_model) = built(BY_NAME["sam"]), built(BY_NAME["sam"])
-    by_closure(fresh, model, X, Y)
-    for parameter in its_model.parameters():
-        parameter.grad = torch.full_like(parameter, 7.0)
-    by_closure(standing, its_model, X, Y)
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_a_closure_discards_the_gradient_of_the_last_step(set_to_none):
+    """Whether or not, and however, somebody cleared it."""
+    (cleared, model), (standing, its_model) = built(BY_NAME["sam"]), built(BY_NAME["sam"])
+    for x, y in batches(3):
+        by_closure(cleared, model, x, y)
+        cleared.optimizer.zero_grad(set_to_none=set_to_none)
+        by_closure(standing, its_model, x, y)
     assert_same(weights(model), weights(its_model))
+
+
+def test_a_closure_on_an_accumulated_gradient_is_refused():
+    """Its micro-batches before would have had no perturbation, or none of their own."""
+    method, model = built(BY_NAME["sam"])
+    F.cross_entropy(model(X), Y).backward()
+    before = observed(model)
+    with pytest.raises(StaleGradientError, match=r"cannot run step\(closure\) on an accumulated gradient"):
+        by_closure(method, model, X, Y)
+    assert_same(observed(model), before)
+
+
+def test_a_loop_that_clears_gradients_only_in_its_body_is_refused_at_its_second_step():
+    """Or the gradients of all steps would add up, as the one of the last step is set aside and added again."""
+    method, model = built(BY_NAME["sam"])
+
+    def iteration():
+        for p in method.passes():
+            method.optimizer.zero_grad()
+            p.loss(model(X), Y).backward()
+        method.optimizer.step()
+
+    iteration()
+    before = observed(model)
+    with pytest.raises(StaleGradientError, match=r"call optimizer.zero_grad\(\) after optimizer.step\(\)"):
+        iteration()
+    assert_same(observed(model), before)
+    method.optimizer.zero_grad(set_to_none=False)
+    iteration()
+    assert method.steps == 2
 
 
 def test_a_closure_runs_with_gradients_on_even_if_the_caller_turned_them_off():
@@ -188,7 +220,6 @@ def test_a_closure_runs_with_gradients_on_even_if_the_caller_turned_them_off():
 
 def test_an_exception_in_a_closure_restores_everything():
     method, model = built(BY_NAME["gsam"])
-    differentiate(method, model, X, Y)
     before = observed(model)
     calls = []
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import samnesia
-from samnesia.perturb.errors import UnsupportedError
+from samnesia.perturb.errors import UnperturbedParametersWarning, UnsupportedError
 from tests.battery import BY_NAME, METHODS
 from tests.problems import (
     assert_close,
@@ -237,6 +237,7 @@ def test_splitting_the_parameters_into_groups_changes_nothing(row):
     assert_same(weights(model), weights(split))
 
 
+@pytest.mark.filterwarnings("ignore::samnesia.perturb.errors.UnperturbedParametersWarning")
 def test_a_group_added_later_takes_part():
     model, plain = TwoHeads(), TwoHeads()
     optimizer = sgd(model.trunk)
@@ -250,7 +251,8 @@ def test_a_group_added_later_takes_part():
 @pytest.mark.parametrize("row", METHODS, ids=str)
 def test_a_parameter_the_optimizer_does_not_hold_gets_the_last_gradient_and_no_perturbation(row):
     model = TwoHeads()
-    method = row(model, sgd(model.trunk))
+    with pytest.warns(UnperturbedParametersWarning, match=r"parameters of the model are not in the optimizer"):
+        method = row(model, sgd(model.trunk))
     before = weights(model.extra)
     for p in method.passes():
         assert_same(weights(model.extra), before)
@@ -322,11 +324,11 @@ class LowRank(nn.Module):
     def __init__(self, layer):
         super().__init__()
         self.layer = layer.requires_grad_(False)
-        self.down = nn.Parameter(torch.randn(2, layer.in_features, dtype=torch.float64))
-        self.up = nn.Parameter(torch.zeros(layer.out_features, 2, dtype=torch.float64))
+        self.down_weight = nn.Parameter(torch.randn(2, layer.in_features, dtype=torch.float64))
+        self.up_weight = nn.Parameter(torch.zeros(layer.out_features, 2, dtype=torch.float64))
 
     def forward(self, x):
-        return self.layer(x) + x @ self.down.T @ self.up.T
+        return self.layer(x) + x @ self.down_weight.T @ self.up_weight.T
 
 
 @pytest.mark.parametrize("held", ["trainable parameters", "all parameters"])

@@ -137,6 +137,6 @@ def test_wrong_rules_are_refused(wrong):
 def test_a_rule_needs_a_clean_gradient():
     model = network()
     with pytest.raises(
-        ConfigurationError, match="cannot combine SurrogateGap with RandomAscent, .*; use GradientAscent"
+        ConfigurationError, match=r"cannot combine SurrogateGap\(.*\) with RandomAscent, .*; use GradientAscent"
     ):
         samnesia.PerturbedGradient(model, sgd(model), ascent=samnesia.RandomAscent(), rule=samnesia.SurrogateGap())

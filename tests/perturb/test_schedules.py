@@ -19,7 +19,7 @@ from tests.problems import assert_same, batches, differentiate, network, observe
 @pytest.mark.parametrize(
     ("when", "steps"),
     [
-        (samnesia.always(), list(range(10))),
+        (samnesia.always, list(range(10))),
         (samnesia.every(3), [0, 3, 6, 9]),
         (samnesia.every(3, phase=2), [2, 5, 8]),
         (samnesia.every(1), list(range(10))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from samnesia.perturb.errors import ConfigurationError, ObjectiveNotUsedError, PassesError
 from samnesia.perturb.passes import Passes, PerturbedGradient
@@ -28,6 +29,11 @@ class TwoStep:
             raise ConfigurationError(
                 f"cannot drive {type(method.ascent).__name__} in two steps, because it takes "
                 f"{method.ascent.num_gradients} gradients before the last; loop over method.passes()"
+            )
+        if any(isinstance(m, DistributedDataParallel) for m in method.model.modules()):
+            raise ConfigurationError(
+                f"cannot see to sync={method.sync!r} in two steps, because DistributedDataParallel has averaged the "
+                "first gradient, or not, before first_step is called; loop over method.passes()"
             )
         if method.replay_dropout:
             raise ConfigurationError(

@@ -69,10 +69,10 @@ class _StepByStep(Ascent):
     steps: int = 1
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
+        if not isinstance(self.steps, int) or self.steps < 1:
             raise ConfigurationError(
-                f"cannot ascend in steps={self.steps}, because the perturbation needs at least one gradient; choose "
-                "steps >= 1"
+                f"cannot ascend in steps={self.steps}, because each step is one gradient and one is needed; choose a "
+                "whole number >= 1"
             )
 
     @property

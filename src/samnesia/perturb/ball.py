@@ -105,6 +105,9 @@ def _poisoned(factor: Tensor, size: Tensor) -> Tensor:
 class Scaling(ABC):
     """The diagonal T_w, as one factor per weight tensor."""
 
+    def check(self, names: Sequence[str]) -> None:  # noqa: B027 (most fit any model)
+        """Raise ConfigurationError if the scaling means nothing for parameters of these names."""
+
     @abstractmethod
     def factors(self, weights: Weights) -> list[Tensor | None]:
         """T for each tensor, broadcastable to it; None means 1."""
@@ -141,6 +144,14 @@ class _NormalizationOperator(Scaling):
             raise ConfigurationError(
                 f"cannot scale parameters {self.scaled!r}, because only 'weight' (names that contain it) and 'all' "
                 "are known; choose one of them"
+            )
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse `scaled="weight"` where no name contains it."""
+        if self.scaled == "weight" and not any("weight" in name for name in names):
+            raise ConfigurationError(
+                "cannot scale the parameters whose name contains 'weight', because this model has none "
+                f"({names[0]!r} is one of its names); say scaled='all'"
             )
 
     def factors(self, weights: Weights) -> list[Tensor | None]:

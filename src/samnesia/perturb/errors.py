@@ -8,12 +8,14 @@
     └── PassesError (RuntimeError)           passes() used in a way that would train something else than asked
         ├── NoGradientError                  a pass ended without a gradient
         ├── ObjectiveNotUsedError            an ascent pass whose objective was never evaluated
+        ├── StaleGradientError               the gradient of the last step, or an accumulated one, is in the way
         └── PassesOpenError                  step, state_dict, a second flow … while weights are perturbed
 
     SamnesiaWarning (UserWarning)
     ├── UnfinishedPassesWarning              a flow was left after its last gradient: the step is lost
     ├── IdleScheduleWarning                  a schedule that never fires
     ├── UnseenWrapperWarning                 several processes, but no wrapper that averages gradients was found
+    ├── UnperturbedParametersWarning         trainable parameters that the optimizer does not hold
     └── TrainingCollapsedWarning             a run that ended near chance
 """
 
@@ -42,6 +44,10 @@ class ObjectiveNotUsedError(PassesError):
     """An ascent pass ended without its objective having been evaluated."""
 
 
+class StaleGradientError(PassesError):
+    """The gradient of the last step still stands in `p.grad`, or an accumulated one where a closure owns it."""
+
+
 class PassesOpenError(PassesError):
     """Something that needs the true weights was asked for while a flow of passes is open."""
 
@@ -60,6 +66,10 @@ class IdleScheduleWarning(SamnesiaWarning):
 
 class UnseenWrapperWarning(SamnesiaWarning):
     """Several processes are running, but the model given is not the wrapper that averages gradients."""
+
+
+class UnperturbedParametersWarning(SamnesiaWarning):
+    """The model has trainable parameters that the method's optimizer does not hold."""
 
 
 class TrainingCollapsedWarning(SamnesiaWarning):

@@ -8,7 +8,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from samnesia.perturb.errors import PassesOpenError, UnsupportedError
+from samnesia.perturb.errors import PassesError, PassesOpenError, UnsupportedError
+from samnesia.perturb.tensors import is_dtensor
 
 _WRAPPING = ("module", "_forward_module", "_orig_mod")
 _WRAPPED_INSIDE = {"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
@@ -44,6 +45,11 @@ class Parameters:
     parameters: list[nn.Parameter]
     groups: list[int | None]
 
+    @property
+    def held_names(self) -> list[str]:
+        """Names of the parameters that the optimizer holds."""
+        return [name for name, group in zip(self.names, self.groups, strict=True) if group is not None]
+
     @classmethod
     def of(cls, model: nn.Module, optimizer: torch.optim.Optimizer) -> Self:
         """Read model and groups afresh: freezing, thawing and swapped parameters take effect on the next step.
@@ -74,6 +80,16 @@ class Parameters:
 
 
 def _check(name: str, parameter: nn.Parameter) -> None:
+    if nn.parameter.is_lazy(parameter):
+        raise UnsupportedError(
+            f"cannot perturb parameter {name!r}, because it has no values before the first forward; run one batch "
+            "through the model, then build the optimizer and the method"
+        )
+    if parameter.is_complex():
+        raise UnsupportedError(
+            f"cannot perturb parameter {name!r} of type {parameter.dtype}, because radii and scalings are defined for "
+            "real weights; use a real view (torch.view_as_real) as the parameter"
+        )
     if parameter.dtype not in (torch.float32, torch.float64):
         raise UnsupportedError(
             f"cannot perturb parameter {name!r} of type {parameter.dtype}, because rounding to that type would drown "
@@ -87,9 +103,9 @@ def _check(name: str, parameter: nn.Parameter) -> None:
         )
 
 
-def check_gradient(name: str, gradient: Tensor) -> None:
+def check_gradient(name: str, gradient: Tensor | None) -> None:
     """Raise UnsupportedError if `gradient` is sparse."""
-    if gradient.layout is not torch.strided:
+    if gradient is not None and gradient.layout is not torch.strided:
         raise UnsupportedError(
             f"cannot perturb along the sparse gradient of parameter {name!r}, because norms and perturbations need all "
             "its entries; build the embedding with sparse=False"
@@ -106,8 +122,9 @@ class ModelState:
     def __init__(self, model: nn.Module, devices: set[torch.device]) -> None:
         self._modules = list(model.modules())
         self._modes = [module.training for module in self._modules]
+        self._frozen = {name: (p, _place(p)) for name, p in model.named_parameters() if not p.requires_grad}
         self._buffers = [
-            (module, name, buffer, None if buffer is None else buffer.detach().clone())
+            (module, name, buffer, None if buffer is None or _immutable(buffer) else buffer.detach().clone())
             for module in self._modules
             for name, buffer in module._buffers.items()
         ]
@@ -134,6 +151,27 @@ class ModelState:
                 "cannot switch between train() and eval() inside passes(), because its passes must differentiate one "
                 "and the same function and evaluation needs the true weights; evaluate after the loop over passes()"
             )
+
+    def check_frozen(self) -> None:
+        """Raise PassesError if a frozen parameter was written to since."""
+        for name, (parameter, place) in self._frozen.items():
+            if _place(parameter) != place:
+                raise PassesError(
+                    f"cannot go on after the frozen parameter {parameter_name(name)!r} was changed in a pass that is "
+                    "not the first, because it would move once per pass, at perturbed weights; make it a buffer (those "
+                    "move on the first pass only), or update it after optimizer.step()"
+                )
+
+
+def _place(parameter: Tensor) -> tuple[int, int] | None:
+    """What changes when a parameter is written to or rebound; a sharded one moves for reasons of its own."""
+    return None if is_dtensor(parameter) else (parameter._version, parameter.data_ptr())
+
+
+def _immutable(buffer: Tensor) -> bool:
+    """Whether nobody can write to a buffer: one that was expanded, or born in inference mode."""
+    expanded = any(stride == 0 and size > 1 for stride, size in zip(buffer.stride(), buffer.shape, strict=True))
+    return expanded or buffer.is_inference()
 
 
 def get_random_state(device: torch.device) -> Tensor:

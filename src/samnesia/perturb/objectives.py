@@ -67,10 +67,10 @@ class OutputBiasForgetting:
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The objective of a batch, to be maximized."""
-        if output.ndim < 2:
+        if output.ndim < 2 or output.shape[1] < 2:
             raise UnsupportedError(
                 f"cannot forget output bias on an output of shape {tuple(output.shape)}, because the second dimension "
-                "must be the classes; give logits of shape [N, K, ...]"
+                "must be the classes, two or more; give logits of shape [N, K, ...]"
             )
         logits = output.movedim(1, -1).to(torch.promote_types(output.dtype, torch.float32))
         labels, counted = self._distributions(output, target)
@@ -78,7 +78,8 @@ class OutputBiasForgetting:
         probabilities, cross_entropy = _LINKS[self.link](logits)
         threshold = 1.0 / logits.shape[-1] if self.threshold is None else self.threshold
         with torch.no_grad():
-            p_label = (labels * probabilities).sum(-1)
+            # a distribution sums to one; for labels that do not (several classes at once), p_y is their mean
+            p_label = (labels * probabilities).sum(-1) / labels.sum(-1).clamp_min(torch.finfo(labels.dtype).tiny)
             confidence = 1.0 - threshold / p_label if threshold > 0.0 else torch.ones_like(p_label)
             alpha = self.gamma * confidence.clamp_min(0.0) / (1.0 - threshold)
         uniform = torch.full_like(labels, 1.0 / logits.shape[-1])
@@ -94,6 +95,12 @@ class OutputBiasForgetting:
                     f"shape {tuple(output.shape)}, because each needs one probability per class; give equal shapes"
                 )
             return target.movedim(1, -1), None
+        if target.shape != output.shape[:1] + output.shape[2:]:
+            raise UnsupportedError(
+                f"cannot forget output bias with class indices of shape {tuple(target.shape)} for an output of shape "
+                f"{tuple(output.shape)}, because each sample needs one; give targets of the output's shape without its "
+                "second dimension"
+            )
         counted = target != self.ignore_index
         return F.one_hot(torch.where(counted, target, 0), output.shape[1]), counted
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import weakref
 from collections.abc import Callable, Generator, Iterator
@@ -14,15 +13,17 @@ from torch import Tensor, nn
 
 from samnesia.perturb.ascents import Ascent, GradientAscent
 from samnesia.perturb.ball import Ball
-from samnesia.perturb.errors import ConfigurationError, PassesOpenError, UnsupportedError
+from samnesia.perturb.checks import check_kinds, check_names, check_parts, warn_of_unperturbed
+from samnesia.perturb.errors import ConfigurationError, PassesOpenError, StaleGradientError
 from samnesia.perturb.guards import Guard, Hook
 from samnesia.perturb.modules import Parameters, innermost
 from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.report import StepReport
 from samnesia.perturb.rules import Rule
-from samnesia.perturb.schedules import Always, Radius, When, radius_at, warn_if_idle
+from samnesia.perturb.schedules import Radius, When, always, radius_at, warn_if_idle
 from samnesia.perturb.step import Pass, Standing, Step
 from samnesia.perturb.sync import Scope, check_scope, reshard
+from samnesia.perturb.tensors import local
 
 
 class FlowOptions(TypedDict, total=False):
@@ -123,10 +124,12 @@ class PerturbedGradient:
         rule: Rule | None = None,
         **options: Unpack[StepOptions],
     ) -> None:
+        check_names(options, StepOptions.__annotations__)
+        check_kinds(model, optimizer)
         self.model = model
         self.optimizer = optimizer
         self.rho, self.ball, self.ascent, self.rule = rho, ball or Ball(), ascent, rule
-        self.when: When = options.get("when", Always())
+        self.when: When = options.get("when", always)
         self.sync: Scope = options.get("sync", "batch")
         self.loss = options.get("loss")
         self.objective = options.get("objective")
@@ -139,7 +142,8 @@ class PerturbedGradient:
         self._fires: bool | None = None
         self._running: Step | None = None
         self._open: Callable[[], Passes | None] = _nothing
-        self._check(options)
+        self._stepped: tuple[Callable[[], Tensor | None], int] = (_nothing, 0)
+        self._check(options.get("total_steps"))
         self._attach()
 
     @property
@@ -157,9 +161,12 @@ class PerturbedGradient:
     def step(self, closure: Callable[[], Any]) -> Any:
         """Run `closure` (zero_grad, forward, backward) once per pass, step the optimizer, return the first pass's loss.
 
-        As in torch, the closure owns the gradient: what stands in `p.grad` before is discarded. A step whose gradient
-        is not finite is skipped (`last_step.finite`), on all ranks alike.
+        The closure owns the gradient: that of the last step is dropped, and an accumulated one is refused with a
+        StaleGradientError (each of its micro-batches needs passes of its own). A step whose gradient is not finite is
+        skipped (`last_step.finite`), on all ranks alike. `last_step.loss` is the training loss also where the method
+        ascends an objective of its own.
         """
+        self._refuse_accumulated()
         first: list[Any] = []
         for _ in self._start(Standing.DROP):
             with torch.enable_grad():
@@ -168,6 +175,7 @@ class PerturbedGradient:
                 first.append(loss)
         if self.last_step.loss is None and first[0] is not None:
             self.last_step.note_loss(first[0])
+        self._note_stepped()  # also if the step is skipped
         if self.last_step.finite:
             self.optimizer.step()
         return first[0]
@@ -229,6 +237,8 @@ class PerturbedGradient:
         self._open = passes
         reshard(self.model)
         parameters = Parameters.of(self.model, self.optimizer)
+        if standing is Standing.ADD:
+            self._refuse_stepped()
         accumulating = standing is Standing.ADD and any(p.grad is not None for p in parameters.parameters)
         if not (accumulating and self._micro_batch):
             self._micro_batch, self.last_step = 0, StepReport()
@@ -249,8 +259,42 @@ class PerturbedGradient:
         """
         if not self._micro_batch and all(float(group.get("lr", 1.0)) == 0.0 for group in self.optimizer.param_groups):
             return
+        found_inf = getattr(_unwrapped(self.optimizer), "found_inf", None)
+        if found_inf is not None and bool(found_inf):  # a fused optimizer is called, but skips the step by itself
+            return
         self._steps += 1
         self._micro_batch, self._fires = 0, None
+        self._note_stepped()
+
+    def _note_stepped(self) -> None:
+        """Remember the gradient that was just used by one tensor and its version."""
+        gradient = self._standing_gradient()
+        self._stepped = (_nothing, 0) if gradient is None else (weakref.ref(gradient), local(gradient)._version)
+
+    def _standing_gradient(self) -> Tensor | None:
+        held = (p for group in self.optimizer.param_groups for p in group["params"])
+        return next((p.grad for p in held if p.grad is not None), None)
+
+    def _was_stepped(self) -> bool:
+        gradient, (stepped, version) = self._standing_gradient(), self._stepped
+        return gradient is not None and stepped() is gradient and local(gradient)._version == version
+
+    def _refuse_stepped(self) -> None:
+        if self._was_stepped():
+            raise StaleGradientError(
+                "cannot begin a step while the gradient of the last one stands in p.grad, because it would be added to "
+                "the new one; call optimizer.zero_grad() after optimizer.step() or before the loop over passes() "
+                "(inside the body it clears only what the passes themselves compute)"
+            )
+
+    def _refuse_accumulated(self) -> None:
+        gradient = self._standing_gradient()
+        if gradient is not None and not self._was_stepped() and bool(local(gradient).any()):
+            raise StaleGradientError(
+                "cannot run step(closure) on an accumulated gradient, because each micro-batch of it needs passes of "
+                "its own; loop over passes() for every micro-batch and step the base optimizer, or call zero_grad() "
+                "and leave the first backward to the closure"
+            )
 
     def _under_way(self) -> Passes | None:
         # asked of the generator itself: a mark of our own could outlive a flow that Ctrl-C ended in its last line
@@ -264,38 +308,14 @@ class PerturbedGradient:
                 "complete; do it after the loop over passes()"
             )
 
-    def _check(self, options: StepOptions) -> None:
-        known = StepOptions.__annotations__.keys()
-        for name in options.keys() - known:
-            raise ConfigurationError(
-                f"cannot take the option {name!r}, because the options of a method are {sorted(known)}"
-                + "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(name, known, n=1))
-            )
-        if isinstance(self.optimizer, torch.optim.LBFGS):
-            raise UnsupportedError(
-                "cannot perturb inside LBFGS, because it evaluates its closure as often as it likes and its line "
-                "search needs the loss at the weights themselves; use a first-order optimizer"
-            )
-        if not 0.0 < self.epsilon < float("inf"):
-            raise ConfigurationError(
-                f"cannot divide by norms with epsilon={self.epsilon}, because a zero gradient must give a zero "
-                "perturbation; choose a small positive number such as 1e-12"
-            )
-        if self.rule is not None and self.ascent is not None and self.ascent.num_gradients == 0:
-            raise ConfigurationError(
-                f"cannot combine {type(self.rule).__name__} with {type(self.ascent).__name__}, because the rule needs "
-                "the gradient at the unperturbed weights and this ascent takes none; use GradientAscent"
-            )
-        if self.objective is not None and self.loss is None:
-            raise ConfigurationError(
-                "cannot ascend an objective of its own without loss=, because p.loss must give the objective on "
-                "ascent passes and the training loss on the last; give loss=F.cross_entropy, say"
-            )
+    def _check(self, total_steps: int | None) -> None:
+        check_parts(self)
         reshard(self.model)
         check_scope(self.model, self.sync)
-        Parameters.of(self.model, self.optimizer)
+        parameters = Parameters.of(self.model, self.optimizer)
+        self.ball.scaling.check(parameters.held_names)
+        warn_of_unperturbed(set(parameters.names) - set(parameters.held_names))
         self.radii()
-        total_steps = options.get("total_steps")
         if total_steps is not None:
             warn_if_idle(self.when, total_steps)
 
@@ -313,7 +333,7 @@ class PerturbedGradient:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the hooks and the open flow, for deepcopy and pickle."""
         self._refuse_while_open("copy or pickle the method")
-        return {**self.__dict__, "_open": _nothing, "_running": None}
+        return {**self.__dict__, "_open": _nothing, "_running": None, "_stepped": (_nothing, 0)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Attach the copy to its own optimizer and model."""

@@ -52,7 +52,7 @@ class StepReport:
 
     @property
     def loss(self) -> float | None:
-        """Mean training loss at the unperturbed weights, where a closure or `p.loss` gave it."""
+        """Mean of the training losses that a closure or `p.loss` gave at the unperturbed weights, each call alike."""
         return _mean(self._losses)
 
     @property

@@ -20,14 +20,9 @@ When = Callable[[int], bool]
 Radius = Callable[[int, float], float]
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Always:
+def always(step: int) -> bool:
     """Perturb on every step."""
-
-    def __call__(self, step: int) -> bool:
-        """True."""
-        return True
+    return True
 
 
 @final
@@ -107,7 +102,7 @@ class Randomly:
         return bool(np.random.default_rng([self.seed, step]).random() < self.p)
 
 
-always, every, after, before, randomly = Always, Every, After, Before, Randomly
+every, after, before, randomly = Every, After, Before, Randomly
 
 
 def warn_if_idle(when: When, total_steps: int) -> None:
@@ -154,10 +149,14 @@ proportional_to_lr = ProportionalToLR
 
 def radius_at(rho: float | Radius, step: int, lr: float) -> float:
     """The radius at a step; raises ConfigurationError unless it is a finite number >= 0."""
-    radius = float(rho(step, lr) if callable(rho) else rho)
+    value = rho(step, lr) if callable(rho) else rho
+    try:
+        radius = float(value)
+    except (TypeError, ValueError):
+        radius = float("nan")
     if not 0.0 <= radius < float("inf"):
         raise ConfigurationError(
-            f"cannot perturb with rho={radius}, because the radius of a ball is a finite number that is not negative; "
+            f"cannot perturb with rho={value}, because the radius of a ball is a finite number that is not negative; "
             "choose rho >= 0"
         )
     return radius

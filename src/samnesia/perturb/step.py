@@ -6,6 +6,8 @@ idempotent and is run again if it is itself interrupted. The last act, handing o
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -87,9 +89,8 @@ class Step:
         self._objective_used = False
         self._loss_scales: list[Tensor] = []
         self._clean: list[Tensor | None] = []
-        self._weights = Weights.of(
-            [parameters.names[i] for i in self._held], [parameters.parameters[i] for i in self._held]
-        )
+        self._weights = self._weights_now()
+        self._not_finite: Tensor | None = None
         self._saved: list[Tensor] | None = None
         self._realized: tuple[Tensor, Tensor] | None = None
         self._drawn = 0
@@ -168,13 +169,14 @@ class Step:
         self._entry.check_modes()
         if self._passed == 0:
             self._after_first = ModelState(self._method.model, {p.device for p in self._parameters.parameters})
+        elif self._after_first is not None:
+            self._after_first.check_frozen()
         self._passed += 1
         if not gradient:
             return
         self._report.gradient_evaluations += 1
-        for name, parameter in zip(self._parameters.names, self._parameters.parameters, strict=True):
-            if parameter.grad is not None:
-                check_gradient(name, parameter.grad)
+        for i in self._held:
+            check_gradient(self._parameters.names[i], self._parameters.parameters[i].grad)
         if not self._gradient_seen():
             raise NoGradientError(
                 f"cannot use pass {self._passed - 1}, because it ended without a gradient in any parameter of the "
@@ -216,17 +218,23 @@ class Step:
 
     @torch.no_grad()
     def move(self, direction: Sequence[Tensor], fraction: float = 1.0) -> None:
-        """Add `fraction` times each group's radius times `direction`, after saving the weights once."""
-        weights = self._weights
+        """Add `fraction` times each group's radius times `direction`, after saving the weights once.
+
+        A direction that is not finite moves nothing: the user's forward must not meet weights of NaN. It makes the
+        final gradient NaN instead, so that the step is skipped by whoever skips such steps.
+        """
+        weights = self._weights = self._weights_now()
         before = [t.clone() for t in weights.tensors]
         self._saved = self._saved or before
         groups = (self._parameters.groups[i] for i in self._held)
         intended = [d * (self._radii[group or 0] * fraction) for d, group in zip(direction, groups, strict=True)]
+        length = weights.norm(intended)
+        self._not_finite = ~length.isfinite() if self._not_finite is None else self._not_finite | ~length.isfinite()
         for tensor, step in zip(weights.tensors, intended, strict=True):
-            tensor.add_(step)
+            tensor.add_(step.nan_to_num_(0.0, 0.0, 0.0))
         self._weights_changed()
         moved = [t - b for t, b in zip(weights.tensors, before, strict=True)]
-        sizes = weights.norm(moved) * weights.norm(intended)
+        sizes = weights.norm(moved) * length
         cosine = torch.where(sizes > 0, weights.dot(moved, intended) / sizes, 1.0)
         if before is not self._saved:
             moved = [t - s for t, s in zip(weights.tensors, self._saved, strict=True)]
@@ -288,6 +296,7 @@ class Step:
                 totals[i] = combined
         if self._standing is Standing.ADD:
             totals = [n if o is None else o if n is None else n.add_(o) for o, n in zip(self._old, totals, strict=True)]
+        self._mark_if_not_finite(totals)
         totals = self._sync.average(totals, parameters)
         self._report.note_flow(self._radii, self._realized, self._norm_of(totals))
         self._restore_weights()
@@ -298,6 +307,13 @@ class Step:
         self._sync.close()
         for parameter, total in zip(parameters, totals, strict=True):
             parameter.grad = total
+
+    def _mark_if_not_finite(self, totals: Sequence[Tensor | None]) -> None:
+        """Make one gradient NaN if the ascent was not finite: enough for a scaler to find, and cheap."""
+        present = [local(total) for i in self._held if (total := totals[i]) is not None and total is not self._old[i]]
+        if self._not_finite is not None and present:
+            smallest = min(present, key=lambda gradient: gradient.numel() or float("inf"))
+            smallest.masked_fill_(self._sync.agree(self._not_finite).to(smallest.device), float("nan"))
 
     def _combined(self) -> list[Tensor | None]:
         if self._rule is None or not self._clean:
@@ -317,23 +333,32 @@ class Step:
     def _restore_weights(self) -> None:
         if self._saved is None:
             return
-        for tensor, saved in zip(self._weights.tensors, self._saved, strict=True):
+        for tensor, saved in zip(self._weights_now().tensors, self._saved, strict=True):
             tensor.copy_(saved)
         self._weights_changed()
 
+    def _weights_now(self) -> Weights:
+        """Views of the weights where they are now: a forward may have given a parameter other storage."""
+        names, parameters = self._parameters.names, self._parameters.parameters
+        return Weights.of([names[i] for i in self._held], [parameters[i] for i in self._held])
+
     def _weights_changed(self) -> None:
         self._sync.weights_changed()
-        torch.clear_autocast_cache()  # or autocast would go on with its casts of the weights as they were
+        # or autocast and parametrize.cached() would go on with what they made of the weights as they were
+        torch.clear_autocast_cache()
+        if (parametrize := sys.modules.get("torch.nn.utils.parametrize")) is not None:
+            parametrize._cache.clear()
 
     def abort(self) -> None:
         """Put weights, gradients, buffers and random state back to where they were on entry; may be called twice."""
-        self._restore_weights()
-        self._entry.restore_buffers()
-        self._entry.restore_random()
-        self._sync.close()
-        self._report.forget_losses_after(self._num_losses)
-        for parameter, old in zip(self._parameters.parameters, self._old, strict=True):
-            parameter.grad = old
+        with contextlib.ExitStack() as stack:  # each of these is tried, also if one fails; the last comes first
+            stack.callback(self._report.forget_losses_after, self._num_losses)
+            stack.callback(self._sync.close)
+            stack.callback(self._entry.restore_random)
+            stack.callback(self._entry.restore_buffers)
+            stack.callback(self._restore_weights)
+            for parameter, old in zip(self._parameters.parameters, self._old, strict=True):
+                parameter.grad = old
 
 
 def _insist(restore: Callable[[], None]) -> None:

@@ -49,6 +49,10 @@ class GradientSync(ABC):
         """The 0-d `value`, averaged over the ranks whose gradients a rule sees averaged; called by all of them."""
         return value
 
+    def agree(self, flag: Tensor) -> Tensor:
+        """The 0-d bool `flag`, or'ed over ranks where their gradients were averaged without it."""
+        return flag
+
     def weights_changed(self) -> None:  # noqa: B027
         """Called after the weights were moved or restored."""
 
@@ -163,6 +167,13 @@ class Replicated(GradientSync):
         """Over the ranks of a batch: their losses may be scaled by unequal shares of it."""
         return _mean(value, self._ddp.process_group) if self._scope == "batch" else value
 
+    def agree(self, flag: Tensor) -> Tensor:
+        """Over all ranks, where each perturbed for itself and DDP averaged the gradient of the last pass."""
+        if self._scope == "rank" and self._last_by_ddp:
+            flag = flag.float()
+            dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._ddp.process_group)
+        return flag.bool()
+
     def close(self) -> None:
         """Give DDP the user's setting back."""
         self._ddp.require_backward_grad_sync = self._outer
@@ -214,6 +225,11 @@ def check_scope(model: nn.Module, scope: Scope) -> None:
             "without ignored_params, or freeze the unsharded parameters"
         )
     ddp = _of_ddp(model)
+    if sum(isinstance(m, DistributedDataParallel) for m in model.modules()) > 1:
+        raise UnsupportedError(
+            "cannot perturb a model with several DistributedDataParallel parts, because one flow has to decide which "
+            "passes are averaged; wrap the whole model once"
+        )
     if ddp is not None and ddp.static_graph and scope == "rank":
         raise UnsupportedError(
             "cannot use sync='rank' with static_graph=True, because a perturbation per rank requires backward passes "
@@ -222,10 +238,11 @@ def check_scope(model: nn.Module, scope: Scope) -> None:
         )
     wrapped = sharded or ddp is not None
     alone = not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
-    if scope == "batch" and not wrapped and not alone:
+    if not wrapped and not alone:
         warnings.warn(
-            "several processes are running, but the model given is not wrapped, so each rank would perturb along its "
-            "own gradient; give the DistributedDataParallel or fully_shard model itself, or say sync='rank'",
+            f"several processes are running, but the model given is not wrapped, so sync={scope!r} cannot be seen to; "
+            "give the DistributedDataParallel or fully_shard model itself (if you average gradients by hand after the "
+            "passes, each rank has its own perturbation)",
             UnseenWrapperWarning,
             stacklevel=4,
         )

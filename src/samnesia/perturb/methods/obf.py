@@ -23,6 +23,7 @@ def obf(
     threshold: float | None = None,
     gamma: float = 1.0,
     link: Literal["softmax", "sigmoid"] = "softmax",
+    ignore_index: int = -100,
     steps: int = 1,
     **options: Unpack[FlowOptions],
 ) -> PerturbedGradient:
@@ -33,7 +34,7 @@ def obf(
     gamma 1; for ResNets gamma 1e-12, which leaves the linear margin. Inside ASAM or GSAM:
     ``asam(…, loss=loss, objective=OutputBiasForgetting())``.
     """
-    objective = OutputBiasForgetting(threshold=threshold, gamma=gamma, link=link)
+    objective = OutputBiasForgetting(threshold=threshold, gamma=gamma, link=link, ignore_index=ignore_index)
     return PerturbedGradient(
         model, optimizer, rho=rho, ascent=GradientAscent(steps=steps), loss=loss, objective=objective, **options
     )

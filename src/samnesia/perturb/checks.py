@@ -1,0 +1,79 @@
+"""What is refused, or warned of, when a method is built: parts, options, model and optimizer that do not fit."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from samnesia.perturb.errors import ConfigurationError, UnperturbedParametersWarning, UnsupportedError
+
+if TYPE_CHECKING:
+    from samnesia.perturb.passes import PerturbedGradient
+
+
+def check_names(options: Collection[str], known: Collection[str]) -> None:
+    """Refuse an option that no method has, naming the nearest."""
+    for name in sorted(set(options) - set(known)):
+        near = "".join(f"; did you mean {near!r}?" for near in difflib.get_close_matches(name, known, n=1))
+        raise ConfigurationError(
+            f"cannot take the option {name!r}, because the options of a method are {sorted(known)}{near}"
+        )
+
+
+def check_kinds(model: Any, optimizer: Any) -> None:
+    """Refuse what is no model or no optimizer that a flow of passes can serve."""
+    if not isinstance(model, nn.Module) or not isinstance(optimizer, torch.optim.Optimizer):
+        raise UnsupportedError(
+            f"cannot perturb {type(model).__name__} with {type(optimizer).__name__}, because the first argument must "
+            "be the model (its buffers, names and wrapper are needed) and the second a built torch optimizer; write "
+            "samnesia.sam(model, torch.optim.SGD(model.parameters(), lr=0.1))"
+        )
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise UnsupportedError(
+            "cannot perturb inside LBFGS, because it evaluates its closure as often as it likes and its line search "
+            "needs the loss at the weights themselves; use a first-order optimizer"
+        )
+
+
+def check_parts(method: PerturbedGradient) -> None:
+    """Refuse parts that contradict each other."""
+    if not 0.0 < method.epsilon < float("inf"):
+        raise ConfigurationError(
+            f"cannot divide by norms with epsilon={method.epsilon}, because a zero gradient must give a zero "
+            "perturbation; choose a small positive number such as 1e-12"
+        )
+    if inspect.isclass(method.when) or not callable(method.when):
+        raise ConfigurationError(
+            f"cannot perturb when={method.when!r}, because it must be a callable step -> bool; call the schedule with "
+            "its arguments, as in when=samnesia.every(5)"
+        )
+    if method.ascent is not None and method.ascent.num_gradients == 0:
+        for part in (method.rule, method.objective):
+            if part is not None:
+                raise ConfigurationError(
+                    f"cannot combine {part} with {type(method.ascent).__name__}, because it needs the gradient at the "
+                    "unperturbed weights and this ascent takes none; use GradientAscent"
+                )
+    if method.objective is not None and method.loss is None:
+        raise ConfigurationError(
+            "cannot ascend an objective of its own without loss=, because p.loss must give the objective on ascent "
+            "passes and the training loss on the last; give loss=F.cross_entropy, say"
+        )
+
+
+def warn_of_unperturbed(names: Collection[str]) -> None:
+    """Warn of trainable parameters that another optimizer, or none, holds."""
+    if names:
+        warnings.warn(
+            f"{len(names)} trainable parameters of the model are not in the optimizer ({min(names)!r} is one): they "
+            "receive the gradient of the last pass but are not perturbed themselves. Put all parameters into one "
+            "optimizer, as groups, or freeze those that are not trained",
+            UnperturbedParametersWarning,
+            stacklevel=5,
+        )
