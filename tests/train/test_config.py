@@ -121,6 +121,16 @@ def test_a_configuration_needs_its_name():
         lambda: RunConfig("x", label_smoothing=1.0),
         lambda: RunConfig("x", clip_norm=0.0),
         lambda: RunConfig("x", clip_norm=math.nan),
+        lambda: RunConfig("x", clip_norm=math.inf),
+        lambda: RunConfig("x", seed=2**64),
+        lambda: RunConfig("x", threads=100_000),
+        lambda: RunConfig("x", epochs=10**9),
+        lambda: CNN(channels=(10**9,)),
+        lambda: MLP(hidden=(10**9,)),
+        lambda: Cosine(warmup_epochs=1e308),
+        lambda: Perturbed(start_epoch=1e308),
+        lambda: Perturbed(stop_epoch=math.inf),
+        lambda: Perturbed(stop_epoch=math.nan),
         lambda: SGD(lr=0.0),
         lambda: SGD(lr=math.nan),
         lambda: SGD(momentum=1.0),
@@ -180,3 +190,32 @@ def test_every_field_is_explained(module):
             for field, after in zip(node.body, [*node.body[1:], None], strict=True):
                 if isinstance(field, ast.AnnAssign):
                     assert isinstance(after, ast.Expr), f"{node.name}.{field.target.id}"
+
+
+@pytest.mark.parametrize(
+    ("window", "text"),
+    [
+        (Perturbed(), "a perturbation on every step"),
+        (Perturbed(start_epoch=4.0), "a perturbation after 4 epochs"),
+        (
+            Perturbed(1.0, 2.5, 3),
+            "a perturbation after 1 epoch, before 2.5 epochs are over, on every step that 3 divides",
+        ),
+    ],
+)
+def test_a_window_is_told_in_epochs(window, text):
+    assert str(window.window(10)) == text
+
+
+@pytest.mark.parametrize("window", [Perturbed(), Perturbed(1.25, None, 7), Perturbed(0.5, 2.0, 3), Perturbed(9.0)])
+def test_a_window_counts_its_steps(window):
+    window = window.window(10)
+    for total in (0, 5, 13, 50):
+        assert window.count(total) == sum(map(window, range(total)))
+
+
+def test_a_configuration_knows_how_many_steps_it_perturbs():
+    late = Perturbed(start_epoch=4.0)
+    assert RunConfig("x", method=SAM(), when=late, epochs=5).perturbed_steps == 10
+    assert RunConfig("x", method=SAM(), when=late, epochs=3).perturbed_steps == 0
+    assert RunConfig("x", epochs=5).perturbed_steps == 0

@@ -219,3 +219,23 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(monkeypatch):
     assert result.skipped_steps == 3  # the batch with that image, once per epoch
     assert result.steps == 20 * 3 - 3
     assert result.weight_norm is not None
+
+
+def test_perturbed_steps_are_counted_as_planned():
+    config = RunConfig("x", model=MLP(hidden=(8,)), method=SAM(0.05), when=Perturbed(start_epoch=0.5), epochs=2)
+    result = train(config)
+    assert (result.perturbed_steps, result.skipped_perturbed_steps) == (config.perturbed_steps, 0) == (15, 0)
+
+
+def test_a_radius_under_which_every_perturbed_step_is_skipped_is_told():
+    config = RunConfig("x", model=MLP(hidden=(32,)), method=SAM(1e38), when=Perturbed(start_epoch=3.0), epochs=5)
+    with pytest.warns(TrainingCollapsedWarning, match="20 of 20 perturbed steps were not finite and were skipped"):
+        result = train(config)
+    assert result.last["train_accuracy"] > 50.0
+    assert (result.perturbed_steps, result.skipped_perturbed_steps) == (20, 20)
+
+
+def test_an_idle_schedule_is_told_in_epochs():
+    config = RunConfig("x", model=MLP(hidden=(8,)), method=SAM(), when=Perturbed(start_epoch=4.0), epochs=1)
+    with pytest.warns(IdleScheduleWarning, match="a perturbation after 4 epochs fires on none of the 10 steps"):
+        assert train(config).perturbed_steps == 0

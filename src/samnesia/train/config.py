@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 
+MOST_EPOCHS, MOST_UNITS, MOST_THREADS, MOST_SEED = 1_000_000, 4096, 1024, 2**63 - 1
+
+
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
         raise ConfigurationError(sentence)
@@ -62,6 +65,13 @@ class Digits:
             0 <= self.shift < 8,
             f"cannot shift images by {self.shift} pixels, because they are 8 pixels wide; use 0 to 7",
         )
+
+    @property
+    def train_size(self) -> int:
+        """Number of training images."""
+        from samnesia.data.digits import NUM_TRAIN
+
+        return NUM_TRAIN
 
     def load(self, seed: int) -> Splits:
         """Return the three splits of this seed."""
@@ -89,9 +99,9 @@ class CNN:
 
     def __post_init__(self) -> None:
         _require(
-            min((*self.channels, self.hidden)) >= 1,
-            f"cannot build a net with channels {self.channels} and hidden {self.hidden}, because every layer has at "
-            "least one unit; use positive widths",
+            all(1 <= width <= MOST_UNITS for width in (*self.channels, self.hidden)),
+            f"cannot build a net with channels {self.channels} and hidden {self.hidden}, because every layer has 1 to "
+            f"{MOST_UNITS} units; use such widths",
         )
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -116,9 +126,9 @@ class MLP:
 
     def __post_init__(self) -> None:
         _require(
-            all(width >= 1 for width in self.hidden),
-            f"cannot build a net with hidden {self.hidden}, because every layer has at least one unit; "
-            "use positive widths",
+            all(1 <= width <= MOST_UNITS for width in self.hidden),
+            f"cannot build a net with hidden {self.hidden}, because every layer has 1 to {MOST_UNITS} units; "
+            "use such widths",
         )
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -205,8 +215,9 @@ class Constant:
 
 def _check_warmup(warmup_epochs: float) -> None:
     _require(
-        0.0 <= warmup_epochs < math.inf,
-        f"cannot warm up for {warmup_epochs} epochs, because a duration is not negative; use 0 for none",
+        0.0 <= warmup_epochs <= MOST_EPOCHS,
+        f"cannot warm up for {warmup_epochs} epochs, because a duration lies between 0 and {MOST_EPOCHS}; "
+        "use 0 for none",
     )
 
 
@@ -223,9 +234,9 @@ class Perturbed:
 
     def __post_init__(self) -> None:
         _require(
-            0.0 <= self.start_epoch < math.inf and (self.stop_epoch is None or self.stop_epoch >= 0.0),
-            f"cannot perturb from epoch {self.start_epoch} to {self.stop_epoch}, because epochs are counted from 0; "
-            "use values of 0 or more",
+            all(0.0 <= epoch <= MOST_EPOCHS for epoch in (self.start_epoch, self.stop_epoch or 0.0)),
+            f"cannot perturb from epoch {self.start_epoch} to {self.stop_epoch}, because epochs are counted from 0 to "
+            f"at most {MOST_EPOCHS}; use such values, and None for no end",
         )
         _require(
             self.interval_steps >= 1,
@@ -236,7 +247,7 @@ class Perturbed:
     def window(self, steps_per_epoch: int) -> Window:
         """Return the schedule in optimizer steps."""
         stop = None if self.stop_epoch is None else math.ceil(self.stop_epoch * steps_per_epoch)
-        return Window(math.ceil(self.start_epoch * steps_per_epoch), stop, self.interval_steps)
+        return Window(math.ceil(self.start_epoch * steps_per_epoch), stop, self.interval_steps, steps_per_epoch)
 
 
 @dataclass(frozen=True)
@@ -246,10 +257,26 @@ class Window:
     start: int
     stop: int | None
     interval: int
+    steps_per_epoch: int
 
     def __call__(self, step: int) -> bool:
         """Whether the step is perturbed."""
         return step >= self.start and (self.stop is None or step < self.stop) and step % self.interval == 0
+
+    def count(self, total_steps: int) -> int:
+        """Return on how many of the steps ``0, ..., total_steps - 1`` it fires."""
+        stop = total_steps if self.stop is None else min(self.stop, total_steps)
+        return len(range(-(-self.start // self.interval) * self.interval, stop, self.interval))
+
+    def __str__(self) -> str:
+        """Return the window in epochs, as in messages: ``a perturbation after 4 epochs, on every 2nd step``."""
+        parts = [f"after {self._epochs(self.start)}"] if self.start else []
+        parts += [] if self.stop is None else [f"before {self._epochs(self.stop)} are over"]
+        parts += [f"on every step that {self.interval} divides"] if self.interval > 1 else []
+        return " ".join(("a perturbation", ", ".join(parts) or "on every step"))
+
+    def _epochs(self, steps: int) -> str:
+        return f"{steps / self.steps_per_epoch:g} epoch{'' if steps == self.steps_per_epoch else 's'}"
 
 
 @dataclass(frozen=True)
@@ -286,9 +313,15 @@ class RunConfig:
     """CPU threads of torch; another number may change the last bits of the results."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0), ("threads", 1)):
+        limits = {"epochs": (1, MOST_EPOCHS), "batch_size": (2, None), "seed": (0, MOST_SEED),
+                  "threads": (1, MOST_THREADS)}  # fmt: skip
+        for name, (least, most) in limits.items():
             value = getattr(self, name)
             _require(value >= least, f"cannot train with {name} {value}, because it must be {least} or more; change it")
+            _require(
+                most is None or value <= most,
+                f"cannot train with {name} {value}, because it must be {most} or less; change it",
+            )
         _require(
             self.micro_batch is None or (self.micro_batch >= 2 and self.batch_size % self.micro_batch == 0),
             f"cannot split batches of {self.batch_size} into micro-batches of {self.micro_batch}, because all must "
@@ -300,10 +333,18 @@ class RunConfig:
             "use a value from 0 to below 1",
         )
         _require(
-            self.clip_norm is None or 0.0 < self.clip_norm,
-            f"cannot clip the gradient to norm {self.clip_norm}, because nothing would be left of it; "
-            "use a positive norm, or None",
+            self.clip_norm is None or 0.0 < self.clip_norm < math.inf,
+            f"cannot clip the gradient to norm {self.clip_norm}, because a norm to clip to is a positive number; "
+            "use 1, say, or None for no clipping",
         )
+
+    @property
+    def perturbed_steps(self) -> int:
+        """Number of steps on which the method is to perturb; 0 for the base optimizer alone."""
+        steps_per_epoch = self.data.train_size // self.batch_size
+        if isinstance(self.method, Unperturbed):
+            return 0
+        return self.when.window(steps_per_epoch).count(self.epochs * steps_per_epoch)
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as plain dictionaries; parts that come in kinds carry their ``kind``."""

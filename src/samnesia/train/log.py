@@ -37,6 +37,9 @@ either nothing or the whole, whenever the run is killed.
                                                           # validation accuracy
       "steps": 800,                             # optimizer steps taken
       "skipped_steps": 0,                       # steps not taken because loss or gradient were not finite
+      "perturbed_steps": 760,                   # steps on which the method perturbed, skipped ones included; null in
+                                                # results that were written before it was counted
+      "skipped_perturbed_steps": 0,             # of these, steps that were skipped; null likewise
       "gradient_evaluations": 1600,             # forward-backward passes over a batch
       "seconds": 4.2,                           # wall time of training and evaluation, without imports and data
       "report": {                               # means over the steps, as the method measured them
@@ -55,7 +58,7 @@ import json
 import os
 import platform
 import subprocess
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -66,6 +69,7 @@ from samnesia.train.config import RunConfig
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 SCHEMA = 1
+_CONTAINERS = {"config": dict, "environment": dict, "curves": dict, "last": dict, "best": dict, "report": dict}
 
 Row = dict[str, float | int | None]
 
@@ -90,6 +94,8 @@ class RunResult:
     report: dict[str, float | None]
     weight_norm: float | None
     collapsed: str | None
+    perturbed_steps: int | None = None
+    skipped_perturbed_steps: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``result.json``."""
@@ -110,12 +116,28 @@ class RunResult:
                 f"cannot read a result of schema {plain.get('schema')!r}, because this version writes and reads schema "
                 f"{SCHEMA}; repeat the run"
             )
-        missing = [field.name for field in fields(RunResult) if field.name not in plain]
-        if missing:
+        for field in fields(RunResult):
+            if field.name not in plain and field.default is MISSING:
+                raise ConfigurationError(
+                    f"cannot read a result without {field.name!r}, because it is damaged; repeat the run"
+                )
+            kind = _CONTAINERS.get(field.name)
+            if kind is not None and not isinstance(plain[field.name], kind):
+                raise ConfigurationError(
+                    f"cannot read a result whose {field.name!r} is {plain[field.name]!r}, because it is damaged; "
+                    "repeat the run"
+                )
+        values = {field.name: plain[field.name] for field in fields(RunResult) if field.name in plain}
+        for part in ("last", "best"):
+            if not isinstance(values[part].get("test_accuracy"), (int, float)):
+                raise ConfigurationError(
+                    f"cannot read a result without a test accuracy under {part!r}, because it is damaged; "
+                    "repeat the run"
+                )
+        if not all(isinstance(curve, list) for curve in values["curves"].values()):
             raise ConfigurationError(
-                f"cannot read a result without {missing[0]!r}, because it is damaged; repeat the run"
+                "cannot read a result with a curve that is no list, because it is damaged; repeat the run"
             )
-        values = {field.name: plain[field.name] for field in fields(RunResult)}
         return RunResult(**{**values, "config": RunConfig.from_json(plain["config"])})
 
 
@@ -169,7 +191,10 @@ def read_result(out: Path) -> RunResult:
         raise ConfigurationError(
             f"cannot read {out / RESULT}, because it is no valid JSON ({error}); repeat the run"
         ) from None
-    return RunResult.from_json(plain)
+    try:
+        return RunResult.from_json(plain)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} (it is {out / RESULT})") from None
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ process or in a worker, whatever ran before.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import warnings
@@ -42,6 +43,8 @@ class Totals:
 
     steps: int = 0
     skipped: int = 0
+    perturbed: int = 0
+    skipped_perturbed: int = 0
     gradient_evaluations: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -71,7 +74,7 @@ def train(config: RunConfig, out: Path | None = None, *, progress: Callable[[Row
             that is not empty.
 
     Warns:
-        TrainingCollapsedWarning: if the run ends near chance, or most steps were not finite.
+        TrainingCollapsedWarning: if the run ends near chance, or most steps, or most perturbed ones, were not finite.
         IdleScheduleWarning: if ``config.when`` fires on no step of the run.
     """
     splits = config.data.load(config.seed)
@@ -97,6 +100,7 @@ def train(config: RunConfig, out: Path | None = None, *, progress: Callable[[Row
         )
         # Only now, when all that can be refused has been refused, does anything appear on disk.
         if out is not None:
+            _check_json(config)
             log.claim(out)
             log.write_json(out / log.CONFIG, config.to_json())
         started, clock = datetime.now(UTC), time.perf_counter()
@@ -115,6 +119,15 @@ def train(config: RunConfig, out: Path | None = None, *, progress: Callable[[Row
     if out is not None:
         log.write_json(out / log.RESULT, result.to_json())
     return result
+
+
+def _check_json(config: RunConfig) -> None:
+    try:
+        json.dumps(config.to_json(), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot write the configuration down, because JSON has no such value ({error}); change it"
+        ) from None
 
 
 @contextmanager
@@ -180,6 +193,8 @@ def _train_step(
     totals.gradient_evaluations += report.gradient_evaluations // report.micro_batches
     totals.add("gradient_norm", report.gradient_norm)
     if report.perturbed:
+        totals.perturbed += 1
+        totals.skipped_perturbed += not report.finite
         totals.add("perturbation_norm", report.perturbation_norm)
         totals.add("cosine", report.cosine)
     if report.finite:
@@ -241,6 +256,8 @@ def _result(
         best=best,
         steps=totals.steps,
         skipped_steps=totals.skipped,
+        perturbed_steps=totals.perturbed,
+        skipped_perturbed_steps=totals.skipped_perturbed,
         gradient_evaluations=totals.gradient_evaluations,
         seconds=seconds,
         report={name: totals.mean(name) for name in ("perturbation_norm", "cosine", "gradient_norm")},
@@ -254,8 +271,15 @@ def _collapse(result: RunResult, splits: Splits) -> str | None:
     chance = 100.0 / splits.num_classes
     accuracy = result.last["train_accuracy"] or 0.0
     attempted = result.steps + result.skipped_steps
-    if accuracy > 1.5 * chance and result.skipped_steps <= attempted / 2:
+    perturbed, lost = result.perturbed_steps or 0, result.skipped_perturbed_steps or 0
+    learned = accuracy > 1.5 * chance and result.skipped_steps <= attempted / 2
+    if learned and lost <= perturbed / 2:
         return None
+    if learned:
+        return (
+            f"{result.recipe} (seed {result.seed}) trained mostly without its method: {lost} of {perturbed} perturbed "
+            "steps were not finite and were skipped; lower rho"
+        )
     figures = f"training accuracy {accuracy:.1f} % where chance is {chance:.1f} %"
     if result.skipped_steps:
         figures += f", {result.skipped_steps} of {attempted} steps not finite"
