@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"samnesia: cannot {place}, because the system refused: {error.strerror or error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt as interrupt:
-        print(f"samnesia: {interrupt or 'interrupted'}", file=sys.stderr)
+        print(f"samnesia: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     return 0
 

@@ -47,7 +47,6 @@ class TrainRecipe:
         """Train."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from samnesia.train.log import METRICS
         from samnesia.train.loop import train
 
         columns = (
@@ -68,14 +67,23 @@ class TrainRecipe:
         try:
             result = train(self.config, self.out, progress=progress)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"interrupted: the curves of the finished epochs are kept in {self.out / METRICS}; "
-                "start again with another --out"
-            ) from None
+            raise KeyboardInterrupt(_interrupted(self.out)) from None
         finally:
             if bar.live.is_started:
                 bar.stop()
         print(_summary(result, self.out))
+
+
+def _interrupted(out: Path) -> str:
+    from samnesia.train.log import CONFIG, METRICS
+
+    if (out / METRICS).exists():
+        return (
+            f"interrupted: the curves of the finished epochs are kept in {out / METRICS}; start again with another --out"
+        )
+    if (out / CONFIG).exists():
+        return f"interrupted before the end of the first epoch; start again with another --out, or remove {out}"
+    return "interrupted before anything was written"
 
 
 def _summary(result: "RunResult", out: Path) -> str:
@@ -83,10 +91,15 @@ def _summary(result: "RunResult", out: Path) -> str:
         fitted = "" if row["flipped_fitted"] is None else f", flipped labels fitted {row['flipped_fitted']:.1f} %"
         return f"{what} (epoch {row['epoch']}): test accuracy {row['test_accuracy']:.1f} %{fitted}"
 
+    skipped: tuple[str, ...] = ()
+    if result.skipped_steps:
+        attempted = result.steps + result.skipped_steps
+        skipped = (f"{result.skipped_steps} of {attempted} steps were skipped, not being finite",)
     return "\n".join(
         (
             line("last epoch", result.last),
             line("best validation epoch", result.best),
+            *skipped,
             f"{result.gradient_evaluations} gradient evaluations, {result.seconds:.1f} s, written to {out}",
         )
     )
