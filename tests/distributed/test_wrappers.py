@@ -26,7 +26,6 @@ def test_words(pair, model, scope, text):
 @pytest.mark.parametrize(
     ("model", "scope"),
     [
-        ("bare", "rank"),
         ("ddp", "batch"),
         ("ddp", "rank"),
         ("static graph", "batch"),
