@@ -1,7 +1,8 @@
 """The 1,797 handwritten digits that come with scikit-learn (8 x 8 pixels, ten classes), split by seed.
 
 Nothing is downloaded: the images are part of the scikit-learn package. The split, 800 training, 200 validation and 797
-test images, changes with the seed, so that an interval over seeds covers the choice of the images too.
+test images, changes with the seed. All seeds draw from the same 1,797 images, so an interval over seeds is about other
+splits of these images, not about new images (the test sets of two seeds share some 350 images).
 
 Source of the images: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
 Repository, 1998; scikit-learn holds its test part.
