@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -126,8 +127,20 @@ def test_overrides_of_every_kind(samnesia, tmp_path):
             "invalid choice 'column' for argument '--method.scaling'",
         ),
         ("train digits-sam --batch-size 801 --out OUT", "cannot train on 800 samples with batches of 801"),
-        ("compare digit-noisy --out OUT", "did you mean 'digits-noisy-sgd'?"),
-        ("compare digits --methods sgd smam --out OUT", "did you mean 'digits-sam'?"),
+        ("compare digit-noisy --out OUT", "did you mean 'digits-noisy'?"),
+        ("compare digits --methods sgd smam --out OUT", "there is no recipe digits-smam; did you mean 'sam'?"),
+        ("compare digits-nosy --out OUT", "because no recipe begins with it; did you mean 'digits-noisy'?"),
+        ("compare digits --epochs 3 --out OUT", "because a perturbation after 4 epochs falls on none of its steps"),
+        ("train digits-sam --rho 3 --out OUT", "did you mean '--method.rho'?"),
+        ("train digits-sam --lr 3 --out OUT", "did you mean '--optimizer.lr'?"),
+        ("train digits-sam --recipe x --out OUT", "cannot set --recipe, because"),
+        ("train digits-sam --out x --out OUT", "cannot set --out twice"),
+        ("compare digits --problem x --out OUT", "cannot set --problem, because"),
+        ("train digits-sam --seed 18446744073709551616 --out OUT", "cannot train with seed 18446744073709551616"),
+        ("train digits-sam --clip-norm inf --out OUT", "cannot clip the gradient to norm inf"),
+        ("train digits-sam --when.stop-epoch inf --out OUT", "cannot perturb from epoch 4.0 to inf"),
+        ("train digits-sam --threads 100000 --out OUT", "cannot train with threads 100000"),
+        ("train digits-sam --model.channels 1000000000 --out OUT", "cannot build a net with channels (1000000000,)"),
         ("compare digits --seeds 0 --out OUT", "cannot compare with 0 seeds, because nothing would run"),
         ("compare digits --workers 0 --out OUT", "cannot compare with 0 workers, because nothing would run"),
         ("compare digits --epochs -3 --seeds 1 --out OUT", "cannot train with epochs -3"),
@@ -209,14 +222,49 @@ def test_missing_extra_names_the_command_that_installs_it():
 def test_interrupt_says_what_is_kept(samnesia, tmp_path, monkeypatch):
     from samnesia.train import loop
 
+    write = loop.log.append_row
+
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "_evaluate", interrupt)
     code, _, err = samnesia("train", "digits-sgd", "--out", tmp_path / "run")
     assert code == 130
+    assert err.startswith("samnesia: interrupted before the end of the first epoch; ")
+
+    monkeypatch.undo()
+    monkeypatch.setattr(loop.log, "append_row", lambda out, row: (write(out, row), interrupt()))
+    code, _, err = samnesia("train", "digits-sgd", "--out", tmp_path / "other")
+    assert code == 130
     assert err.startswith("samnesia: interrupted: the curves of the finished epochs are kept in ")
     assert err.count("\n") == 1
+
+
+def test_an_interruption_without_words_is_told(samnesia, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_command", interrupt)
+    assert samnesia("recipes") == (130, "", "samnesia: interrupted\n")
+
+
+def test_a_request_to_terminate_is_an_interruption(samnesia, monkeypatch):
+    monkeypatch.setattr(cli, "_command", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    assert samnesia("recipes") == (130, "", "samnesia: interrupted\n")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_reader_that_leaves_is_no_trouble():
+    script = f"{sys.executable} -m samnesia.cli recipes | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+
+
+def test_recipes_are_not_written_over_anything(samnesia, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    code, out, err = samnesia("recipes", "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert "cannot write the recipes to" in err
 
 
 def test_compare_and_report(samnesia, tmp_path):
@@ -231,15 +279,23 @@ def test_compare_and_report(samnesia, tmp_path):
     (out / "report.html").unlink()
     assert samnesia("report", out, "--out", tmp_path / "copy")[0] == 0
     assert (tmp_path / "copy" / "report.html").read_bytes() == (out / "report.html").read_bytes()
+    assert samnesia("report", out, "--out", out)[0] == 0
     assert samnesia(*words)[0] == 0  # continues: nothing is missing
     assert {path: path.stat().st_mtime_ns for path in out.rglob("result.json")} == before
+    (out / "cells" / "sam-seed1" / "result.json").unlink()
+    assert samnesia("report", out)[0] == 1  # a run that was asked for is missing
 
 
 def test_demo_is_the_comparison_on_noisy_digits(monkeypatch, samnesia, tmp_path):
     from samnesia.study import compare
 
     calls = []
-    monkeypatch.setattr(compare, "compare", lambda *arguments, **options: calls.append((arguments, options)))
+
+    def compared(*arguments, **options):
+        calls.append((arguments, options))
+        return {"failures": [], "missing": []}
+
+    monkeypatch.setattr(compare, "compare", compared)
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "cells").mkdir()
     code, out, _ = samnesia("demo", "--out", tmp_path / "demo")

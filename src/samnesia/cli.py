@@ -9,19 +9,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import os
 import re
+import signal
 import sys
-import warnings
+import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from samnesia.extras import require
-from samnesia.perturb.errors import ConfigurationError, SamnesiaError, SamnesiaWarning
+from samnesia.perturb.errors import ConfigurationError, SamnesiaError
+from samnesia.sentences import warnings_as_sentences
 
 if TYPE_CHECKING:
     from samnesia.commands import Command
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
 T = TypeVar("T")
 
@@ -30,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that ``arguments`` (by default the process's own) ask for, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _warnings_as_sentences():
+        with _terminable(), warnings_as_sentences():
             require("tyro", extra="train")
             if not words or words[0] in ("-h", "--help"):
                 print(_overview())
@@ -39,12 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 print(__version__)
             else:
-                _command(words).run()
+                code = _command(words).run()
+                sys.stdout.flush()
+                return code
     except SystemExit as stop:  # after a command's --help
         return int(stop.code or 0)
     except SamnesiaError as error:
         print(f"samnesia: {error}", file=sys.stderr)
         return USER_ERROR
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        with contextlib.suppress(OSError):  # where standard output is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except OSError as error:
         place = f"use {error.filename}" if error.filename else "go on"
         print(f"samnesia: cannot {place}, because the system refused: {error.strerror or error}", file=sys.stderr)
@@ -53,6 +62,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"samnesia: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a request to terminate end the command as Ctrl-C does: workers ended, and a sentence about what is kept."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _overview() -> str:
@@ -102,12 +128,18 @@ def _parse(kind: type[T], words: list[str], *, prog: str, default: T | None = No
     from samnesia.train.plain import nearest
 
     options = list(_options(kind, default))
+    given: set[str] = set()
     for word in words:
         option = word.partition("=")[0].replace("_", "-")
-        if option.startswith("--") and option not in (*options, "--help"):
-            raise ConfigurationError(
-                f"cannot set {option}, because {prog} has no such option; {nearest(option, options)}"
-            )
+        if not option.startswith("--"):
+            continue
+        if option not in (*options, "--help"):
+            same = [known for known in options if known.rpartition(".")[2] == option.lstrip("-").rpartition(".")[2]]
+            advice = f"did you mean {same[0]!r}?" if same else nearest(option, options)
+            raise ConfigurationError(f"cannot set {option}, because {prog} has no such option; {advice}")
+        if option in given:
+            raise ConfigurationError(f"cannot set {option} twice, because one value would be lost; give it once")
+        given.add(option)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -126,8 +158,13 @@ def _parse(kind: type[T], words: list[str], *, prog: str, default: T | None = No
 
 def _options(kind: type[Any], default: Any, *, prefix: str = "--") -> Iterator[str]:
     """Yield the options that tyro makes of a dataclass: parts of ``default`` are opened, those of the root unnamed."""
-    hints = get_type_hints(kind)
+    import tyro
+
+    hints = get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
+        positional = tyro.conf.Positional in getattr(hints[field.name], "__metadata__", ())
+        if positional or (prefix == "--" and field.name == "recipe"):  # the name of a run is no option of it
+            continue
         value = getattr(default, field.name, None)
         option = prefix + field.name.replace("_", "-")
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -157,30 +194,6 @@ def _sentence(complaint: str, prog: str) -> str:
 
 def _is_rule(line: str) -> bool:
     return bool(line) and not line.strip("─-╰╯")
-
-
-@contextlib.contextmanager
-def _warnings_as_sentences() -> Iterator[None]:
-    """Print warnings of ours as sentences, without the source line that Python adds."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", SamnesiaWarning)
-        standard = warnings.showwarning
-
-        def show(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
-            if issubclass(category, SamnesiaWarning):
-                print(f"samnesia: warning: {message}", file=file or sys.stderr)
-            else:
-                standard(message, category, filename, lineno, file, line)
-
-        warnings.showwarning = show
-        yield
 
 
 if __name__ == "__main__":

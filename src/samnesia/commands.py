@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ import tyro
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
+from samnesia.train.log import claim
 from samnesia.train.recipes import RECIPES, find
 
 if TYPE_CHECKING:
@@ -30,9 +32,9 @@ class Train:
     out: Path
     """Directory of the run; must be empty, or not exist."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Train the recipe as it is."""
-        TrainRecipe(find(self.recipe), self.out).run()
+        return TrainRecipe(find(self.recipe), self.out).run()
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class TrainRecipe:
     out: Path
     """Directory of the run; must be empty, or not exist."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Train."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -72,15 +74,15 @@ class TrainRecipe:
             if bar.live.is_started:
                 bar.stop()
         print(_summary(result, self.out))
+        return 0
 
 
 def _interrupted(out: Path) -> str:
     from samnesia.train.log import CONFIG, METRICS
 
     if (out / METRICS).exists():
-        return (
-            f"interrupted: the curves of the finished epochs are kept in {out / METRICS}; start again with another --out"
-        )
+        kept = f"the curves of the finished epochs are kept in {out / METRICS}"
+        return f"interrupted: {kept}; start again with another --out"
     if (out / CONFIG).exists():
         return f"interrupted before the end of the first epoch; start again with another --out, or remove {out}"
     return "interrupted before anything was written"
@@ -124,8 +126,8 @@ class Compare:
     threads: int | None = None
     """CPU threads of every run; None is as in the recipe."""
 
-    def run(self) -> None:
-        """Compare, and print the table."""
+    def run(self) -> int:
+        """Compare, and print the table; 1 where a run has failed."""
         from samnesia.study.compare import compare
 
         for name in ("seeds", "workers"):
@@ -135,7 +137,7 @@ class Compare:
                     f"cannot compare with {count} {name}, because nothing would run; use --{name} 1 or more"
                 )
         overrides: dict[str, Any] = {"epochs": self.epochs, "threads": self.threads}
-        compare(
+        summary = compare(
             self.problem,
             self.methods,
             out=self.out,
@@ -143,6 +145,12 @@ class Compare:
             workers=self.workers,
             overrides={name: value for name, value in overrides.items() if value is not None},
         )
+        return _incomplete(summary)
+
+
+def _incomplete(summary: Mapping[str, Any]) -> int:
+    """The exit code of a comparison: 1 where a run that was asked for has failed or is missing."""
+    return int(bool(summary["failures"] or summary["missing"]))
 
 
 @dataclass(frozen=True)
@@ -154,11 +162,11 @@ class Demo:
     workers: int | None = None
     """Processes that train at the same time; None is one per CPU."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Compare on digits-noisy, with the defaults of `samnesia compare`."""
         if self.out.is_dir() and any(self.out.iterdir()):
             print(f"continuing in {self.out}: runs that have finished are kept; remove the directory to start anew")
-        Compare("digits-noisy", self.out, workers=self.workers).run()
+        return Compare("digits-noisy", self.out, workers=self.workers).run()
 
 
 @dataclass(frozen=True)
@@ -168,17 +176,17 @@ class Recipes:
     out: Path | None = None
     """Also write the whole configuration of every recipe into this directory, as RECIPE.json."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         """List them."""
+        if self.out is not None:
+            claim(self.out, what="the recipes")
         width = max(map(len, RECIPES))
         for name, recipe in RECIPES.items():
             print(f"{name:{width}}  {(recipe.__doc__ or '').splitlines()[0]}")
         if self.out is not None:
-            from samnesia.train.log import claim
-
-            claim(self.out)
             for name, recipe in RECIPES.items():
                 (self.out / f"{name}.json").write_text(json.dumps(recipe().to_json(), indent=1) + "\n")
+        return 0
 
 
 @dataclass(frozen=True)
@@ -190,16 +198,17 @@ class Report:
     out: Path | None = None
     """Also put a copy of the report, which is one file, and of compare.json into this directory."""
 
-    def run(self) -> None:
-        """Write compare.json, figures and report.html."""
+    def run(self) -> int:
+        """Write compare.json, figures and report.html; 1 where a run has failed or is missing."""
         from samnesia.study.report import write_report
 
-        write_report(self.directory)
+        summary = write_report(self.directory)
         for name in ("compare.json", "report.html"):
-            if self.out is not None:
+            if self.out is not None and self.out.resolve() != self.directory.resolve():
                 self.out.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.directory / name, self.out / name)
         print(f"written: {(self.out or self.directory) / 'report.html'}")
+        return _incomplete(summary)
 
 
 Command = Train | TrainRecipe | Compare | Demo | Recipes | Report

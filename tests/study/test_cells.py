@@ -9,9 +9,11 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.cells import (
     Cell,
     cell_directory,
+    check_alike,
     check_unchanged,
     config_differences,
     flatten,
+    locked,
     read_study,
     write_study,
     write_text,
@@ -90,11 +92,46 @@ def test_failures_are_read_and_a_later_result_outweighs_them(study):
     assert ("sam", 1) not in found.results
 
 
-@pytest.mark.parametrize("content", ["", '{"schema": 1', '{"schema": 99}'])
-def test_a_damaged_result_is_named(study, content):
-    (study / "cells" / "sam-seed1" / "result.json").write_text(content)
-    with pytest.raises(ConfigurationError, match="cannot read"):
+@pytest.mark.parametrize("content", ["", '{"schema": 1', '{"schema": 99}', "[]", "curves", "last", "accuracy"])
+def test_a_damaged_result_is_named_with_the_remedy(study, content):
+    write_study(study, "digits-noisy", methods=("sgd", "sam"), seeds=(0, 1), command="samnesia compare it")
+    path = study / "cells" / "sam-seed1" / "result.json"
+    whole = json.loads(path.read_text())
+    replaced = {"curves": {"curves": None}, "last": {"last": {}}, "accuracy": {"curves": {"test_accuracy": None}}}
+    path.write_text(json.dumps(whole | replaced[content]) if content in replaced else content)
+    with pytest.raises(ConfigurationError, match="cannot read") as refusal:
         read_study(study)
+    assert str(refusal.value).endswith(f"remove the directory {path.parent} and run samnesia compare it")
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"recipe": "digits", "methods": [], "seeds": [0]}'])
+def test_a_damaged_study_file_can_be_removed(study, content):
+    (study / "study.json").write_text(content)
+    with pytest.raises(ConfigurationError, match="remove this one file; samnesia compare writes it anew"):
+        read_study(study)
+
+
+def test_cells_of_another_setting_are_refused(study):
+    other = make_config("digits-noisy", "obf", 9, epochs=7)
+    write_run(study / "cells" / "obf-seed9", other, "obf")
+    for check in (read_study, check_alike):
+        with pytest.raises(ConfigurationError, match="obf-seed9 differ.*epochs: 20 -> 7"):
+            check(study)
+
+
+def test_cells_of_another_problem_are_refused(study):
+    cell = Cell("obf", 9, make_config("digits", "obf", 9), cell_directory(study, "obf", 9))
+    check_alike(study)
+    with pytest.raises(ConfigurationError, match='recipe: "digits-noisy" -> "digits"'):
+        check_alike(study, [cell])
+
+
+def test_a_study_belongs_to_one_process_at_a_time(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(ConfigurationError, match="because another process is at work on it"), locked(tmp_path):
+            pass
+    with locked(tmp_path):
+        pass
 
 
 def test_a_directory_without_runs_is_refused_with_the_first_failure(tmp_path):

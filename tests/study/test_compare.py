@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shlex
 
 import joblib
 import pytest
@@ -11,6 +12,7 @@ import torch
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study import compare as module
 from samnesia.study import report
+from samnesia.study.cells import locked
 from samnesia.study.compare import compare, override, plan
 from samnesia.train import config as train_config
 from samnesia.train import loop, recipes
@@ -67,8 +69,8 @@ def test_a_second_call_runs_only_what_is_missing(trained, tmp_path, capsys):
 def test_another_configuration_is_refused_and_nothing_is_touched(trained, tmp_path):
     run(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(ConfigurationError, match=re.escape("epochs: 80 -> 3")):
-        run(tmp_path, seeds=range(3), overrides={"epochs": 3})
+    with pytest.raises(ConfigurationError, match=re.escape("epochs: 80 -> 5")):
+        run(tmp_path, seeds=range(3), overrides={"epochs": 5})
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -118,7 +120,9 @@ def test_an_interruption_says_what_is_kept(monkeypatch, tmp_path):
         ({"seeds": ()}, "cannot compare with seeds"),
         ({"seeds": (1, 1)}, "seeds 1 1"),
         ({"seeds": (-1,)}, "seed -1"),
-        ({"methods": ("sgd", "samm")}, "did you mean 'digits-noisy-sam'"),
+        ({"methods": ("sgd", "samm")}, "did you mean 'sam'"),
+        ({"overrides": {"epochs": 3}}, "cannot compare digits-noisy-sam over 3 epochs, because a perturbation after 4"),
+        ({"overrides": {"when.stop_epoch": 1.0}}, "falls on none of its steps"),
         ({"overrides": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"overrides": {"optimizer.lt": 3}}, "did you mean 'lr'"),
         ({"overrides": {"epochs.lr": 3}}, "cannot set epochs.lr"),
@@ -130,6 +134,12 @@ def test_bad_arguments_are_refused_before_anything_is_written(trained, tmp_path,
         run(tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
     assert trained == []
+
+
+def test_a_second_process_is_refused(trained, tmp_path):
+    run(tmp_path)
+    with locked(tmp_path), pytest.raises(ConfigurationError, match="another process is at work on it"):
+        run(tmp_path)
 
 
 def test_bad_workers_are_refused(trained, tmp_path):
@@ -146,18 +156,29 @@ def test_a_directory_that_holds_something_else_is_refused(trained, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_seeds_that_are_no_range_make_a_command_in_python(trained, tmp_path):
-    summary = run(tmp_path, seeds=(7, 3), overrides={"epochs": 2}, progress=False)
-    call = summary["command"].removeprefix("samnesia.study.compare.compare")
-    assert call == f"('digits-noisy', ['sgd', 'sam'], seeds=[7, 3], out={str(tmp_path)!r}, overrides={{'epochs': 2}})"
+def test_seeds_that_are_no_range_make_a_command_in_python(trained, monkeypatch, tmp_path):
+    summary = run(tmp_path, seeds=(7, 3), overrides={"epochs": 5}, progress=False)
+    *words, call = shlex.split(summary["command"])
+    assert words == ["python", "-c"]
+    monkeypatch.setattr(module, "_train", None)  # every run is finished
+    exec(call, {})
+    assert json.loads((tmp_path / "compare.json").read_text()) == summary
+
+
+def test_overrides_that_the_command_line_lacks_make_a_command_in_python(trained, tmp_path):
+    command = run(tmp_path / "one", overrides={"epochs": 5, "optimizer.lr": 0.1}, progress=False)["command"]
+    assert command.startswith("python -c 'from samnesia.study.compare import compare; compare(\"digits-noisy\", ")
+    assert command.endswith("overrides={\"epochs\": 5, \"optimizer.lr\": 0.1})'")
+    command = run(tmp_path / "two", overrides={"epochs": 5}, progress=False)["command"]
+    assert command.startswith("samnesia compare digits-noisy --methods sgd sam --seeds 2 --epochs 5 --out ")
 
 
 def test_overrides_reach_every_run_and_nothing_else(tmp_path):
-    values = {"epochs": 3, "optimizer.lr": 0.2}
+    values = {"epochs": 5, "optimizer.lr": 0.2}
     for cell in plan("digits-noisy", ("sgd", "sam"), out=tmp_path, seeds=(4,), overrides=values):
         expected = override(recipes.find(f"digits-noisy-{cell.method}"), values | {"seed": 4})
         assert cell.config == expected
-        assert (cell.config.epochs, cell.config.optimizer.lr, cell.config.seed) == (3, 0.2, 4)
+        assert (cell.config.epochs, cell.config.optimizer.lr, cell.config.seed) == (5, 0.2, 4)
         assert cell.config.optimizer.momentum == 0.9
 
 

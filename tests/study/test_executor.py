@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 
@@ -58,9 +59,42 @@ def test_what_a_killed_run_left_is_removed_before_the_next(cells, copy):
     cell.directory.mkdir(parents=True)
     (cell.directory / "metrics.jsonl").write_text("half a line")
     (cell.directory / "error.json").write_text("{}")
-    (cell.directory / ".result.json.123").write_text("half a resu")
+    for name in ("config", "result", "error"):  # what SIGKILL in the middle of write_json leaves
+        (cell.directory / f".{name}.json.123").write_text("half a fi")
     run_cell(cell, copy)
     assert sorted(path.name for path in cell.directory.iterdir()) == ["config.json", "result.json"]
+
+
+def test_a_cell_killed_while_it_writes_its_configuration_trains_again(cells):
+    from samnesia.train.loop import train
+
+    cell = replace(cells[0], config=replace(cells[0].config, epochs=1))
+    cell.directory.mkdir(parents=True)
+    (cell.directory / ".config.json.123").write_text("{")
+    run_cell(cell, lambda cell: train(cell.config, cell.directory))
+    assert cell.finished
+
+
+def test_warnings_of_workers_are_sentences(tmp_path):
+    script = textwrap.dedent(
+        """
+        import sys, warnings
+        from pathlib import Path
+        from samnesia.perturb.errors import SamnesiaWarning
+        from samnesia.study.cells import Cell
+        from samnesia.study.executor import run_cells
+        from samnesia.train.recipes import find
+
+        def train(cell):
+            warnings.warn("mind the gap", SamnesiaWarning)
+
+        out = Path(sys.argv[1])
+        cells = [Cell("sam", seed, find("digits-sam"), out / f"sam-seed{seed}") for seed in range(2)]
+        list(run_cells(cells, train, workers=2))
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.stderr == 2 * "samnesia: warning: mind the gap\n"
 
 
 def test_a_lost_worker_costs_no_cell_when_it_was_lost_by_accident(cells, copy, tmp_path):

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from samnesia.study import figures, wording
-from samnesia.study.cells import read_study
+from samnesia.study.cells import read_study, write_study
 from samnesia.study.report import curves_by_method, split_settings, write_report
 from samnesia.study.summary import summarize
 from tests.study.study_files import make_study
@@ -85,7 +85,7 @@ def test_one_method_and_one_seed_make_a_page_too(tmp_path):
     write_report(make_study(tmp_path, methods=("sam",), seeds=(2,)))
     page = (tmp_path / "report.html").read_text()
     assert "Figure 2" not in page
-    assert "One seed gives no interval." in page
+    assert "Fewer than three seeds give no interval" in page
 
 
 def test_a_problem_without_flipped_labels_has_no_such_figure(study):
@@ -109,8 +109,8 @@ def test_settings_are_split_into_shared_and_own(study):
     assert "recipe" not in shared and "recipe" not in own["sam"]
 
 
-def estimate(mean, low=None, high=None):
-    return {"mean": mean, "low": low, "high": high, "per_seed": []}
+def estimate(mean, low=None, high=None, n=5):
+    return {"n": n, "mean": mean, "low": low, "high": high, "per_seed": [0.0] * 5}
 
 
 def summary_of(*differences):
@@ -145,7 +145,18 @@ UP, DOWN, UNCLEAR = estimate(9.0, 8.0, 10.0), estimate(-3.0, -4.0, -2.0), estima
         ([(UP, DOWN)], "at the best validation epoch M1 is below, by −3.0 (−4.0 to −2.0)."),
         ([(estimate(7.0, 6.0, 8.0), UP), (UP, UP)], "M2 and M1 end above SGD at the last epoch, M2 by most: +9.0"),
         ([(UNCLEAR, UP), (DOWN, DOWN)], "No method is told apart from SGD for the better at the last epoch"),
-        ([(estimate(9.0), estimate(1.0))], "One seed gives no interval: at the last epoch M1 differs from SGD by +9.0"),
+        (
+            [(estimate(9.0, n=2), estimate(1.0, n=2))],
+            "Fewer than three seeds give no interval: at the last epoch M1 differs from SGD by +9.0",
+        ),
+        (
+            [(estimate(9.0), estimate(1.0))],
+            "All seeds differ equally, which gives no interval: at the last epoch M1 differs from SGD by +9.0",
+        ),
+        (
+            [(UP, estimate(1.0))],
+            "+9.0 (8.0 to 10.0) points; at the best validation epoch M1 has no interval, because all seeds differ",
+        ),
         ([(estimate(None), estimate(None))], "SGD reaches 80.0"),
     ],
 )
@@ -161,6 +172,52 @@ def test_findings_sort_methods_by_side():
     )
     assert "below it: M3 −3.0 (−4.0 to −2.0)." in last
     assert best.startswith("At the best validation epoch SGD") and "below it: M1" in best
+
+
+def test_findings_claim_no_side_without_an_interval():
+    last, _ = wording.findings(summary_of((estimate(9.0), UP), (estimate(-9.0, n=2), UP)))
+    assert last.endswith(
+        "; differing from it, without an interval: M1 +9.0 (all seeds equal), M2 \N{MINUS SIGN}9.0 (n = 2)."
+    )
+
+
+def test_a_baseline_without_runs_is_told(study):
+    for path in (study / "cells").glob("sgd-*/result.json"):
+        path.unlink()
+    write_study(study, "digits-noisy", methods=("sgd", "sam"), seeds=range(5), command="")
+    summary = write_report(study)
+    assert wording.headline(summary).startswith("No run of SGD, the baseline, has finished")
+    assert "SGD, seed 3, has not run yet." in wording.troubles(summary)
+
+
+def test_the_number_of_runs_is_told_where_it_differs(study):
+    (study / "cells" / "sam-seed1" / "result.json").unlink()
+    write_study(study, "digits-noisy", methods=("sgd", "sam", "obf"), seeds=range(5), command="")
+    sgd, sam, _ = write_report(study)["methods"]
+    assert wording.ends(sam["difference"]["last"]).endswith(", n = 4")
+    assert "n =" not in wording.ends(sgd["accuracy"]["last"])
+    page = (study / "report.html").read_text()
+    assert page.count(", n = 4</span>") == 5
+    assert "the finished ones of 5 seeds (n stands with the row)" in page
+
+
+def test_facts_tell_the_start_of_the_perturbation_and_the_tuning(study, page):
+    assert "The methods that perturb are perturbed from epoch 0 of 20 on." in page
+    assert "The radius of each perturbed method" in page
+    assert "nothing about new images" in page
+    assert "and no interval is widened for that" in page
+
+
+def test_everything_else_was_equal_only_where_it_was(study, page):
+    assert "everything else was equal" in page
+    path = study / "cells" / "sam-seed2" / "result.json"
+    result = json.loads(path.read_text())
+    result["environment"]["torch"] = "2.11.0"
+    path.write_text(json.dumps(result))
+    write_report(study)
+    page = (study / "report.html").read_text()
+    assert "everything else was equal" not in page
+    assert "Not all runs were made by one commit and one version of torch" in page
 
 
 @pytest.mark.parametrize("gap", [0.0, 1.0, 5.0])
@@ -190,6 +247,8 @@ def test_captions_say_what_an_axis_leaves_out(study, page):
     page = (study / "report.html").read_text()
     assert "The axis leaves out the steep start." not in page
     assert "Intervals are cut at 0 and 100 %." in page
+    assert "% interval, cut at 0 and 100 %." in page
+    assert " to 100.0</span>" in page
 
 
 def test_runs_that_collapsed_are_named_near_the_top(study):

@@ -11,10 +11,12 @@ from scipy import stats
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.statistics import Interval, mean_interval, paired_interval
 
-percentages = st.lists(st.floats(0.0, 100.0), min_size=2, max_size=12)
+percentages = st.lists(st.floats(0.0, 100.0), min_size=3, max_size=12).filter(
+    lambda values: max(values) - min(values) > 1e-3
+)
 
 
-@pytest.mark.parametrize("count", [2, 3, 5, 20])
+@pytest.mark.parametrize("count", [3, 4, 5, 20])
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
 def test_mean_interval_equals_scipy(count, confidence):
     values = np.random.default_rng(count).normal(80.0, 3.0, count)
@@ -24,7 +26,7 @@ def test_mean_interval_equals_scipy(count, confidence):
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
-@pytest.mark.parametrize("count", [2, 5, 10])
+@pytest.mark.parametrize("count", [3, 5, 10])
 def test_paired_interval_equals_scipy(count):
     generator = np.random.default_rng(count)
     baseline = generator.normal(80.0, 5.0, count)
@@ -37,8 +39,7 @@ def test_paired_interval_equals_scipy(count):
 
 def test_pairing_joins_by_seed_and_leaves_out_what_one_side_lacks():
     interval = paired_interval({3: 5.0, 1: 2.0, 9: 70.0}, {1: 1.0, 3: 2.0, 4: -50.0})
-    assert interval is not None
-    assert interval.mean == pytest.approx(2.0)
+    assert interval == Interval(2.0, None, None)
     assert paired_interval({1: 1.0}, {2: 1.0}) is None
 
 
@@ -59,14 +60,24 @@ def test_intervals_cover_at_the_promised_rate(spread):
     assert hits / trials == pytest.approx(0.95, abs=0.0146)
 
 
-def test_one_value_gives_a_mean_without_an_interval():
-    assert mean_interval([81.25]) == Interval(81.25, None, None)
-    assert not mean_interval([81.25]).excludes_zero
+@pytest.mark.parametrize("values", [[81.25], [81.0, 81.5]])
+def test_fewer_than_three_values_give_a_mean_without_an_interval(values):
+    assert mean_interval(values) == Interval(81.25, None, None)
+    assert not mean_interval(values).excludes_zero
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 96.1, 1e-300, 1e300])
-def test_equal_values_give_an_interval_of_width_zero(value):
-    assert mean_interval([value] * 7) == Interval(value, value, value)
+def test_equal_values_give_no_interval(value):
+    assert mean_interval([value] * 7) == Interval(value, None, None)
+
+
+def test_differences_that_are_equal_but_for_rounding_give_no_interval():
+    baseline = {seed: 0.1 * seed + 67.3 for seed in range(7)}
+    for shift in (0.1, 1 / 3, 1e-12):
+        treatment = {seed: value + shift for seed, value in baseline.items()}
+        interval = paired_interval(treatment, baseline)
+        assert interval.mean == pytest.approx(shift, abs=1e-13)
+        assert interval.low is None and interval.high is None
 
 
 def test_excludes_zero_tells_the_side_apart():
@@ -84,6 +95,7 @@ def test_shifting_the_values_shifts_the_interval(values, shift):
 
 @given(percentages, st.floats(-50.0, 50.0))
 def test_scaling_the_values_scales_the_interval(values, scale):
+    assume(abs(scale) > 1e-6)
     before, after = mean_interval(values), mean_interval([value * scale for value in values])
     assert after.mean == pytest.approx(before.mean * scale, abs=1e-7)
     assert after.high - after.low == pytest.approx(abs(scale) * (before.high - before.low), abs=1e-6)
@@ -101,6 +113,8 @@ def test_order_does_not_matter_and_ends_enclose_the_mean(values, random):
 @given(percentages, st.lists(st.floats(0.0, 100.0), min_size=12, max_size=12))
 def test_swapping_the_sides_turns_the_difference_around(values, others):
     assume(len(values) <= len(others))
+    differences = [value - other for value, other in zip(values, others, strict=False)]
+    assume(max(differences) - min(differences) > 1e-3)
     left, right = dict(enumerate(values)), dict(enumerate(others))
     forth, back = paired_interval(left, right), paired_interval(right, left)
     assert (forth.mean, forth.low, forth.high) == pytest.approx((-back.mean, -back.high, -back.low), abs=1e-8)

@@ -10,7 +10,7 @@ from samnesia.study.cells import read_study, write_study
 from samnesia.study.summary import summarize
 from tests.study.study_files import make_study
 
-ESTIMATE = {"mean", "low", "high", "per_seed"}
+ESTIMATE = {"n", "mean", "low", "high", "per_seed"}
 
 
 @pytest.fixture
@@ -31,7 +31,9 @@ def test_compare_json_has_the_promised_shape(summary):
             for estimate in row[name].values():
                 assert estimate.keys() == ESTIMATE
                 assert len(estimate["per_seed"]) == 5
-                assert estimate["low"] <= estimate["mean"] <= estimate["high"]
+                assert estimate["n"] == 5
+                if name == "accuracy" or row["method"] != "sgd":
+                    assert estimate["low"] <= estimate["mean"] <= estimate["high"]
 
 
 @pytest.mark.parametrize("point", ["last", "best"])
@@ -59,7 +61,7 @@ def test_its_numbers_are_those_of_the_results(study, summary, point):
 
 def test_the_baseline_differs_from_itself_by_nothing(summary):
     difference = summary["methods"][0]["difference"]["last"]
-    assert (difference["mean"], difference["low"], difference["high"]) == (0.0, 0.0, 0.0)
+    assert (difference["mean"], difference["low"], difference["high"]) == (0.0, None, None)
 
 
 def test_a_missing_run_leaves_its_pair_out(study):
@@ -69,11 +71,12 @@ def test_a_missing_run_leaves_its_pair_out(study):
     for row in others:
         assert row["accuracy"]["last"]["per_seed"][3] is not None
         assert row["difference"]["last"]["per_seed"][3] is None
-        assert sum(value is not None for value in row["difference"]["last"]["per_seed"]) == 4
+        assert (row["accuracy"]["last"]["n"], row["difference"]["last"]["n"]) == (5, 4)
 
 
-def test_one_seed_gives_means_without_intervals(tmp_path):
-    summary = summarize(read_study(make_study(tmp_path, seeds=(3,))))
+@pytest.mark.parametrize("seeds", [(3,), (3, 4)])
+def test_fewer_than_three_seeds_give_means_without_intervals(tmp_path, seeds):
+    summary = summarize(read_study(make_study(tmp_path, seeds=seeds)))
     for row in summary["methods"]:
         for estimate in (*row["accuracy"].values(), *row["difference"].values()):
             assert estimate["mean"] is not None
@@ -83,8 +86,18 @@ def test_one_seed_gives_means_without_intervals(tmp_path):
 def test_a_method_without_any_run_is_listed_without_numbers(study):
     write_study(study, "digits-noisy", methods=("sgd", "random"), seeds=(0, 1), command="")
     row = summarize(read_study(study))["methods"][1]
-    assert row["accuracy"]["last"] == {"mean": None, "low": None, "high": None, "per_seed": [None, None]}
+    assert row["accuracy"]["last"] == {"n": 0, "mean": None, "low": None, "high": None, "per_seed": [None, None]}
     assert row["seconds"] is None
+
+
+def test_runs_that_were_asked_for_and_are_not_there_are_missing(study):
+    (study / "cells" / "sgd-seed1" / "result.json").unlink()
+    (study / "cells" / "sam-seed1" / "result.json").unlink()
+    (study / "cells" / "sam-seed1" / "error.json").write_text('{"reason": "too hot"}')
+    write_study(study, "digits-noisy", methods=("sgd", "sam"), seeds=(0, 1), command="")
+    summary = summarize(read_study(study))
+    assert summary["missing"] == [{"method": "sgd", "seed": 1}]
+    assert summary["failures"] == [{"method": "sam", "seed": 1, "reason": "too hot"}]
 
 
 def test_collapsed_and_skipped_are_told(study):

@@ -11,17 +11,20 @@ A cell is addressed by method and seed alone, so adding seeds or methods runs on
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
 from samnesia.train.log import RESULT, RunResult, read_result, write_json
+from samnesia.train.methods import Unperturbed, method_name
 
 ERROR = "error.json"
 _NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
@@ -73,13 +76,44 @@ def check_unchanged(cells: Iterable[Cell]) -> None:
     for cell in cells:
         if not cell.finished:
             continue
-        differences = config_differences(read_result(cell.directory).config, cell.config)
+        differences = config_differences(_read_cell(cell.directory, None).config, cell.config)
         if differences:
             raise ConfigurationError(
                 f"cannot add to the study in {cell.directory.parent.parent} with this configuration, because a "
                 f"comparison requires equal settings in all its cells, and {cell.directory.name} was run with others "
                 f"({'; '.join(differences)}); use another --out, or the settings of the first run."
             )
+
+
+def check_alike(out: Path, asked: Iterable[Cell] = ()) -> None:
+    """Refuse finished cells, and cells asked for, that differ in more than method and seed.
+
+    Raises:
+        ConfigurationError: with the entries that differ, as "name: there -> asked".
+    """
+    found = {path.name: path for _, _, path in sorted(_find_cells(out)) if (path / RESULT).exists()}
+    configs = {name: _read_cell(path, None).config for name, path in found.items()}
+    configs.update({cell.directory.name: cell.config for cell in asked})
+    _check_alike(out, configs)
+
+
+def _check_alike(out: Path, configs: Mapping[str, RunConfig]) -> None:
+    if not configs:
+        return
+    first, *others = configs
+    for other in others:
+        differences = config_differences(_shared(configs[first]), _shared(configs[other]))
+        if differences:
+            raise ConfigurationError(
+                f"cannot compare the runs in {out}, because a comparison requires equal settings but for method and "
+                f"seed, and {first} and {other} differ ({'; '.join(differences)}); use another --out for one of them"
+            )
+
+
+def _shared(config: RunConfig) -> RunConfig:
+    """The configuration with method and seed taken out, for the eye of a comparison."""
+    problem = config.recipe.removesuffix(f"-{method_name(config.method)}")
+    return replace(config, recipe=problem, method=Unperturbed(), seed=0)
 
 
 def config_differences(there: RunConfig, asked: RunConfig) -> list[str]:
@@ -108,6 +142,24 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the study for this process; the lock ends with the process, however it ends.
+
+    Raises:
+        ConfigurationError: when another process holds it.
+    """
+    with open(out / ".lock", "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"cannot work on the study in {out}, because another process is at work on it; wait for its end, or "
+                "use another --out"
+            ) from None
+        yield
+
+
 def write_study(out: Path, problem: str, *, methods: Sequence[str], seeds: Sequence[int], command: str) -> None:
     """Write down what was asked for, so that the report keeps the order of the methods and the seeds."""
     content = {"recipe": problem, "methods": list(methods), "seeds": list(seeds), "command": command}
@@ -121,21 +173,21 @@ def read_study(out: Path) -> Study:
         ConfigurationError: when there is no finished cell, or a file that is not what it should be.
     """
     found = sorted(_find_cells(out))
-    results = {(method, seed): read_result(path) for method, seed, path in found if (path / RESULT).exists()}
+    asked = _read_asked(out / "study.json")
+    command = asked["command"] if asked else None
+    results = {(method, seed): _read_cell(path, command) for method, seed, path in found if (path / RESULT).exists()}
+    _check_alike(out, {f"{method}-seed{seed}": run.config for (method, seed), run in results.items()})
     failures = {
         (method, seed): str(read_json(path / ERROR).get("reason"))
         for method, seed, path in found
         if (path / ERROR).exists() and (method, seed) not in results
     }
-    if (out / "study.json").exists():
-        asked = read_json(out / "study.json")
+    if asked:
         problem, methods, seeds = asked["recipe"], tuple(asked["methods"]), tuple(asked["seeds"])
-        command = asked["command"]
     else:
         methods = tuple(sorted({method for method, _ in results}, key=lambda method: (method != "sgd", method)))
         seeds = tuple(sorted({seed for _, seed in results}))
         problem = _problem(results)
-        command = None
     order = [(method, seed) for seed in seeds for method in methods]
     results = {key: results[key] for key in order if key in results}
     failures = {key: failures[key] for key in order if key in failures}
@@ -165,6 +217,39 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigurationError(f"cannot use {path}, because it must hold one JSON object; remove it and run again.")
     return content
+
+
+def _read_asked(path: Path) -> dict[str, Any] | None:
+    remedy = "remove this one file; samnesia compare writes it anew"
+    if not path.exists():
+        return None
+    try:
+        asked = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(f"cannot read {path}, because it is no valid JSON ({error}); {remedy}") from None
+    listed = isinstance(asked, dict) and all(isinstance(asked.get(name), list) for name in ("methods", "seeds"))
+    whole = (
+        listed
+        and isinstance(asked.get("recipe"), str)
+        and isinstance(asked.get("command"), str | None)
+        and bool(asked["methods"])
+        and all(isinstance(method, str) for method in asked["methods"])
+        and all(type(seed) is int for seed in asked["seeds"])
+    )
+    if not whole:
+        raise ConfigurationError(
+            f"cannot use {path}, because it does not hold recipe, methods, seeds and command of a study; {remedy}"
+        )
+    content: dict[str, Any] = asked
+    return {"command": None, **content}
+
+
+def _read_cell(path: Path, command: str | None) -> RunResult:
+    try:
+        return read_result(path)
+    except ConfigurationError as error:
+        again = command or "the samnesia compare that made it"
+        raise ConfigurationError(f"{error}: remove the directory {path} and run {again}") from None
 
 
 def write_text(path: Path, content: str) -> None:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.study.cells import Cell, cell_directory, check_unchanged, write_study
+from samnesia.study.cells import Cell, cell_directory, check_alike, check_unchanged, locked, write_study
 from samnesia.train import recipes
 from samnesia.train.config import RunConfig
+from samnesia.train.methods import METHODS as METHODS_KNOWN
+from samnesia.train.methods import Unperturbed
+from samnesia.train.plain import nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,11 +70,13 @@ def compare(
     cells = plan(problem, methods, out=out, seeds=seeds, overrides=overrides)
     command = _command(problem, methods, seeds, out, overrides)
     _check_directory(out)
-    check_unchanged(cells)
-    write_study(out, problem, methods=methods, seeds=seeds, command=command)
-    console = Console()
-    _run_missing(cells, console, workers=workers, progress=progress)
-    summary = write_report(out)
+    with locked(out):
+        check_unchanged(cells)
+        check_alike(out, cells)
+        write_study(out, problem, methods=methods, seeds=seeds, command=command)
+        console = Console()
+        _run_missing(cells, console, workers=workers, progress=progress)
+        summary = write_report(out)
     if progress:
         _print_summary(console, out, summary)
     return summary
@@ -97,12 +102,43 @@ def plan(
             raise ConfigurationError(
                 f"cannot override {name} in a comparison, because each of its runs has its own; give {instead} instead"
             )
-    configs = {method: override(recipes.find(f"{problem}-{method}"), overrides) for method in methods}
+    configs = {method: override(_recipe(problem, method), overrides) for method in methods}
+    for config in configs.values():
+        _refuse_idle(config)
     return [
         Cell(method, seed, override(configs[method], {"seed": seed}), cell_directory(out, method, seed))
         for seed in seeds
         for method in methods
     ]
+
+
+def _recipe(problem: str, method: str) -> RunConfig:
+    if f"{problem}-{method}" in recipes.RECIPES:
+        return recipes.find(f"{problem}-{method}")
+    endings = tuple(f"-{name}" for name in METHODS_KNOWN)
+    problems = list(dict.fromkeys(name.removesuffix(end) for name in recipes.RECIPES for end in endings
+                                  if name.endswith(end)))  # fmt: skip
+    if any(name.startswith(f"{problem}-") for name in recipes.RECIPES):
+        known = [name.removeprefix(f"{problem}-") for name in recipes.RECIPES if name.startswith(f"{problem}-")]
+        known = [name for name in known if "-" not in name]
+        raise ConfigurationError(
+            f"cannot compare method {method!r} on {problem}, because there is no recipe {problem}-{method}; "
+            f"{nearest(method, known)}"
+        )
+    raise ConfigurationError(
+        f"cannot compare on problem {problem!r}, because no recipe begins with it; {nearest(problem, problems)}"
+    )
+
+
+def _refuse_idle(config: RunConfig) -> None:
+    steps_per_epoch = config.data.train_size // config.batch_size
+    if isinstance(config.method, Unperturbed) or config.perturbed_steps or not steps_per_epoch:
+        return
+    raise ConfigurationError(
+        f"cannot compare {config.recipe} over {config.epochs} epoch{'' if config.epochs == 1 else 's'}, because "
+        f"{config.when.window(steps_per_epoch)} falls on none of its steps and the run would be that of the base "
+        "optimizer alone; use more epochs, or an earlier start of the perturbation"
+    )
 
 
 def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
@@ -141,7 +177,7 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     for row in summary["methods"]:
         differences = row["difference"] if row["method"] != summary["baseline"] else {}
         table.add_row(
-            label(row["method"]),
+            "\n".join((label(row["method"]), *_counts(row, len(summary["seeds"])))),
             *(wording.plus_minus(wording.plain, row["accuracy"][point]) for point in ("last", "best")),
             *(
                 wording.plus_minus(wording.signed, differences[point]) if differences else ""
@@ -152,6 +188,13 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
             wording.plain(row["seconds"]),
         )
     return table
+
+
+def _counts(row: Mapping[str, Any], seeds: int) -> list[str]:
+    runs, pairs = row["accuracy"]["last"]["n"], row["difference"]["last"]["n"]
+    if runs == pairs:
+        return [f"n = {runs}"] if runs < seeds else []
+    return [f"n = {runs},", f"{pairs} pairs"]
 
 
 def _run_missing(cells: Sequence[Cell], console: Console, *, workers: int | None, progress: bool) -> None:
@@ -199,13 +242,16 @@ def _check_directory(out: Path) -> None:
 def _command(
     problem: str, methods: Sequence[str], seeds: Sequence[int], out: Path, overrides: Mapping[str, Any]
 ) -> str:
-    if list(seeds) == list(range(len(seeds))):
+    if list(seeds) == list(range(len(seeds))) and overrides.keys() <= {"epochs", "threads"}:
         words = ["samnesia", "compare", problem, "--methods", *methods, "--seeds", str(len(seeds))]
         for name, value in overrides.items():
             words += [f"--{name}", str(value)]
         return shlex.join([*words, "--out", str(out)])
     call = f"{problem!r}, {list(methods)!r}, seeds={list(seeds)!r}, out={str(out)!r}"
-    return f"samnesia.study.compare.compare({call}{f', overrides={dict(overrides)!r}' if overrides else ''})"
+    call += f", overrides={dict(overrides)!r}" if overrides else ""
+    if '"' not in call:  # then no text holds a quote of either kind, and a shell shows these without escapes
+        call = call.replace("'", '"')
+    return shlex.join(["python", "-c", f"from samnesia.study.compare import compare; compare({call})"])
 
 
 def _print_summary(console: Console, out: Path, summary: Mapping[str, Any]) -> None:
@@ -215,7 +261,7 @@ def _print_summary(console: Console, out: Path, summary: Mapping[str, Any]) -> N
     console.print(summary_table(summary))
     console.print(
         f"Mean of the runs \N{PLUS-MINUS SIGN} half the {100 * summary['confidence']:g} % interval over seeds; "
-        "differences are in points and paired by seed.\n",
+        "differences are in points and paired by seed, and not widened for the number of methods.\n",
         style="dim",
         highlight=False,
     )

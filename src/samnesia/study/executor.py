@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from samnesia.perturb.errors import TrainingCollapsedWarning
+from samnesia.sentences import warnings_as_sentences
 from samnesia.study.cells import ERROR, Cell
 from samnesia.train.log import CONFIG, METRICS, RESULT, write_json
 
@@ -94,7 +95,8 @@ def _run_in_worker(cell: Cell, train: Train, study: int) -> Cell:
     # Ctrl-C in a terminal reaches the whole process group; the study alone decides, and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with(study)
-    run_cell(cell, train)
+    with warnings_as_sentences():
+        run_cell(cell, train)
     return cell
 
 
@@ -119,8 +121,9 @@ def _clear(cell: Cell) -> None:
     if cell.directory.is_dir():
         for name in (CONFIG, METRICS, ERROR):
             (cell.directory / name).unlink(missing_ok=True)
-        for temporary in cell.directory.glob(f".{RESULT}.*"):
-            temporary.unlink()
+        for name in (CONFIG, RESULT, ERROR):  # what a kill in the middle of `write_json` leaves
+            for temporary in cell.directory.glob(f".{name}.*"):
+                temporary.unlink(missing_ok=True)
         with suppress(OSError):  # not empty: the trainer will refuse it in words
             cell.directory.rmdir()
 

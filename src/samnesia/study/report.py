@@ -60,6 +60,7 @@ def render(study: Study, summary: Mapping[str, Any], svgs: Mapping[str, str]) ->
     environment.filters.update(
         label=figures.label,
         ends=wording.ends,
+        percent_ends=wording.percent_ends,
         unbroken=wording.unbroken,
         plain=wording.plain,
         signed=wording.signed,
@@ -74,6 +75,7 @@ def render(study: Study, summary: Mapping[str, Any], svgs: Mapping[str, str]) ->
         troubles=wording.troubles(summary),
         cut_intervals=_cut_intervals(summary),
         cut_start=_cut_start(study),
+        one_environment=len({(ran.get("commit"), ran.get("torch")) for ran in summary["environments"]}) <= 1,
         facts=wording.facts(study, summary),
         shared=shared,
         own=own,
@@ -135,6 +137,7 @@ def _panels(study: Study, summary: Mapping[str, Any]) -> dict[str, _Panel]:
 
 def _cut_intervals(summary: Mapping[str, Any]) -> bool:
     estimates = [row["accuracy"][point] for row in summary["methods"] for point in ("last", "best")]
+    estimates += [row["flipped_fitted"]["last"] for row in summary["methods"]]
     return any(
         estimate["low"] is not None and (estimate["low"] < 0 or estimate["high"] > 100) for estimate in estimates
     )

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 from samnesia.perturb.errors import ConfigurationError
 
+LEAST = 3
+"""Values that an interval needs."""
+ROUNDING = 1e-13
+
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its confidence interval; ``low`` and ``high`` are None where one value alone gives no interval."""
+    """A mean and its confidence interval; ``low`` and ``high`` are None where there is none."""
 
     mean: float
     low: float | None
@@ -27,7 +31,7 @@ class Interval:
         return self.low is not None and self.high is not None and (self.low > 0.0 or self.high < 0.0)
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+def mean_interval(values: Sequence[float], confidence: float = 0.95, *, scale: float | None = None) -> Interval:
     r"""Mean of ``values`` with Student's t-interval.
 
     .. math:: \bar x \pm t_{n-1,\,(1+c)/2}\; s / \sqrt n, \qquad s^2 = \frac{1}{n-1}\sum_i (x_i - \bar x)^2
@@ -35,10 +39,12 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     Args:
         values: n independent, finite measurements, in any unit; the interval is in the same unit.
         confidence: the coverage c, strictly between 0 and 1.
+        scale: magnitude of the numbers that the values were computed from, whose rounding is no spread; None is the
+            largest of the values themselves.
 
     Returns:
-        The interval. With n = 1 its ends are None: one value says nothing about the spread. Values that are all equal
-        give an interval of width zero at exactly that value.
+        The interval. Its ends are None for n below 3 (one value says nothing about the spread, and two too little: the
+        quantile is 12.7), and for values that are all equal: they do not show how far others would lie.
 
     Raises:
         ConfigurationError: no values, a value that is not finite, or a confidence outside (0, 1).
@@ -48,12 +54,13 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     _check(values, confidence)
     count = len(values)
     first = float(values[0])
-    if count == 1:
-        return Interval(first, None, None)
     # Deviations from the first value: equal values then have a spread of exactly zero, whatever their magnitude.
     shifted = [float(value) - first for value in values]
     shift = math.fsum(shifted) / count
     mean = first + shift
+    scale = max(map(abs, values)) if scale is None else scale
+    if count < LEAST or max(shifted) - min(shifted) <= ROUNDING * scale:
+        return Interval(mean, None, None)
     variance = math.fsum((value - shift) ** 2 for value in shifted) / (count - 1)
     half = _student_quantile(count - 1, confidence) * math.sqrt(variance / count)
     return Interval(mean, mean - half, mean + half)
@@ -80,7 +87,8 @@ def paired_interval(
     shared = sorted(treatment.keys() & baseline.keys())
     if not shared:
         return None
-    return mean_interval([treatment[seed] - baseline[seed] for seed in shared], confidence)
+    scale = max(abs(side[seed]) for side in (treatment, baseline) for seed in shared)
+    return mean_interval([treatment[seed] - baseline[seed] for seed in shared], confidence, scale=scale)
 
 
 def _student_quantile(degrees: int, confidence: float) -> float:

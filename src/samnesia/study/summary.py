@@ -13,8 +13,8 @@
         "method": "sam",
         "config": {...},                        # of the method's runs, without the seed
         "accuracy": {                           # clean test accuracy in percent
-          "last": {"mean", "low", "high", "per_seed": [...]},    # at the last epoch
-          "best": {"mean", "low", "high", "per_seed": [...]}     # at the epoch of the best validation accuracy
+          "last": {"n", "mean", "low", "high", "per_seed": [...]},   # at the last epoch
+          "best": {"n", "mean", "low", "high", "per_seed": [...]}    # at the epoch of the best validation accuracy
         },
         "difference": {"last": {...}, "best": {...}},            # paired, to the baseline, in points; same fields
         "flipped_fitted": {"last": {...}, "best": {...}},        # share of flipped training labels in percent
@@ -24,11 +24,12 @@
         "notes": ["seed 3: ..."]                # runs that collapsed or skipped steps, in words
       }],
       "failures": [{"method", "seed", "reason"}],
+      "missing": [{"method", "seed"}],          # asked for, and neither finished nor failed
       "environments": [{...}]                   # each distinct one of the runs, without start time
     }
 
-``per_seed`` is in the order of ``seeds``, with null for a run that does not exist. ``low`` and ``high`` are null where
-fewer than two runs exist, ``mean`` where none does.
+``per_seed`` is in the order of ``seeds``, with null for a run that does not exist; ``n`` counts the others. ``low`` and
+``high`` are null where fewer than three runs exist or all give the same number, ``mean`` where no run exists.
 """
 
 from __future__ import annotations
@@ -57,6 +58,12 @@ def summarize(study: Study) -> dict[str, Any]:
         "methods": [_method(study, method) for method in study.methods],
         "failures": [
             {"method": method, "seed": seed, "reason": reason} for (method, seed), reason in study.failures.items()
+        ],
+        "missing": [
+            {"method": method, "seed": seed}
+            for seed in study.seeds
+            for method in study.methods
+            if (method, seed) not in study.results and (method, seed) not in study.failures
         ],
         "environments": _environments(study),
     }
@@ -100,7 +107,8 @@ def _difference(seeds: Sequence[int], values: Mapping[int, float], baseline: Map
 
 def _fields(interval: Interval | None, per_seed: list[float | None]) -> dict[str, Any]:
     mean, low, high = (interval.mean, interval.low, interval.high) if interval else (None, None, None)
-    return {"mean": mean, "low": low, "high": high, "per_seed": per_seed}
+    count = sum(value is not None for value in per_seed)
+    return {"n": count, "mean": mean, "low": low, "high": high, "per_seed": per_seed}
 
 
 def _plain_mean(values: Sequence[float]) -> float | None:

@@ -9,13 +9,17 @@ from typing import Any
 
 from samnesia.study.cells import Study
 from samnesia.study.figures import Curves, label
+from samnesia.study.statistics import LEAST
 from samnesia.train.config import RunConfig
+from samnesia.train.methods import Unperturbed
+from samnesia.train.recipes import RECIPES
 
 Summary = Mapping[str, Any]
 Estimate = Mapping[str, Any]
 PAIRING = (
     "The runs of one seed share the split of the data, the initial weights and the order of the batches, whatever the "
-    "method; another seed draws all three anew."
+    "method; another seed draws all three anew. All seeds split the same images, so an interval says what another "
+    "split of these images would give, and nothing about new images."
 )
 ACCURACY = (
     "Share of the test images classified correctly, against clean labels. The best epoch is the earliest with the "
@@ -28,6 +32,11 @@ FLIPPED = (
 COST = (
     "Gradient evaluations are forward-backward passes over a batch; seconds are wall time of training and evaluation "
     "of one run. Both are means per run, at equal numbers of epochs, not at equal cost."
+)
+TUNING = (
+    "The radius of each perturbed method (for GSAM also alpha) was chosen from a grid by validation accuracy, on seeds "
+    "that are not reported here, which split the same images in other ways (benchmarks/choose_radii.py). The settings "
+    "of the base optimizer were not tuned against it, and are the same for all methods."
 )
 AT = {"last": "at the last epoch", "best": "at the best validation epoch"}
 
@@ -45,17 +54,29 @@ def signed(value: float | None) -> str:
 
 
 def ends(value: Estimate) -> str:
-    """``93.9 to 95.5``; empty where one run gives no interval."""
-    return "" if value["low"] is None else f"{plain(value['low'])} to {plain(value['high'])}"
+    """``93.9 to 95.5``, with ``n = 4`` where runs are missing; in words where equal numbers give no interval."""
+    if value["low"] is not None:
+        interval = f"{plain(value['low'])} to {plain(value['high'])}"
+    else:
+        interval = "all seeds equal" if value["n"] >= LEAST else ""
+    missing = f"n = {value['n']}" if 0 < value["n"] < len(value["per_seed"]) else ""
+    return ", ".join(part for part in (interval, missing) if part)
+
+
+def percent_ends(value: Estimate) -> str:
+    """The same of a share in percent, with the interval cut at 0 and 100."""
+    if value["low"] is None:
+        return ends(value)
+    return ends({**value, "low": max(0.0, value["low"]), "high": min(100.0, value["high"])})
 
 
 def estimate(value: Estimate) -> str:
-    """``94.7 (93.9 to 95.5)``; the mean alone where one run gives no interval."""
-    return plain(value["mean"]) + (f" ({ends(value)})" if ends(value) else "")
+    """``94.7 (93.9 to 95.5)`` of a share in percent; the mean alone where there is no interval."""
+    return plain(value["mean"]) + (f" ({percent_ends(value)})" if percent_ends(value) else "")
 
 
 def signed_estimate(value: Estimate) -> str:
-    """``+12.1 (10.3 to 13.9)``; the mean alone where one pair of runs gives no interval."""
+    """``+12.1 (10.3 to 13.9)``; the mean alone where there is no interval."""
     return signed(value["mean"]) + (f" ({ends(value)})" if ends(value) else "")
 
 
@@ -88,13 +109,16 @@ def headline(summary: Summary) -> str:
     rows.sort(key=lambda row: -row["difference"]["last"]["mean"])
     if not rows:
         row = summary["methods"][0]
+        if row["accuracy"]["last"]["mean"] is None:
+            return f"No run of {base}, the baseline, has finished, so that nothing can be compared with it yet."
         last, best = (estimate(row["accuracy"][point]) for point in AT)
         return f"{base} reaches {last} % test accuracy at the last epoch and {best} % at the best validation epoch."
     top = rows[0]
     name, last, best = label(top["method"]), top["difference"]["last"], top["difference"]["best"]
     if last["low"] is None:
+        cause = "All seeds differ equally, which gives" if last["n"] >= LEAST else "Fewer than three seeds give"
         return (
-            f"One seed gives no interval: at the last epoch {name} differs from {base} by {signed(last['mean'])} "
+            f"{cause} no interval: at the last epoch {name} differs from {base} by {signed(last['mean'])} "
             f"points, at the best validation epoch by {signed(best['mean'])}."
         )
     above = [label(row["method"]) for row in rows if _side(row["difference"]["last"]) > 0]
@@ -116,11 +140,12 @@ def findings(summary: Summary) -> list[str]:
 
 
 def troubles(summary: Summary) -> list[str]:
-    """One sentence for each run that failed, collapsed or skipped steps."""
+    """One sentence for each run that failed, is missing, collapsed or skipped steps."""
     failed = [
         f"{label(failure['method'])}, seed {failure['seed']}, failed: {failure['reason']}"
         for failure in summary["failures"]
     ]
+    failed += [f"{label(run['method'])}, seed {run['seed']}, has not run yet." for run in summary["missing"]]
     return failed + [f"{label(row['method'])}, {note}" for row in summary["methods"] for note in row["notes"]]
 
 
@@ -169,6 +194,8 @@ def facts(study: Study, summary: Summary) -> list[tuple[str, str]]:
         ),
         ("Data", _data(next(iter(study.results.values())).config)),
         ("Pairing", PAIRING),
+        ("Perturbation", _perturbation(study)),
+        ("Tuning", _tuning(study)),
         ("Accuracy", ACCURACY),
     ]
     if any(row["flipped_fitted"]["last"]["mean"] is not None for row in summary["methods"]):
@@ -176,10 +203,10 @@ def facts(study: Study, summary: Summary) -> list[tuple[str, str]]:
     parts.append(
         (
             "Intervals",
-            f"Student\N{RIGHT SINGLE QUOTATION MARK}s t over n = {len(seeds)} seeds, "
-            f"{100 * summary['confidence']:g} %; "
+            f"Student\N{RIGHT SINGLE QUOTATION MARK}s t over {_counted(summary)}, {100 * summary['confidence']:g} %; "
             f"differences to {label(summary['baseline'])} are paired within seeds. Each interval stands alone: none is "
-            f"widened for the number of methods compared.{' One seed gives no interval.' if len(seeds) == 1 else ''}",
+            "widened for the number of methods compared. Fewer than three seeds give no interval, nor do equal numbers "
+            "for all seeds.",
         )
     )
     parts.append(("Cost", COST))
@@ -187,6 +214,39 @@ def facts(study: Study, summary: Summary) -> list[tuple[str, str]]:
     if summary["command"]:
         parts.append(("Command", str(summary["command"])))
     return parts
+
+
+def _counted(summary: Summary) -> str:
+    seeds = len(summary["seeds"])
+    estimates = [row[name][point] for row in summary["methods"] for name in ("accuracy", "difference") for point in AT]
+    counts = {value["n"] for value in estimates}
+    return f"n = {seeds} seeds" if counts == {seeds} else f"the finished ones of {seeds} seeds (n stands with the row)"
+
+
+def _perturbation(study: Study) -> str:
+    configs = [run.config for run in study.results.values() if not isinstance(run.config.method, Unperturbed)]
+    if not configs:
+        return "None of the methods perturbs."
+    when, epochs = configs[0].when, configs[0].epochs
+    end = "" if when.stop_epoch is None or when.stop_epoch >= epochs else f" to epoch {when.stop_epoch:g}"
+    start = f"perturbed from epoch {when.start_epoch:g} of {epochs} on{end}"
+    text = f"The methods that perturb are {start}" + (f", on every step that {when.interval_steps} divides"
+                                                      if when.interval_steps > 1 else "")  # fmt: skip
+    if when.start_epoch:
+        text += f"; the first {when.start_epoch:g} epochs are those of the base optimizer alone, the same for all"
+    return f"{text}."
+
+
+def _tuning(study: Study) -> str:
+    changed = {
+        method
+        for (method, _), run in study.results.items()
+        if run.recipe not in RECIPES or RECIPES[run.recipe]().method != run.config.method
+    }
+    if not changed:
+        return TUNING
+    names = listed([label(method) for method in study.methods if method in changed])
+    return f"{TUNING} This does not hold for {names}, whose settings here are not those of the recipe."
 
 
 def _data(config: RunConfig) -> str:
@@ -209,11 +269,14 @@ def _environment(environment: Mapping[str, Any]) -> tuple[str, str]:
 
 def _finding(summary: Summary, point: str) -> str:
     base = summary["methods"][0]
-    groups: dict[str, list[str]] = {"above it": [], "not told apart from it": [], "below it": []}
+    groups: dict[str, list[str]] = {
+        "above it": [], "not told apart from it": [], "below it": [], "differing from it, without an interval": []
+    }  # fmt: skip
     for row in sorted(summary["methods"][1:], key=lambda row: -(row["difference"][point]["mean"] or 0.0)):
         difference = row["difference"][point]
         if difference["mean"] is not None:
             side = ("not told apart from it", "above it", "below it")[_side(difference)]
+            side = side if difference["low"] is not None else "differing from it, without an interval"
             groups[side].append(f"{label(row['method'])} {signed_estimate(difference)}")
     told = "; ".join(f"{side}: {', '.join(names)}" for side, names in groups.items() if names)
     start = f"{AT[point].capitalize()} {label(base['method'])} reaches {estimate(base['accuracy'][point])} %"
@@ -223,7 +286,8 @@ def _finding(summary: Summary, point: str) -> str:
 def _remainder(name: str, best: Estimate) -> str:
     at = "at the best validation epoch"
     if best["low"] is None:
-        return f"{at} there is no interval for {name}"
+        cause = "all seeds differ equally" if best["n"] >= LEAST else "there are fewer than three seeds"
+        return f"{at} {name} has no interval, because {cause}"
     if _side(best) > 0:
         return f"{at} {signed_estimate(best)} remain"
     if _side(best) < 0:

@@ -141,17 +141,17 @@ class RunResult:
         return RunResult(**{**values, "config": RunConfig.from_json(plain["config"])})
 
 
-def claim(out: Path) -> None:
-    """Create the run directory ``out``.
+def claim(out: Path, *, what: str = "a run") -> None:
+    """Create the directory ``out`` for ``what``.
 
     Raises:
         ConfigurationError: if it exists and is not an empty directory.
     """
     if out.exists() and not out.is_dir():
-        raise ConfigurationError(f"cannot write a run to {out}, because it is a file; choose another --out")
+        raise ConfigurationError(f"cannot write {what} to {out}, because it is a file; choose another --out")
     if out.is_dir() and any(out.iterdir()):
         raise ConfigurationError(
-            f"cannot write a run to {out}, because the directory is not empty and nothing in it may be overwritten; "
+            f"cannot write {what} to {out}, because the directory is not empty and nothing in it may be overwritten; "
             "choose another --out, or remove it"
         )
     out.mkdir(parents=True, exist_ok=True)
