@@ -62,7 +62,8 @@ def choose(problem: str, name: str, grid: list[Method], *, workers: int) -> dict
         )
     best = max(rows, key=lambda row: row["validation"])
     chosen = grid[rows.index(best)]
-    return {"chosen": asdict(chosen), "in_recipe": chosen == base.method, "grid": rows}
+    print(problem, name, "chosen:", chosen, "as in the recipe" if chosen == base.method else "NOT as in the recipe")
+    return {"chosen": asdict(chosen), "grid": rows}
 
 
 def main() -> None:
@@ -83,8 +84,6 @@ def main() -> None:
         }
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         write_json(RESULTS, results)
-        for name, found in methods.items():
-            print(problem, name, found["chosen"], "as in the recipe" if found["in_recipe"] else "NOT as in the recipe")
 
 
 if __name__ == "__main__":

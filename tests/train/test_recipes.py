@@ -1,6 +1,8 @@
 """Recipes: what there is, and that runs of one problem differ in their method alone."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,18 @@ def test_recipes_of_a_problem_differ_in_their_method_alone(problem):
     for method in METHODS:
         config = find(f"{problem}-{method}")
         assert dataclasses.replace(config, method=base.method, recipe=base.recipe) == base
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_radii_are_those_chosen_on_validation(problem):
+    """By benchmarks/choose_radii.py, on seeds that no reported figure uses."""
+    chosen = json.loads((Path(__file__).parents[2] / "benchmarks/results/digits_radii.json").read_text())[problem]
+    assert min(chosen["seeds"]) >= 1000
+    for name in sorted(set(METHODS) - {"sgd"}):
+        found = chosen["methods"][name]
+        assert dataclasses.asdict(find(f"{problem}-{name}").method) == found["chosen"]
+        best = max(found["grid"], key=lambda row: row["validation"])
+        assert found["chosen"].items() <= best.items()
 
 
 def test_noise_is_forty_percent():

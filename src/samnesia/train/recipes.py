@@ -79,31 +79,31 @@ def digits_sgd() -> RunConfig:
 @recipe
 def digits_sam() -> RunConfig:
     """Digits, clean labels: sharpness-aware minimization."""
-    return digits("digits-sam", SAM(rho=0.05))
+    return digits("digits-sam", SAM(rho=0.2))
 
 
 @recipe
 def digits_asam() -> RunConfig:
     """Digits, clean labels: adaptive SAM, with the perturbation scaled by the weights."""
-    return digits("digits-asam", ASAM(rho=0.5))
+    return digits("digits-asam", ASAM(rho=1.5))
 
 
 @recipe
 def digits_gsam() -> RunConfig:
     """Digits, clean labels: SAM that also lowers the surrogate gap."""
-    return digits("digits-gsam", GSAM(rho=0.05, alpha=0.1))
+    return digits("digits-gsam", GSAM(rho=0.3, alpha=0.2))
 
 
 @recipe
 def digits_obf() -> RunConfig:
     """Digits, clean labels: perturbation by output-bias forgetting."""
-    return digits("digits-obf", OBF(rho=0.05))
+    return digits("digits-obf", OBF(rho=0.1))
 
 
 @recipe
 def digits_random() -> RunConfig:
     """Digits, clean labels: random perturbation."""
-    return digits("digits-random", Random(rho=0.05))
+    return digits("digits-random", Random(rho=0.2))
 
 
 @recipe
