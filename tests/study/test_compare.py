@@ -167,8 +167,8 @@ def test_seeds_that_are_no_range_make_a_command_in_python(trained, monkeypatch, 
 
 def test_overrides_that_the_command_line_lacks_make_a_command_in_python(trained, tmp_path):
     command = run(tmp_path / "one", overrides={"epochs": 5, "optimizer.lr": 0.1}, progress=False)["command"]
-    assert command.startswith("python -c 'from samnesia.study.compare import compare; compare(\"digits-noisy\", ")
-    assert command.endswith("overrides={\"epochs\": 5, \"optimizer.lr\": 0.1})'")
+    assert command.startswith('python -c \'from samnesia.study.compare import compare; compare("digits-noisy", ')
+    assert command.endswith('overrides={"epochs": 5, "optimizer.lr": 0.1})\'')
     command = run(tmp_path / "two", overrides={"epochs": 5}, progress=False)["command"]
     assert command.startswith("samnesia compare digits-noisy --methods sgd sam --seeds 2 --epochs 5 --out ")
 

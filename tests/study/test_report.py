@@ -202,7 +202,7 @@ def test_the_number_of_runs_is_told_where_it_differs(study):
 
 
 def test_facts_tell_the_start_of_the_perturbation_and_the_tuning(study, page):
-    assert "The methods that perturb are perturbed from epoch 0 of 20 on." in page
+    assert "Weights are perturbed from epoch 0 of 20 on." in page
     assert "The radius of each perturbed method" in page
     assert "nothing about new images" in page
     assert "and no interval is widened for that" in page

@@ -8,6 +8,7 @@ from scipy import stats
 
 from samnesia.study.cells import read_study, write_study
 from samnesia.study.summary import summarize
+from samnesia.train.config import Perturbed
 from tests.study.study_files import make_study
 
 ESTIMATE = {"n", "mean", "low", "high", "per_seed"}
@@ -117,3 +118,10 @@ def test_each_machine_is_listed_once(study):
     result["environment"]["hardware"] = "another processor"
     path.write_text(json.dumps(result))
     assert len(summarize(read_study(study))["environments"]) == 2
+
+
+def test_a_run_that_perturbed_on_no_step_is_told(tmp_path):
+    out = make_study(tmp_path, methods=("sgd", "sam"), seeds=(0,), when=Perturbed(start_epoch=40.0))
+    sgd, sam = summarize(read_study(out))["methods"]
+    assert sgd["notes"] == []
+    assert sam["notes"] == ["seed 0: no step was perturbed, so that this run is one of the base optimizer alone."]

@@ -51,11 +51,13 @@ def compare(
             ``{"epochs": 5, "optimizer.lr": 0.1}``.
 
     Returns:
-        The content of ``compare.json``; see :mod:`samnesia.study.summary`. Runs that failed stand under ``failures``.
+        The content of ``compare.json``; see :mod:`samnesia.study.summary`. Runs that failed stand under ``failures``,
+        others that are not there under ``missing``.
 
     Raises:
-        ConfigurationError: for an unknown recipe or override, seeds or methods that repeat, a directory that holds
-            something else or cells of another configuration, or when every run failed.
+        ConfigurationError: for an unknown recipe or override, seeds or methods that repeat, a method that would perturb
+            on no step, a directory that holds something else or cells of another configuration or that another process
+            is at work on, or when every run failed.
         MissingExtraError: when a package of ``samnesia[train]`` is not installed.
         KeyboardInterrupt: on Ctrl-C, after the workers have ended, with a sentence that says what is kept.
     """

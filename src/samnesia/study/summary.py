@@ -41,6 +41,7 @@ from samnesia.study.cells import Study
 from samnesia.study.statistics import Interval, mean_interval, paired_interval
 from samnesia.train.config import RunConfig
 from samnesia.train.log import RunResult
+from samnesia.train.methods import Unperturbed
 
 CONFIDENCE = 0.95
 POINTS = ("last", "best")
@@ -121,6 +122,8 @@ def _without_seed(config: RunConfig) -> dict[str, Any]:
 
 def _notes(seed: int, run: RunResult) -> list[str]:
     notes = []
+    if not run.config.perturbed_steps and not isinstance(run.config.method, Unperturbed):
+        notes.append(f"seed {seed}: no step was perturbed, so that this run is one of the base optimizer alone.")
     if run.collapsed:
         notes.append(f"seed {seed}: {run.collapsed}")
     elif run.skipped_steps:

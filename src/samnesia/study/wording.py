@@ -229,8 +229,8 @@ def _perturbation(study: Study) -> str:
         return "None of the methods perturbs."
     when, epochs = configs[0].when, configs[0].epochs
     end = "" if when.stop_epoch is None or when.stop_epoch >= epochs else f" to epoch {when.stop_epoch:g}"
-    start = f"perturbed from epoch {when.start_epoch:g} of {epochs} on{end}"
-    text = f"The methods that perturb are {start}" + (f", on every step that {when.interval_steps} divides"
+    start = f"from epoch {when.start_epoch:g} of {epochs} on{end}"
+    text = f"Weights are perturbed {start}" + (f", on every step that {when.interval_steps} divides"
                                                       if when.interval_steps > 1 else "")  # fmt: skip
     if when.start_epoch:
         text += f"; the first {when.start_epoch:g} epochs are those of the base optimizer alone, the same for all"
