@@ -2,11 +2,15 @@
 
 import os
 import random
+import signal
 
 import hypothesis
 import numpy
 import pytest
 import torch
+
+# A shell ignores Ctrl-C for what it starts in the background, and children inherit that: tests that send it would hang.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Same examples on every run and machine; no deadline, because no test may depend on the clock.
 hypothesis.settings.register_profile("samnesia", derandomize=True, deadline=None, database=None)
