@@ -53,7 +53,7 @@ def composed(**parts):
 
 
 OBF = samnesia.OutputBiasForgetting
-GSAM = {"zero_radius_is_base": True, "copies": 2}
+GSAM = {"copies": 2}
 
 PRESETS = [
     row("unperturbed", plain, 0.0, columns={"passes": 1, "gradients": 1, "copies": 0}),

@@ -7,6 +7,7 @@ of your own and call :func:`samnesia.train.loop.train` with what it returns.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import CNN, SGD, Cosine, Digits, Perturbed, RunConfig
@@ -54,17 +55,7 @@ def digits(name: str, method: Method) -> RunConfig:
 
 def digits_noisy(name: str, method: Method) -> RunConfig:
     """Return the run shared by all methods on digits with 40 % wrong labels."""
-    return RunConfig(
-        recipe=name,
-        data=Digits(flipped=0.4),
-        model=CNN(channels=(16, 32), hidden=128),
-        optimizer=SGD(lr=0.05, momentum=0.9, weight_decay=5e-4),
-        schedule=Cosine(warmup_epochs=2.0),
-        method=method,
-        when=Perturbed(start_epoch=4.0),
-        epochs=80,
-        batch_size=80,
-    )
+    return replace(digits(name, method), data=Digits(flipped=0.4))
 
 
 # The radii are chosen on validation, with seeds that no reported figure uses: benchmarks/choose_radii.py.
