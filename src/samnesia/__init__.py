@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from samnesia.perturb.schedules import after, always, before, every, proportional_to_lr, randomly
     from samnesia.perturb.step import Pass
     from samnesia.perturb.tensors import Weights
+    from samnesia.perturb.vectorized import Vectorized
 
 __version__ = "0.1.0"
 
@@ -96,6 +97,7 @@ __all__ = [
     "Unscaled",
     "UnseenWrapperWarning",
     "UnsupportedError",
+    "Vectorized",
     "Weights",
     "__version__",
     "after",
@@ -164,13 +166,14 @@ _HOMES = {
     "samnesia.perturb.schedules": ("after", "always", "before", "every", "proportional_to_lr", "randomly"),
     "samnesia.perturb.step": ("Pass",),
     "samnesia.perturb.tensors": ("Weights",),
+    "samnesia.perturb.vectorized": ("Vectorized",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name where it lives."""
-    if name in ("integrations", "perturb", "train", "study"):
+    if name in ("conformance", "integrations", "perturb", "train", "study"):
         return importlib.import_module(f"samnesia.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'samnesia' has no attribute {name!r}")

@@ -84,7 +84,7 @@ def _terminable() -> Iterator[None]:
 def _overview() -> str:
     from samnesia.commands import COMMANDS
 
-    lines = [f"  {name:9}{(kind.__doc__ or '').splitlines()[0]}" for name, kind in COMMANDS.items()]
+    lines = [f"  {name:13}{(kind.__doc__ or '').splitlines()[0]}" for name, kind in COMMANDS.items()]
     return "\n".join(
         (
             "usage: samnesia COMMAND [OPTIONS]",

@@ -1,0 +1,178 @@
+"""The candidate: a way to build subjects, wherever a row needs one, in this process or in another."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from samnesia.conformance.adapters import Subject
+from samnesia.conformance.outcome import NotApplicable, first_line
+from samnesia.conformance.pair import Pair
+from samnesia.conformance.setup import Claims, Setup
+from samnesia.perturb.errors import ConfigurationError
+
+Make = Callable[[Setup], Subject]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a `make` is written, so that other processes find it: a file, and the function's name."""
+
+    file: Path
+    function: str
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """From FILE.py:function; raises ConfigurationError."""
+        file, colon, function = text.rpartition(":")
+        if not (file and colon and function.isidentifier()):
+            raise ConfigurationError(
+                f"cannot find an optimizer by {text!r}, because that is not of the form FILE.py:function; write the "
+                "file and the name of the function in it that builds the optimizer, as in my_sam.py:make"
+            )
+        return cls(Path(file).resolve(), function)
+
+    def make(self) -> Make:
+        """Import the file and return the function; raises ConfigurationError."""
+        make = getattr(_imported(self.file), self.function, None)
+        if not callable(make):
+            raise ConfigurationError(
+                f"cannot build an optimizer by {self.function!r}, because {self.file} has no such function; define "
+                f"def {self.function}(setup) in it"
+            )
+        function: Make = make
+        return function
+
+
+def _imported(file: Path) -> ModuleType:
+    """A file as a module that pickled objects of its classes find again."""
+    name = f"samnesia_conformance_of_{file.stem}_{zlib.crc32(str(file).encode()):08x}"
+    if name in sys.modules and sys.modules[name].__file__ == str(file):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise ConfigurationError(f"cannot read {file}, because there is no such Python file; check the path")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(file.parent) not in sys.path:  # as for a script: it may import its neighbours
+        sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ConfigurationError(
+            f"cannot import {file}, because it raises {first_line(error)}; mend it first"
+        ) from error
+    return module
+
+
+class Candidate:
+    """Builds subjects by the user's `make`; owns the two processes of the distributed rows. Use it in a `with` block.
+
+    Args:
+        make: builds the optimizer under test from a `Setup`, behind an adapter.
+        origin: what another process needs to have the same `make`; by default itself, then a function of a module.
+    """
+
+    def __init__(self, make: Make, *, origin: Source | None = None) -> None:
+        self._make = make
+        self.origin: Source | Make = origin or make
+        self.pair = Pair()
+
+    @classmethod
+    def of(cls, origin: Source | Make) -> Candidate:
+        """The candidate that another process described by its `origin`."""
+        return cls(origin.make(), origin=origin) if isinstance(origin, Source) else cls(origin)
+
+    def build(
+        self,
+        model: nn.Module,
+        *,
+        params: list[Any] | None = None,
+        rho: float = 0.05,
+        optimizer: type[torch.optim.Optimizer] = torch.optim.SGD,
+        replay_dropout: bool = False,
+        **options: Any,
+    ) -> Subject:
+        """A subject for `model`, by default over plain SGD with learning rate 0.1."""
+        setup = Setup(
+            model=model,
+            params=list(model.parameters()) if params is None else params,
+            rho=rho,
+            optimizer=optimizer,
+            options={"lr": 0.1} | options,
+            replay_dropout=replay_dropout,
+        )
+        subject = self._make(setup)
+        if not isinstance(subject, Subject):
+            raise ConfigurationError(
+                f"cannot drive the {type(subject).__name__} that make(setup) returned, because the suite needs to know "
+                "its protocol; return TwoStep(...), Closure(...) or Passes(...) of samnesia.conformance around it"
+            )
+        return subject
+
+    @cached_property
+    def simplest(self) -> Subject:
+        """A subject for one linear layer; raises ConfigurationError if not even that can be built."""
+        try:
+            return self.build(nn.Linear(2, 2))
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(
+                f"cannot build the optimizer, because make(setup) raises {first_line(error)} on a model of one linear "
+                "layer over plain SGD; mend it first"
+            ) from error
+
+    @property
+    def claims(self) -> Claims:
+        """What the subjects say of themselves."""
+        return self.simplest.claims
+
+    def needs_passes(self, count: int) -> None:
+        """Raise NotApplicable for a subject with fewer passes."""
+        if self.claims.passes < count:
+            raise NotApplicable(f"takes {self.claims.passes} pass a step, and the row is about {count}")
+
+    def __enter__(self) -> Self:
+        """The candidate itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the two processes, if any were started."""
+        self.pair.close()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One property of the suite.
+
+    Args:
+        id: its number in the suite, with a letter where a number has several checks.
+        title: the property.
+        breaks: what goes wrong in practice when it does not hold, in one sentence.
+        check: raises Violation with measured evidence, or NotApplicable with the reason.
+    """
+
+    id: str
+    title: str
+    breaks: str
+    check: Callable[[Candidate], None]
+
+
+def load(text: str) -> Candidate:
+    """The candidate that FILE.py:function names; raises ConfigurationError."""
+    origin = Source.parse(text)
+    return Candidate(origin.make(), origin=origin)
