@@ -1,0 +1,169 @@
+"""The command `python benchmarks/step_cost.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from samnesia.train.log import environment, write_json
+
+from . import problems
+from .figure import draw
+from .measure import Settings, measure, train_scaled
+from .problems import Problem
+from .rows import AGAIN, FLOORS, OTHERS, OURS, ROWS, Row
+from .summary import Result, report
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS, FIGURES = ROOT / "benchmarks" / "results", ROOT / "docs" / "step_cost"
+SCHEMA = 1
+SCALED_STEPS = 20
+SUITES = {
+    ("cpu", False): problems.cpu_suite,
+    ("gpu", False): problems.gpu_suite,
+    ("cpu", True): problems.tiny_cpu_suite,
+    ("gpu", True): problems.tiny_gpu_suite,
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence for a mistake, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(f"cannot measure step cost: {message}; see --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    own = _Parser(prog="benchmarks/step_cost.py", description=__doc__)
+    own.add_argument("--suite", choices=("cpu", "gpu"), default="cpu", help="the networks (default: cpu)")
+    own.add_argument("--models", nargs="+", metavar="NAME", help="only these networks of the suite")
+    own.add_argument("--methods", nargs="+", metavar="ROW", help="only these rows; the floors are always measured")
+    own.add_argument("--rounds", type=int, default=15, help="interleaved rounds (default: 15)")
+    own.add_argument("--seconds", type=float, default=0.5, help="of one measurement of the floor (default: 0.5)")
+    own.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default: 1)")
+    own.add_argument("--device", choices=("cpu", "cuda"), help="default: that of the suite")
+    own.add_argument("--seed", type=int, default=0, help="of weights, data and order (default: 0)")
+    own.add_argument("--tiny", action="store_true", help="networks of no size: only shows that the command works")
+    own.add_argument("--out", type=Path, help="directory of JSON file and table (default: benchmarks/results)")
+    own.add_argument("--figures", type=Path, help="directory of the figure (default: docs/step_cost, or --out)")
+    own.add_argument("--from", type=Path, dest="source", metavar="FILE", help="table and figure of this JSON file")
+    return own
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure or read, write what is asked for, print the table."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    options = parser().parse_args(words)
+    _check(options)
+    out = options.out or (options.source.parent if options.source else RESULTS)
+    figures = options.figures or (FIGURES if out.resolve() == RESULTS else out)
+    if options.source:
+        result = read(options.source)
+    else:
+        result = run(options, command=shlex.join(["python", "benchmarks/step_cost.py", *words]))
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / f"step_cost_{result['device']}.json", result)
+    write(result, out, figures)
+    print(report(result))
+
+
+def write(result: Result, out: Path, figures: Path) -> None:
+    """Table and figure."""
+    for directory in (out, figures):
+        directory.mkdir(parents=True, exist_ok=True)
+    (out / f"step_cost_{result['device']}.md").write_text(report(result), encoding="utf-8")
+    for name, document in draw(result).items():
+        (figures / name).write_text(document, encoding="utf-8")
+
+
+def read(path: Path) -> Result:
+    """A result from its file; exits with one sentence if there is none."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"cannot read {path}, because it is no JSON file of a run ({error}); measure first")
+    if not isinstance(result, dict) or result.get("schema") != SCHEMA:
+        sys.exit(f"cannot read {path}, because this version reads results of schema {SCHEMA}; measure again")
+    return result
+
+
+def run(options: argparse.Namespace, *, command: str) -> Result:
+    """Measure everything that is asked for; the content of the JSON file."""
+    device = torch.device(options.device or {"cpu": "cpu", "gpu": "cuda"}[options.suite])
+    torch.set_num_threads(options.threads)
+    settings = Settings(device=device, rounds=options.rounds, seconds=options.seconds, seed=options.seed)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    rows = _rows(options.methods)
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "started": started,
+        "device": device.type,
+        "threads": options.threads,
+        "environment": _environment(device, timm=options.suite == "gpu"),
+        "settings": {"rounds": settings.rounds, "seconds": settings.seconds, "seed": settings.seed},
+        "problems": [measure(problem, rows, settings, _say) for problem in _problems(options)],
+        "scaled_training": _scaled(options, rows, settings),
+    }
+
+
+def _scaled(options: argparse.Namespace, rows: Sequence[Row], settings: Settings) -> dict[str, Any] | None:
+    if options.suite != "gpu":
+        return None
+    problem = problems.tiny_scaled_problem() if options.tiny else problems.scaled_problem()
+    # the peers step inside of their own step, where no gradient scaler reaches
+    scalable = [row for row in rows if row in FLOORS + OURS]
+    return train_scaled(problem, scalable, settings, steps=SCALED_STEPS)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Exit with one sentence if the options cannot be measured."""
+    suite = [problem.name for problem in SUITES[options.suite, options.tiny]()] if options.models else []
+    names = [row.name for row in OURS + OTHERS]
+    if unknown := sorted(set(options.models or []) - set(suite)):
+        sys.exit(f"cannot measure {', '.join(unknown)}, because the suite has only {', '.join(suite)}")
+    if unknown := sorted(set(options.methods or []) - set(names)):
+        sys.exit(f"cannot measure {', '.join(unknown)}, because the rows are {', '.join(map(repr, names))}")
+    if options.rounds < 1 or options.threads < 1 or options.seconds < 0:
+        sys.exit(
+            "cannot measure without a round, a thread or time; choose --rounds >= 1, --threads >= 1, --seconds >= 0"
+        )
+    device = options.device or {"cpu": "cpu", "gpu": "cuda"}[options.suite]
+    if not options.source and device == "cuda" and not torch.cuda.is_available():
+        sys.exit("cannot measure on CUDA, because torch sees no CUDA device here; choose --device cpu (with --tiny)")
+    partial = options.tiny or options.models or options.methods or options.rounds < 15
+    if partial and not options.source and (options.out or RESULTS).resolve() == RESULTS:
+        sys.exit("cannot put a part of a run into benchmarks/results, because the whole one stands there; give --out")
+
+
+def _problems(options: argparse.Namespace) -> list[Problem]:
+    return [p for p in SUITES[options.suite, options.tiny]() if not options.models or p.name in options.models]
+
+
+def _rows(methods: Sequence[str] | None) -> list[Row]:
+    always = FLOORS + AGAIN
+    return [row for row in ROWS if row in always or not methods or row.name in methods]
+
+
+def _environment(device: torch.device, *, timm: bool) -> dict[str, Any]:
+    found = {**environment(), "scipy": version("scipy"), "pytorch_optimizer": version("pytorch-optimizer")}
+    if timm:
+        found["timm"] = version("timm")
+    if device.type == "cuda":
+        found["hardware"] = torch.cuda.get_device_name(device)
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,230 @@
+"""Meters of one step: each is told where forward, loss, backward and base step begin and end, and takes the rest.
+
+`Stopwatch` and `EventStopwatch` take the time of the rest, `Recorder` its operators, bytes and memory.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+
+class Part(Enum):
+    """What a step is made of; everything else is the price of the method."""
+
+    FORWARD = auto()
+    LAST_FORWARD = auto()
+    LOSS = auto()
+    BACKWARD = auto()
+    BASE_STEP = auto()
+
+
+class Meter(Protocol):
+    """What the parts of a step report to."""
+
+    def enter(self, part: Part) -> None:
+        """`part` begins."""
+
+    def leave(self) -> None:
+        """It has ended."""
+
+
+class Stopwatch:
+    """Wall clock of a device that computes before it returns: the CPU."""
+
+    def start(self) -> None:
+        self._inside = 0.0
+        self._begun = time.perf_counter()
+
+    def enter(self, part: Part) -> None:
+        self._since = time.perf_counter()
+
+    def leave(self) -> None:
+        self._inside += time.perf_counter() - self._since
+
+    def stop(self) -> tuple[float, float]:
+        """Seconds since `start`, and how many of them lay outside of the parts."""
+        total = time.perf_counter() - self._begun
+        return total, total - self._inside
+
+
+class EventStopwatch:
+    """CUDA: wall clock between synchronizations for the whole, events on the stream for the parts.
+
+    Events stand between the kernels of the parts and those of the flow, so that work is counted where it was launched,
+    not where the host waited for it. Time in which the device waits for the host counts where it waits.
+    """
+
+    def __init__(self) -> None:
+        self._pool: list[torch.cuda.Event] = []
+        self._used = 0
+
+    def start(self) -> None:
+        torch.cuda.synchronize()
+        self._used = 0
+        self._begun = time.perf_counter()
+        self._record()
+
+    def enter(self, part: Part) -> None:
+        self._record()
+
+    def leave(self) -> None:
+        self._record()
+
+    def stop(self) -> tuple[float, float]:
+        """Seconds since `start`, and how many of them lay outside of the parts, on the device's stream."""
+        self._record()
+        torch.cuda.synchronize()
+        total = time.perf_counter() - self._begun
+        events = self._pool[: self._used]
+        outside = sum(begin.elapsed_time(end) for begin, end in zip(events[::2], events[1::2], strict=True))
+        return total, outside / 1e3
+
+    def _record(self) -> None:
+        if self._used == len(self._pool):
+            self._pool.append(torch.cuda.Event(enable_timing=True))
+        self._pool[self._used].record()
+        self._used += 1
+
+
+def stopwatch(device: torch.device) -> Stopwatch | EventStopwatch:
+    """The one that is right for `device`."""
+    return EventStopwatch() if device.type == "cuda" else Stopwatch()
+
+
+@dataclass
+class Counts:
+    """What one step did outside of its parts.
+
+    operators: calls that compute or move data (no views, no bare allocations). host_reads: those that hand a value to
+    Python, for which a GPU must be waited for. bytes_moved: what the operators read and write at least.
+    live_bytes, peak_bytes: memory alive before the last forward; the most that was alive between a backward or a base
+    step and what follows it.
+    """
+
+    operators: int = 0
+    host_reads: int = 0
+    bytes_moved: int = 0
+    live_bytes: int = 0
+    peak_bytes: int = 0
+    by_operator: dict[str, list[int]] = field(default_factory=dict)
+
+
+class Recorder(TorchDispatchMode):
+    """Counts operators and bytes outside of the parts of a step, and all memory made under it that is alive.
+
+    Memory is followed by weak references to storages, so that what counts is what is really alive. A fused operator
+    counts once, as it is called once; what it makes and frees inside is not seen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._inside, self._part = False, Part.BASE_STEP
+        self.counts = Counts()
+
+    def reset(self) -> None:
+        """Begin a new step; memory made before stays known."""
+        self.counts = Counts()
+
+    def enter(self, part: Part) -> None:
+        self._note_peak()
+        self._inside, self._part = True, part
+        if part is Part.LAST_FORWARD:
+            self.counts.live_bytes = self.alive()
+
+    def leave(self) -> None:
+        self._inside = False
+        self._note_peak()
+
+    def _note_peak(self) -> None:
+        """Between forward and backward activations are alive, which are no matter of the method's."""
+        if self._part in (Part.BACKWARD, Part.BASE_STEP):
+            self.counts.peak_bytes = max(self.counts.peak_bytes, self.alive())
+
+    def alive(self) -> int:
+        """Bytes of storages that were made under the recorder and still live."""
+        self._alive = {key: made for key, made in self._alive.items() if not made[0].expired()}
+        return sum(size for _, size in self._alive.values())
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        given = {t.untyped_storage()._cdata for t in _tensors((args, kwargs))}
+        for tensor in _tensors(result):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in given:
+                self._alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        if not self._inside:
+            self._count(func, args, kwargs, result)
+        return result
+
+    def _count(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        self._note_peak()
+        if not computes(func):
+            return
+        moved = traffic(func, args, kwargs, result)
+        self.counts.operators += 1
+        self.counts.host_reads += func._schema.name in HOST_READS
+        self.counts.bytes_moved += moved
+        entry = self.counts.by_operator.setdefault(func._schema.name.removeprefix("aten::"), [0, 0])
+        entry[0] += 1
+        entry[1] += moved
+
+
+HOST_READS = {"aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::nonzero"}
+_ALLOCATIONS = {"aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided"}
+_OVERWRITING = {
+    "aten::copy_", "aten::_foreach_copy_", "aten::zero_", "aten::_foreach_zero_", "aten::fill_",
+    "aten::normal_", "aten::uniform_", "aten::random_", "aten::bernoulli_",
+}  # fmt: skip
+
+
+def computes(func: Any) -> bool:
+    """Whether an operator computes or moves data: it is no view, no bare allocation and no mark for a profiler."""
+    schema = func._schema
+    if func.namespace == "profiler":
+        return False
+    views = any(value.alias_info is not None and not value.alias_info.is_write for value in schema.returns)
+    return not views and schema.name not in _ALLOCATIONS
+
+
+def traffic(func: Any, args: Any, kwargs: Any, result: Any) -> int:
+    """Bytes that an operator reads and writes at least: every tensor it is given, every one it changes or makes.
+
+    What is overwritten without being looked at (`copy_`, `out=`) is written only.
+    """
+    schema = func._schema
+    moved = 0
+    known: set[int] = set()
+    for index, argument in enumerate(schema.arguments):
+        value = args[index] if index < len(args) else kwargs.get(argument.name)
+        written = argument.alias_info is not None and argument.alias_info.is_write
+        read = not (written and (schema.name in _OVERWRITING or argument.is_out))
+        for tensor in _tensors(value):
+            known.add(id(tensor))
+            moved += _size(tensor) * (int(read) + int(written))
+    changes = any(value.alias_info is not None for value in schema.returns)
+    if not changes:
+        moved += sum(_size(tensor) for tensor in _tensors(result) if id(tensor) not in known)
+    return moved
+
+
+def _size(tensor: Tensor) -> int:
+    """Bytes of the entries; those that are one place in memory (stride 0) count once."""
+    dimensions = zip(tensor.shape, tensor.stride(), strict=True)
+    return math.prod(size for size, stride in dimensions if stride or not size) * tensor.element_size()
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    return (value for value in tree_iter(values) if isinstance(value, Tensor))

@@ -1,0 +1,211 @@
+"""From the JSON file of a run to its figures: estimates with intervals, and tables in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from .rows import AGAIN, FLOORS
+
+RESAMPLES = 9_999
+CONFIDENCE = 0.95
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A median with its 95 % interval."""
+
+    median: float
+    low: float
+    high: float
+
+    def text(self, digits: int) -> str:
+        """As ``median [low, high]``."""
+        return f"{self.median:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Median and 95 % percentile-bootstrap interval over the rounds; the same for the same numbers."""
+    median = float(np.median(values))
+    if len(values) < 2:
+        return Estimate(median, median, median)
+    interval = bootstrap(
+        (np.asarray(values),), np.median, n_resamples=RESAMPLES, confidence_level=CONFIDENCE, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return Estimate(median, float(interval.low), float(interval.high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One row of a table.
+
+    ratio: time over that of the floor with as many passes, round by round. outside: time outside of forward, loss,
+    backward and base step, in milliseconds. share: the same in percent of the floor, round by round. copies: bytes over
+    those of the parameters. live, peak: copies beyond what the floor holds at the same place.
+    """
+
+    name: str
+    kind: str
+    passes: int
+    milliseconds: float
+    ratio: Estimate
+    outside: Estimate
+    share: Estimate
+    operators: int
+    host_reads: int
+    copies_moved: float
+    live: float
+    peak: float
+    device_peak_mib: float | None
+
+
+def lines(problem: dict[str, Any]) -> list[Line]:
+    """The rows of one problem of a result."""
+    rows = {row["name"]: row for row in problem["rows"]}
+    return [_line(row, rows[row["floor"]], problem["parameter_bytes"]) for row in problem["rows"]]
+
+
+def _line(row: dict[str, Any], floor: dict[str, Any], parameter_bytes: int) -> Line:
+    times, floors = np.array(row["seconds"]), np.array(floor["seconds"])
+    outside = np.array(row["outside_seconds"])
+    device_peak = row["device_peak_bytes"]
+    return Line(
+        name=row["name"],
+        kind=row["kind"],
+        passes=row["passes"],
+        milliseconds=1e3 * float(np.median(times)),
+        ratio=estimate(times / floors),
+        outside=estimate(1e3 * outside),
+        share=estimate(100 * outside / floors),
+        operators=row["operators"],
+        host_reads=row["host_reads"],
+        copies_moved=row["bytes_moved"] / parameter_bytes,
+        live=(row["live_bytes"] - floor["live_bytes"]) / parameter_bytes,
+        peak=(row["peak_bytes"] - floor["peak_bytes"]) / parameter_bytes,
+        device_peak_mib=None if device_peak is None else device_peak / 2**20,
+    )
+
+
+def spread(problem_lines: Sequence[Line], passes: int = 2) -> Estimate:
+    """The floor against itself: what the machine makes of two equal rows."""
+    name = next(row.name for row in AGAIN if row.passes == passes)
+    return next(line.ratio for line in problem_lines if line.name == name)
+
+
+COLUMNS: list[tuple[str, Callable[[Line], str]]] = [
+    ("row", lambda line: f"`{line.name}`" if line.kind == "samnesia" else line.name),
+    ("passes", lambda line: str(line.passes)),
+    ("time, ms", lambda line: f"{line.milliseconds:.1f}"),
+    ("time / floor", lambda line: "1" if line.name in {floor.name for floor in FLOORS} else line.ratio.text(3)),
+    ("outside, ms", lambda line: line.outside.text(2)),
+    ("outside, % of floor", lambda line: line.share.text(2)),
+    ("operators", lambda line: str(line.operators)),
+    ("host reads", lambda line: str(line.host_reads)),
+    ("moved, P", lambda line: f"{line.copies_moved:.1f}"),
+    ("live, P", lambda line: f"{_positive_zero(line.live, 2):.2f}"),
+    ("peak, P", lambda line: f"{_positive_zero(line.peak, 2):.2f}"),
+]
+DEVICE_PEAK: tuple[str, Callable[[Line], str]] = (
+    "device peak, MiB",
+    lambda line: "" if line.device_peak_mib is None else f"{line.device_peak_mib:.0f}",
+)
+
+
+def table(problem: dict[str, Any]) -> str:
+    """All rows and columns of one problem, in Markdown."""
+    rows = lines(problem)
+    columns = COLUMNS + ([DEVICE_PEAK] if any(line.device_peak_mib is not None for line in rows) else [])
+    return _markdown([name for name, _ in columns], [[cell(line) for _, cell in columns] for line in rows])
+
+
+def report(result: Result) -> str:
+    """The page that is written beside the JSON file."""
+    parts = ["# Step cost", "", about(result), "", "How to read it: [benchmarks/README.md](../README.md)."]
+    for problem in result["problems"]:
+        two = spread(lines(problem))
+        parts += [
+            "",
+            f"## {problem['title']}, batch {problem['batch']}",
+            "",
+            f"P = {problem['parameters']:,} parameters in {problem['tensors']} tensors "
+            f"({problem['parameter_bytes'] / 2**20:.1f} MiB); {precision(problem)}; "
+            f"{problem['steps_per_measurement']} steps per measurement. "
+            f"The floor against itself: {two.text(3)}.",
+            "",
+            table(problem),
+        ]
+    if result["scaled_training"]:
+        parts += ["", "## float16 with a gradient scaler", "", scaled_table(result["scaled_training"])]
+    return "\n".join(parts) + "\n"
+
+
+def scaled_table(training: dict[str, Any]) -> str:
+    """What training in float16 came to, in Markdown."""
+    head = ["row", "first loss", "last loss", "skipped steps", "scale at the end", "weights finite"]
+    rows = [
+        [row["name"], f"{row['first_loss']:.3f}", f"{row['last_loss']:.3f}", str(row["skipped_steps"]),
+         f"{row['scale']:.0f}", "yes" if row["finite_weights"] else "no"]
+        for row in training["rows"]
+    ]  # fmt: skip
+    where = f"{training['title']}, batch {training['batch']}, {training['steps']} steps on one batch."
+    return f"{where}\n\n{_markdown(head, rows)}"
+
+
+def about(result: Result) -> str:
+    """Where, when, with what and how the figures were made."""
+    environment, settings = result["environment"], result["settings"]
+    versions = ", ".join(f"{name} {environment[key]}" for name, key in VERSIONS if environment.get(key))
+    threads = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
+    return (
+        f"Medians [95 % bootstrap intervals] over {settings['rounds']} interleaved rounds, paired by round; SGD with "
+        f"momentum 0.9. Made by `{result['command']}` at commit {environment['commit']} on {result['started']} with "
+        f"{versions}; {environment['hardware']}, {threads}."
+    )
+
+
+VERSIONS = [
+    ("Python", "python"),
+    ("torch", "torch"),
+    ("CUDA", "cuda"),
+    ("pytorch-optimizer", "pytorch_optimizer"),
+    ("timm", "timm"),
+]
+
+
+def precision(problem: dict[str, Any]) -> str:
+    """The type of weights and of the passes."""
+    return "float32" if problem["autocast"] is None else f"float32 weights, {problem['autocast']} autocast"
+
+
+def readme_section(result: Result) -> str:
+    """A table of all problems side by side: what README shows of a run."""
+    problems = [(problem, {line.name: line for line in lines(problem)}) for problem in result["problems"]]
+    names = [name for name in problems[0][1] if name not in {floor.name for floor in FLOORS}]
+    head = ["", *(f"{problem['title']}: time / floor" for problem, _ in problems)]
+    head += [f"{problem['title']}: outside the passes" for problem, _ in problems]
+    head += ["extra memory"]
+    rows = []
+    for name in names:
+        found = [by_name[name] for _, by_name in problems]
+        rows.append(
+            [f"`{name}`" if found[0].kind == "samnesia" else name]
+            + [line.ratio.text(2) for line in found]
+            + [f"{line.share.median:.1f} %" for line in found]
+            + [f"{max(line.live for line in found):.1f} P" if found[0].kind != "floor" else ""]
+        )
+    return f"{_markdown(head, rows)}\n\n{about(result)}"
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    body = ["| " + " | ".join(cells) + " |" for cells in [head, *rows]]
+    return "\n".join([body[0], "|" + "---|" * len(head), *body[1:]])
+
+
+def _positive_zero(value: float, digits: int) -> float:
+    return round(value, digits) + 0.0
