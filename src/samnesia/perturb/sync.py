@@ -23,6 +23,7 @@ from samnesia.perturb.tensors import is_dtensor, shards
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import FSDPModule
+    from torch.utils.hooks import RemovableHandle
 
 Scope = Literal["batch", "rank"]
 
@@ -48,6 +49,12 @@ class GradientSync(ABC):
     def mean(self, value: Tensor, like: Sequence[Tensor]) -> Tensor:
         """The 0-d `value`, averaged over the ranks whose gradients a rule sees averaged; called by all of them."""
         return value
+
+    def mark(self, flag: Tensor, parameters: Sequence[Tensor]) -> None:  # noqa: B027
+        """Called after `open_pass` of the last pass with the 0-d bool `flag`: the perturbation was not finite here.
+
+        Where the pass is averaged without asking again, its gradient of some of `parameters` must become NaN first.
+        """
 
     def agree(self, flag: Tensor) -> Tensor:
         """The 0-d bool `flag`, or'ed over ranks where their gradients were averaged without it."""
@@ -120,6 +127,8 @@ class Replicated(GradientSync):
         self._ddp = ddp
         self._scope = scope
         self._outer = bool(ddp.require_backward_grad_sync)
+        self._sends_buffers = bool(ddp.require_forward_param_sync)
+        self._marks: list[RemovableHandle] = []
         if combines:
             self._last_by_ddp = scope == "batch"
             self._average_after = self._outer and (scope == "rank" or accumulated)
@@ -128,34 +137,42 @@ class Replicated(GradientSync):
             self._average_after = self._outer and accumulated
 
     def open(self) -> None:
-        """Under scope "rank", start from rank 0's buffers: DDP does so at the first forward after one that it synced.
+        """Start from rank 0's buffers, which DDP sends in the first forward after one whose backward it averaged.
 
-        Under `no_sync` they are left alone, as DDP leaves them.
+        Under scope "rank" that may have been none of the last step. Under `no_sync` they are left alone, as DDP leaves
+        them.
         """
-        if self._scope == "rank" and self._outer and self._ddp.broadcast_buffers:
-            self._broadcast_buffers()
+        if self._scope == "rank" and self._outer:
+            self._ddp.require_forward_param_sync = True
 
     def open_pass(self, *, last: bool) -> None:
         """Let DDP average this pass or not."""
         self._ddp.require_backward_grad_sync = self._last_by_ddp if last else self._scope == "batch"
 
     def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
-        """One all-reduce of all gradients; a parameter unused on every rank stays without one."""
+        """One all-reduce for each type and device of gradients; a parameter unused on every rank stays without one."""
+        self._sends_buffers = self._outer  # the flow is complete: go on as after a forward and backward of plain DDP
         if not self._average_after:
             return gradients
+        averaged = list(gradients)
+        for indices in _by_device_and_type(like):
+            of_type = [gradients[i] for i in indices]
+            for i, mean in zip(indices, self._averaged(of_type, [like[i] for i in indices]), strict=True):
+                averaged[i] = mean
+        return averaged
+
+    def _averaged(self, gradients: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
+        """One vector of all gradients, and behind them for each whether this rank has it."""
+        here = torch.tensor([g is not None for g in gradients])
         filled = [torch.zeros_like(t) if g is None else g for g, t in zip(gradients, like, strict=True)]
-        used = torch.tensor([float(g is not None) for g in gradients], device=filled[0].device)
-        group, size = self._ddp.process_group, dist.get_world_size(self._ddp.process_group)
-        dist.all_reduce(used, group=group)
-        averaged: list[Tensor | None] = list(filled)
-        for indices in _by_device_and_type(filled):
-            flat = torch.cat([filled[i].reshape(-1) for i in indices])
-            dist.all_reduce(flat, group=group)
-            flat /= size
-            parts = flat.split([filled[i].numel() for i in indices])
-            for i, part in zip(indices, parts, strict=True):
-                averaged[i] = part.view_as(filled[i])
-        return [g if anywhere else None for g, anywhere in zip(averaged, used.tolist(), strict=True)]
+        flat = torch.cat([*(g.reshape(-1) for g in filled), here.to(filled[0], non_blocking=True)])
+        dist.all_reduce(flat, group=self._ddp.process_group)
+        flat /= dist.get_world_size(self._ddp.process_group)
+        *parts, anywhere = flat.split([*(g.numel() for g in filled), len(filled)])
+        means = [part.view_as(g) for part, g in zip(parts, filled, strict=True)]
+        if bool(here.all()):  # no need to wait for what the others have
+            return [*means]
+        return [mean if used else None for mean, used in zip(means, (anywhere > 0).tolist(), strict=True)]
 
     def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
         """Copies, if the gradients are views of buckets that the next backward call fills again."""
@@ -167,24 +184,42 @@ class Replicated(GradientSync):
         """Over the ranks of a batch: their losses may be scaled by unequal shares of it."""
         return _mean(value, self._ddp.process_group) if self._scope == "batch" else value
 
+    def mark(self, flag: Tensor, parameters: Sequence[Tensor]) -> None:
+        """A NaN that enters DDP's buckets on one rank leaves them on all: no collective has to tell the others.
+
+        It enters through the gradient of the smallest parameter. Only with `find_unused_parameters` may a backward
+        call lack that one, so that all of them have to be watched for the first that comes.
+        """
+        if self._scope == "batch" or not self._last_by_ddp:
+            return
+        ignored = self._ddp.parameters_to_ignore
+        reduced = {id(p) for name, p in self._ddp.module.named_parameters() if name not in ignored}
+        watched = sorted((p for p in parameters if p.requires_grad and id(p) in reduced), key=Tensor.numel)
+        if not self._ddp.find_unused_parameters:
+            watched = watched[:1]
+        marked: list[bool] = []
+
+        def poison(gradient: Tensor) -> Tensor:
+            if marked:
+                return gradient
+            marked.append(True)
+            return gradient.masked_fill(flag.to(gradient.device, non_blocking=True), float("nan"))
+
+        self._marks = [p.register_hook(poison) for p in watched]
+
     def agree(self, flag: Tensor) -> Tensor:
-        """Over all ranks, where each perturbed for itself and DDP averaged the gradient of the last pass."""
-        if self._scope == "rank" and self._last_by_ddp:
+        """Over all ranks, where each perturbed for itself and DDP averaged the gradient of the last pass unmarked."""
+        if self._scope == "rank" and self._last_by_ddp and not self._marks:
             flag = flag.float()
             dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._ddp.process_group)
         return flag.bool()
 
     def close(self) -> None:
         """Give DDP the user's setting back."""
+        for mark in self._marks:
+            mark.remove()
         self._ddp.require_backward_grad_sync = self._outer
-
-    def _broadcast_buffers(self) -> None:
-        buffers = [b.detach() for b in self._ddp.module.buffers()]
-        for indices in _by_device_and_type(buffers):
-            flat = torch.cat([buffers[i].reshape(-1) for i in indices])
-            dist.broadcast(flat, group_src=0, group=self._ddp.process_group)
-            for i, part in zip(indices, flat.split([buffers[i].numel() for i in indices]), strict=True):
-                buffers[i].copy_(part.view_as(buffers[i]))
+        self._ddp.require_forward_param_sync = self._sends_buffers
 
 
 def _mean(value: Tensor, group: dist.ProcessGroup) -> Tensor:
