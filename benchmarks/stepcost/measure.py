@@ -6,7 +6,6 @@ import gc
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any
 
 import torch
@@ -83,9 +82,7 @@ def _device_peak(problem: Problem, row: Row, settings: Settings) -> int | None:
     gc.collect()
     before = torch.cuda.memory_allocated(settings.device)
     torch.cuda.reset_peak_memory_stats(settings.device)
-    unread = Stopwatch()
-    unread.start()
-    step = row.on(bench(problem, settings, unread))
+    step = row.on(bench(problem, settings, Stopwatch()))
     for _ in range(WARM_UP_STEPS):
         step()
     return torch.cuda.max_memory_allocated(settings.device) - before
@@ -101,17 +98,12 @@ class _Timed:
     outside_seconds: list[float]
 
     def measure(self, steps: int) -> None:
-        """The median over `steps` steps, after one that is not timed: the row before left other data in the caches."""
+        """`steps` steps, after one that is not timed: the row before left other data in the caches."""
         gc.collect()
         self.step()
-        readings = [self._read() for _ in range(steps)]
-        self.seconds.append(median(total for total, _ in readings))
-        self.outside_seconds.append(median(outside for _, outside in readings))
-
-    def _read(self) -> tuple[float, float]:
-        self.watch.start()
-        self.step()
-        return self.watch.stop()
+        seconds, outside = self.watch.read(self.step, steps)
+        self.seconds.append(seconds)
+        self.outside_seconds.append(outside)
 
 
 def time_rows(
@@ -124,7 +116,6 @@ def time_rows(
     timed = []
     for row in rows:
         watch = stopwatch(settings.device)
-        watch.start()
         one = _Timed(row.on(bench(problem, settings, watch)), watch, [], [])
         for _ in range(WARM_UP_STEPS):
             one.step()
@@ -132,9 +123,7 @@ def time_rows(
     gc.collect()
     gc.freeze()  # so that the collection before each measurement is quick
     first = next(one for row, one in zip(rows, timed, strict=True) if row.name == FLOORS[0].name)
-    first.step()
-    shortest = min(first._read()[0] for _ in range(3))
-    steps = max(1, round(settings.seconds / shortest))
+    steps = max(1, round(settings.seconds / first.watch.read(first.step, 3)[0]))
     order = list(timed)
     shuffle = random.Random(settings.seed).shuffle
     for number in range(settings.rounds):
@@ -151,9 +140,7 @@ def train_scaled(problem: Problem, rows: Sequence[Row], settings: Settings, *, s
     results = []
     for row in rows:
         scaler = torch.amp.GradScaler(settings.device.type, init_scale=2.0**16)
-        watch = Stopwatch()
-        watch.start()
-        subject = bench(problem, settings, watch, scaler)
+        subject = bench(problem, settings, Stopwatch(), scaler)
         step = row.on(subject)
         losses, skipped = [], 0
         for _ in range(steps):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from statistics import median
 from typing import Any, Protocol
 
 import torch
@@ -42,9 +43,8 @@ class Meter(Protocol):
 class Stopwatch:
     """Wall clock of a device that computes before it returns: the CPU."""
 
-    def start(self) -> None:
-        self._inside = 0.0
-        self._begun = time.perf_counter()
+    def __init__(self) -> None:
+        self._inside = self._since = 0.0
 
     def enter(self, part: Part) -> None:
         self._since = time.perf_counter()
@@ -52,9 +52,16 @@ class Stopwatch:
     def leave(self) -> None:
         self._inside += time.perf_counter() - self._since
 
-    def stop(self) -> tuple[float, float]:
-        """Seconds since `start`, and how many of them lay outside of the parts."""
-        total = time.perf_counter() - self._begun
+    def read(self, step: Callable[[], Any], steps: int) -> tuple[float, float]:
+        """Seconds of one step and how many of them lay outside of the parts: medians over `steps` steps."""
+        readings = [self._one(step) for _ in range(steps)]
+        return median(total for total, _ in readings), median(outside for _, outside in readings)
+
+    def _one(self, step: Callable[[], Any]) -> tuple[float, float]:
+        self._inside = 0.0
+        begun = time.perf_counter()
+        step()
+        total = time.perf_counter() - begun
         return total, total - self._inside
 
 
@@ -69,26 +76,29 @@ class EventStopwatch:
         self._pool: list[torch.cuda.Event] = []
         self._used = 0
 
-    def start(self) -> None:
-        torch.cuda.synchronize()
-        self._used = 0
-        self._begun = time.perf_counter()
-        self._record()
-
     def enter(self, part: Part) -> None:
         self._record()
 
     def leave(self) -> None:
         self._record()
 
-    def stop(self) -> tuple[float, float]:
-        """Seconds since `start`, and how many of them lay outside of the parts, on the device's stream."""
+    def read(self, step: Callable[[], Any], steps: int) -> tuple[float, float]:
+        """Seconds of one step and how many of them lay outside of the parts: means over `steps` steps.
+
+        The steps follow one another without synchronization, as in training, so that the host may run ahead.
+        """
+        torch.cuda.synchronize()
+        self._used = 0
+        begun = time.perf_counter()
+        self._record()
+        for _ in range(steps):
+            step()
         self._record()
         torch.cuda.synchronize()
-        total = time.perf_counter() - self._begun
-        events = self._pool[: self._used]
-        outside = sum(begin.elapsed_time(end) for begin, end in zip(events[::2], events[1::2], strict=True))
-        return total, outside / 1e3
+        total = time.perf_counter() - begun
+        events = self._pool[: self._used]  # begin, enter, leave, enter, …, leave, end
+        outside = sum(left.elapsed_time(entered) for left, entered in zip(events[::2], events[1::2], strict=True))
+        return total / steps, outside / 1e3 / steps
 
     def _record(self) -> None:
         if self._used == len(self._pool):

@@ -78,12 +78,13 @@ def tiny_gpu_suite() -> list[Problem]:
     from timm import create_model
 
     vit = {"img_size": 32, "embed_dim": 16, "depth": 1, "num_heads": 2, "num_classes": 10}
+    resnet_options = {"layers": (1, 1, 1, 1), "channels": (4, 4, 4, 4), "num_classes": 10}
     return [
         Problem(
             "vit_s16", "ViT, tiny", lambda: create_model("vit_small_patch16_224", **vit), 2, autocast=torch.bfloat16
         ),
         Problem(
-            "resnet50", "ResNet, tiny", lambda: create_model("resnet10t", num_classes=10), 2, autocast=torch.bfloat16
+            "resnet50", "ResNet, tiny", lambda: create_model("resnet50", **resnet_options), 2, autocast=torch.bfloat16
         ),
         Problem("mlp", "MLP, tiny", lambda: mlp(192, 16, 10), batch=2, image=8),
     ]
