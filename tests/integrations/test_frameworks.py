@@ -92,7 +92,7 @@ def test_fabric_mixed_precision_and_clipping():
     fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
     inner = network().float()
     model, optimizer = fabric.setup(inner, sgd(inner))
-    method, losses = BY_NAME["sam"](model, optimizer), []
+    method, losses = BY_NAME["sam"](model, optimizer, measure_every=1), []
     for _ in range(20):
         x, y = batches(1)[0]
         for p in method.passes():

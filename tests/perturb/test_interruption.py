@@ -174,8 +174,8 @@ def test_the_flow_itself_is_among_what_was_interrupted(row):
     after_the_first_pass = [number for number in numbers if number >= operators.body_ends[0]]
     assert after_the_first_pass and after_the_first_pass[-1] == operators.count - 1
     if row.name != "unperturbed":
-        assert "add_" in names, "the perturbation"
-        assert names[-1] == "copy_" or "copy_" in names[names.index("add_") :], "the restoration"
+        assert "addcmul_" in names, "the perturbation"
+        assert "_foreach_copy_" in names[names.index("addcmul_") :], "the restoration"
 
 
 @pytest.mark.parametrize("name", ["sam", "gsam", "random"])

@@ -17,8 +17,10 @@ X, Y = batch()
 
 def combine(rule, clean, perturbed, loss_scale=1.0):
     parameters = [nn.Parameter(torch.zeros_like(c)) for c in clean]
-    weights = Weights.of([str(i) for i in range(len(clean))], parameters)
-    return torch.cat([t.flatten() for t in rule.combine(weights, clean, perturbed, lambda: torch.tensor(loss_scale))])
+    weights, kept = Weights.of([str(i) for i in range(len(clean))], parameters), [c.clone() for c in clean]
+    combined = rule.combine(weights, clean, [p.clone() for p in perturbed], lambda: torch.tensor(loss_scale))
+    assert all(torch.equal(c, k) for c, k in zip(clean, kept, strict=True)), "the clean gradient is not the rule's"
+    return torch.cat([t.flatten() for t in combined])
 
 
 def pair(seed):

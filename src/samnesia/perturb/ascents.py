@@ -17,7 +17,7 @@ from torch import Tensor
 
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.tensors import Weights
+from samnesia.perturb.tensors import Direction, Weights
 
 
 class Need(Enum):
@@ -45,8 +45,8 @@ class Point(Protocol):
     def generator(self, device: torch.device) -> torch.Generator:
         """A generator that depends on seed, step and micro-batch only (and, per rank, on the rank)."""
 
-    def move(self, direction: Sequence[Tensor], fraction: float = 1.0) -> None:
-        """Add `fraction` times each group's radius times `direction` to the weights."""
+    def move(self, direction: Direction | Sequence[Tensor], fraction: float = 1.0) -> None:
+        """Add `fraction` times each group's radius times `direction` to the weights; a list of tensors is one, too."""
 
 
 class Ascent(ABC):
@@ -87,7 +87,7 @@ class _StepByStep(Ascent):
             point.move(self.direction(point, (yield Need.GRADIENT)), 1.0 / self.steps)
 
     @abstractmethod
-    def direction(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+    def direction(self, point: Point, gradients: list[Tensor]) -> Direction:
         """The move for a radius of 1."""
 
 
@@ -100,7 +100,7 @@ class GradientAscent(_StepByStep):
     sum of the steps lies in the ball.
     """
 
-    def direction(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+    def direction(self, point: Point, gradients: list[Tensor]) -> Direction:
         """The ball's steepest direction."""
         return point.ball.steepest(point.start, gradients, point.epsilon)
 
@@ -115,10 +115,11 @@ class AfterNormAscent(_StepByStep):
     ASAM as published (Kwon et al. 2021).
     """
 
-    def direction(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+    def direction(self, point: Point, gradients: list[Tensor]) -> Direction:
         """``|w| g / ‖g‖``."""
         steepest = Ball().steepest(point.start, gradients, point.epsilon)
-        return [w.abs() * e for w, e in zip(point.start.tensors, steepest, strict=True)]
+        tensors = [w.abs().mul_(g) for w, g in zip(point.start.tensors, gradients, strict=True)]
+        return Direction(tensors, steepest.factor)
 
 
 @final
@@ -129,9 +130,9 @@ class BeforeNormAscent(_StepByStep):
     The magnitude enters once, before the norm, on all parameters, so that ``‖e‖₂ = ρ``. It is no ball either.
     """
 
-    def direction(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+    def direction(self, point: Point, gradients: list[Tensor]) -> Direction:
         """``|w| g / ‖|w| g‖``."""
-        weighted = [w.abs() * g for w, g in zip(point.start.tensors, gradients, strict=True)]
+        weighted = [w.abs().mul_(g) for w, g in zip(point.start.tensors, gradients, strict=True)]
         return Ball().steepest(point.start, weighted, point.epsilon)
 
 

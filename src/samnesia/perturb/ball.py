@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.tensors import Weights, scale
+from samnesia.perturb.tensors import Direction, Weights, scale
 
 Generators = Callable[[torch.device], torch.Generator]
 
@@ -29,11 +29,11 @@ class Norm(ABC):
     """A norm of the scaled perturbation u."""
 
     @abstractmethod
-    def steepest(self, weights: Weights, gradients: Sequence[Tensor], epsilon: float) -> list[Tensor]:
+    def steepest(self, weights: Weights, gradients: Sequence[Tensor], epsilon: float) -> Direction:
         """The u of norm 1 with the largest inner product with `gradients`; zero for a zero gradient."""
 
     @abstractmethod
-    def random(self, weights: Weights, generators: Generators) -> list[Tensor]:
+    def random(self, weights: Weights, generators: Generators) -> Direction:
         """A random u of norm 1."""
 
     @abstractmethod
@@ -50,15 +50,16 @@ class Norm(ABC):
 class L2(Norm):
     """The Euclidean norm over all weights jointly; steepest direction ``g / (‖g‖₂ + epsilon)``."""
 
-    def steepest(self, weights: Weights, gradients: Sequence[Tensor], epsilon: float) -> list[Tensor]:
+    def steepest(self, weights: Weights, gradients: Sequence[Tensor], epsilon: float) -> Direction:
         """``g / (‖g‖₂ + epsilon)``."""
         norm = weights.norm(gradients)
-        return scale(gradients, _poisoned(1.0 / (norm + epsilon), norm))
+        return Direction(gradients, _poisoned(1.0 / (norm + epsilon), norm), norm)
 
-    def random(self, weights: Weights, generators: Generators) -> list[Tensor]:
+    def random(self, weights: Weights, generators: Generators) -> Direction:
         """A direction uniform on the sphere: Gaussian noise over its norm."""
         noise = weights.gaussian(generators)
-        return scale(noise, 1.0 / weights.norm(noise))
+        norm = weights.norm(noise)
+        return Direction(noise, 1.0 / norm, norm)
 
     def project(self, weights: Weights, scaled: Sequence[Tensor], radius: float) -> list[Tensor]:
         """``u · min(1, radius / ‖u‖₂)``."""
@@ -75,14 +76,16 @@ class L2(Norm):
 class Linf(Norm):
     """The largest magnitude of any entry; steepest direction ``sign(g)``."""
 
-    def steepest(self, weights: Weights, gradients: Sequence[Tensor], epsilon: float) -> list[Tensor]:
+    def steepest(self, weights: Weights, gradients: Sequence[Tensor], epsilon: float) -> Direction:
         """``sign(g)``."""
         largest = weights.largest(gradients)
-        return scale([torch.sign(g) for g in gradients], _poisoned(torch.ones_like(largest), largest))
+        return Direction([torch.sign(g) for g in gradients], _poisoned(torch.ones_like(largest), largest))
 
-    def random(self, weights: Weights, generators: Generators) -> list[Tensor]:
+    def random(self, weights: Weights, generators: Generators) -> Direction:
         """A random corner of the cube: every entry +1 or -1."""
-        return [torch.where(noise < 0, -1.0, 1.0).to(noise.dtype) for noise in weights.gaussian(generators)]
+        noise = weights.gaussian(generators)
+        corner = [torch.where(values < 0, -1.0, 1.0).to(values.dtype) for values in noise]
+        return Direction(corner, torch.ones((), dtype=noise[0].dtype, device=noise[0].device))
 
     def project(self, weights: Weights, scaled: Sequence[Tensor], radius: float) -> list[Tensor]:
         """Every entry clipped to ``[-radius, radius]``."""
@@ -157,13 +160,13 @@ class _NormalizationOperator(Scaling):
     def factors(self, weights: Weights) -> list[Tensor | None]:
         """The magnitude plus `eta` for scaled parameters, None for the others."""
         return [
-            self.magnitude(weights, index) + self.eta if self.scaled == "all" or "weight" in name else None
+            self.magnitude(weights, index).add_(self.eta) if self.scaled == "all" or "weight" in name else None
             for index, name in enumerate(weights.names)
         ]
 
     @abstractmethod
     def magnitude(self, weights: Weights, index: int) -> Tensor:
-        """The size of tensor `index` that stands in T, broadcastable to the tensor."""
+        """The size of tensor `index` that stands in T, broadcastable to the tensor, in memory of its own."""
 
 
 @final
@@ -211,18 +214,18 @@ class Ball:
     norm: Norm = field(default_factory=L2)
     scaling: Scaling = field(default_factory=Unscaled)
 
-    def steepest(self, weights: Weights, gradients: Sequence[Tensor], epsilon: float = 1e-12) -> list[Tensor]:
+    def steepest(self, weights: Weights, gradients: Sequence[Tensor], epsilon: float = 1e-12) -> Direction:
         """The perturbation of size 1 that raises the linearized objective most: argmax ⟨g, e⟩.
 
         L2: ``T² g / (‖T g‖₂ + epsilon)`` (Kwon et al. 2021); L∞: ``T sign(T g)``. Of degree zero in the gradient: a
         scaled loss gives the same perturbation. A zero gradient gives zero, a non-finite one NaN everywhere.
         """
         factors = self.scaling.factors(weights)
-        return _times(factors, self.norm.steepest(weights, _times(factors, gradients), epsilon))
+        return _scaled_back(factors, self.norm.steepest(weights, _times(factors, gradients), epsilon))
 
-    def random(self, weights: Weights, generators: Generators) -> list[Tensor]:
+    def random(self, weights: Weights, generators: Generators) -> Direction:
         """A random perturbation of size 1."""
-        return _times(self.scaling.factors(weights), self.norm.random(weights, generators))
+        return _scaled_back(self.scaling.factors(weights), self.norm.random(weights, generators))
 
     def project(self, weights: Weights, perturbation: Sequence[Tensor], radius: float) -> list[Tensor]:
         """The perturbation with its scaled coordinates projected on the ball of `radius`."""
@@ -236,6 +239,14 @@ class Ball:
 
 def _times(factors: Sequence[Tensor | None], tensors: Sequence[Tensor]) -> list[Tensor]:
     return [t if factor is None else t * factor for factor, t in zip(factors, tensors, strict=True)]
+
+
+def _scaled_back(factors: Sequence[Tensor | None], direction: Direction) -> Direction:
+    """Back from scaled coordinates; in place, because whatever has a factor was computed for this direction alone."""
+    if all(factor is None for factor in factors):
+        return direction
+    tensors = [t if factor is None else t.mul_(factor) for factor, t in zip(factors, direction.tensors, strict=True)]
+    return Direction(tensors, direction.factor)
 
 
 def _over(factors: Sequence[Tensor | None], tensors: Sequence[Tensor]) -> list[Tensor]:

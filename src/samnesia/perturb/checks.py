@@ -48,6 +48,11 @@ def check_parts(method: PerturbedGradient) -> None:
             f"cannot divide by norms with epsilon={method.epsilon}, because a zero gradient must give a zero "
             "perturbation; choose a small positive number such as 1e-12"
         )
+    if not isinstance(method.measure_every, int) or method.measure_every < 1:
+        raise ConfigurationError(
+            f"cannot measure rounding with measure_every={method.measure_every!r}, because it counts optimizer steps; "
+            "choose a whole number >= 1"
+        )
     if inspect.isclass(method.when) or not callable(method.when):
         raise ConfigurationError(
             f"cannot perturb when={method.when!r}, because it must be a callable step -> bool; call the schedule with "

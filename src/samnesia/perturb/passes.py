@@ -34,6 +34,11 @@ class FlowOptions(TypedDict, total=False):
     replay_dropout: give all passes of a flow the same random numbers (dropout, stochastic depth).
     epsilon: the constant added to norms, default 1e-12.
     seed: of random perturbations.
+    keep_gradient_buffers: leave `p.grad` in the same memory over all passes and steps, as graphs that were captured
+        once (CUDA graphs) need it. The gradient of the last step is then dropped unasked; unused parameters get zeros.
+    offload: keep the copy of the weights in pinned host memory while they are perturbed (one transfer each way).
+    measure_every: after so many optimizer steps, again and again, `last_step` tells what rounding made of the
+        perturbation (its cosine to the intended one, the norm as the weights really moved): a few sweeps over them.
     total_steps: the run's number of optimizer steps, if known: warns at once of a schedule that never fires.
     """
 
@@ -42,6 +47,9 @@ class FlowOptions(TypedDict, total=False):
     replay_dropout: bool
     epsilon: float
     seed: int
+    keep_gradient_buffers: bool
+    offload: bool
+    measure_every: int
     total_steps: int | None
 
 
@@ -136,6 +144,9 @@ class PerturbedGradient:
         self.replay_dropout = options.get("replay_dropout", False)
         self.epsilon = options.get("epsilon", 1e-12)
         self.seed = options.get("seed", 0)
+        self.keep_gradient_buffers = options.get("keep_gradient_buffers", False)
+        self.offload = options.get("offload", False)
+        self.measure_every = options.get("measure_every", 100)
         self.last_step = StepReport()
         self._steps = 0
         self._micro_batch = 0
@@ -237,6 +248,8 @@ class PerturbedGradient:
         self._open = passes
         reshard(self.model)
         parameters = Parameters.of(self.model, self.optimizer)
+        if standing is Standing.ADD and self.keep_gradient_buffers and self._was_stepped():
+            standing = Standing.DROP
         if standing is Standing.ADD:
             self._refuse_stepped()
         accumulating = standing is Standing.ADD and any(p.grad is not None for p in parameters.parameters)

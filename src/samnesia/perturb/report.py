@@ -39,7 +39,7 @@ class StepReport:
         del self._losses[count:]
 
     def note_flow(
-        self, radii: tuple[float, ...], realized: tuple[Tensor, Tensor] | None, gradient_norm: Tensor
+        self, radii: tuple[float, ...], realized: tuple[Tensor, Tensor | None] | None, gradient_norm: Tensor
     ) -> None:
         """Record a finished micro-batch: (norm, cosine) of its perturbation, and the norm of the gradient it left."""
         self.micro_batches += 1
@@ -47,8 +47,10 @@ class StepReport:
         self._gradient_norm = gradient_norm
         if realized is not None:
             self.perturbed = True
-            self._norms.append(realized[0])
-            self._cosines.append(realized[1])
+            norm, cosine = realized
+            self._norms.append(norm)
+            if cosine is not None:
+                self._cosines.append(cosine)
 
     @property
     def loss(self) -> float | None:
@@ -62,12 +64,15 @@ class StepReport:
 
     @property
     def perturbation_norm(self) -> float:
-        """‖e‖₂ as the weights really moved, after rounding; mean over micro-batches, 0 on plain steps."""
+        """‖e‖₂, where `cosine` was measured as the weights really moved; mean over micro-batches, 0 on plain steps."""
         return _mean(self._norms) or 0.0
 
     @property
     def cosine(self) -> float | None:
-        """Cosine between the realized and the intended move (the last of several): below one, rounding has bent it."""
+        """Cosine between the realized and the intended move (the last of several): below one, rounding has bent it.
+
+        None where it was not measured, see `FlowOptions.measure_every`.
+        """
         return _mean(self._cosines)
 
     @property

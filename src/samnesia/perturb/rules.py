@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.tensors import Weights, scale
+from samnesia.perturb.tensors import Weights, mix
 
 
 class Rule(ABC):
@@ -25,10 +25,10 @@ class Rule(ABC):
     def combine(
         self, weights: Weights, clean: Sequence[Tensor], perturbed: Sequence[Tensor], loss_scale: Callable[[], Tensor]
     ) -> list[Tensor]:
-        """The gradient to step.
+        """The gradient to step; `perturbed` may be overwritten, `clean` may not.
 
-        It has to be of degree one in the gradients, so that a loss scaled by a `GradScaler` or by a micro-batch's
-        share gives the same result scaled. A rule that is not of degree one by itself multiplies by `loss_scale()`,
+        It has to be of degree one in the gradients, so that a loss scaled by a `GradScaler` or by a micro-batch's share
+        gives the same result scaled. A rule that is not of degree one by itself multiplies by `loss_scale()`,
         the factor by which the backward call scaled the loss.
         """
 
@@ -74,5 +74,4 @@ class SurrogateGap(Rule):
         along = weights.dot(clean, perturbed) / square.clamp_min(torch.finfo(square.dtype).tiny)
         # g_p - α f (g - c g_p) = (1 + α f c) g_p - α f g
         weight_clean = self.alpha * factor.to(along)
-        kept, removed = scale(perturbed, 1.0 + weight_clean * along), scale(clean, weight_clean)
-        return [a - b for a, b in zip(kept, removed, strict=True)]
+        return mix(perturbed, 1.0 + weight_clean * along, clean, -weight_clean)

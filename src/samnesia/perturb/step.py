@@ -28,9 +28,20 @@ from samnesia.perturb.errors import (
     PassesError,
     UnfinishedPassesWarning,
 )
+from samnesia.perturb.gradients import Gradients, KeptGradients
 from samnesia.perturb.modules import ModelState, Parameters, check_gradient
 from samnesia.perturb.sync import gradient_sync
-from samnesia.perturb.tensors import Weights, like_parameter, local, local_gradient
+from samnesia.perturb.tensors import (
+    Direction,
+    Weights,
+    assign,
+    copies,
+    differences,
+    like_parameter,
+    local,
+    local_gradient,
+    norms,
+)
 
 if TYPE_CHECKING:
     from samnesia.perturb.passes import PerturbedGradient
@@ -92,14 +103,15 @@ class Step:
         self._weights = self._weights_now()
         self._not_finite: Tensor | None = None
         self._saved: list[Tensor] | None = None
-        self._realized: tuple[Tensor, Tensor] | None = None
+        self._realized: tuple[Tensor, Tensor | None] | None = None
+        self._measures = fires and method.steps % method.measure_every == 0
         self._drawn = 0
-        self._old = [p.grad for p in parameters.parameters]
+        self._gradients = (KeptGradients if method.keep_gradient_buffers else Gradients)(parameters.parameters)
         self._sync = gradient_sync(
             method.model,
             method.sync,
             combines=self._rule is not None,
-            accumulated=standing is Standing.ADD and any(g is not None for g in self._old),
+            accumulated=standing is Standing.ADD and any(g is not None for g in self._gradients.old),
         )
         self._entry = ModelState(method.model, {p.device for p in parameters.parameters})
         self._after_first: ModelState | None = None
@@ -110,7 +122,9 @@ class Step:
         """All passes, from the first to the gradient in `p.grad`; whatever ends them early restores everything."""
         finished = False
         try:
-            self._old = self._sync.keep(self._old)
+            if self._standing is Standing.DROP:
+                self._gradients.forget()
+            self._gradients.old = self._kept(self._gradients.old)
             self._sync.open()
             yield from self._climb()
             yield from self._open(Need.GRADIENT, ascent=False)
@@ -153,7 +167,7 @@ class Step:
 
     def _open(self, need: Need, *, ascent: bool) -> Generator[Pass, None, None]:
         """Yield one pass and check that it was used as meant."""
-        self._clear()
+        self._gradients.clear()
         self._sync.open_pass(last=not ascent)
         if self._passed and self._method.replay_dropout:
             self._entry.restore_random()
@@ -206,7 +220,11 @@ class Step:
     @property
     def start(self) -> Weights:
         """The weights with their values before any move."""
-        return self._weights if self._saved is None else self._weights.holding(self._saved)
+        if self._saved is None:
+            return self._weights
+        return self._weights.holding(
+            [s.to(w.device, non_blocking=True) for s, w in zip(self._saved, self._weights.tensors, strict=True)]
+        )
 
     def generator(self, device: torch.device) -> torch.Generator:
         """A generator seeded by (seed, step, micro-batch), and by the rank where each has its own perturbation."""
@@ -217,28 +235,32 @@ class Step:
         return torch.Generator(device=device).manual_seed(seed)
 
     @torch.no_grad()
-    def move(self, direction: Sequence[Tensor], fraction: float = 1.0) -> None:
+    def move(self, direction: Direction | Sequence[Tensor], fraction: float = 1.0) -> None:
         """Add `fraction` times each group's radius times `direction`, after saving the weights once.
 
         A direction that is not finite moves nothing: the user's forward must not meet weights of NaN. It makes the
         final gradient NaN instead, so that the step is skipped by whoever skips such steps.
         """
         weights = self._weights = self._weights_now()
-        before = [t.clone() for t in weights.tensors]
-        self._saved = self._saved or before
-        groups = (self._parameters.groups[i] for i in self._held)
-        intended = [d * (self._radii[group or 0] * fraction) for d, group in zip(direction, groups, strict=True)]
-        length = weights.norm(intended)
-        self._not_finite = ~length.isfinite() if self._not_finite is None else self._not_finite | ~length.isfinite()
-        for tensor, step in zip(weights.tensors, intended, strict=True):
-            tensor.add_(step.nan_to_num_(0.0, 0.0, 0.0))
+        if not isinstance(direction, Direction):
+            direction = weights.direction(direction)
+        radii = [self._radii[self._parameters.groups[i] or 0] * fraction for i in self._held]
+        not_finite = ~direction.factor.isfinite()
+        self._not_finite = not_finite if self._not_finite is None else self._not_finite | not_finite
+        first = self._saved is None
+        if self._saved is None:
+            self._saved = copies(weights.tensors, in_host_memory=self._method.offload)
+        before = copies(weights.tensors) if self._measures else None
+        size = torch.where(not_finite, 0.0, weights.length(direction, radii)) if first else None
+        weights.add(direction, radii)
         self._weights_changed()
-        moved = [t - b for t, b in zip(weights.tensors, before, strict=True)]
-        sizes = weights.norm(moved) * length
-        cosine = torch.where(sizes > 0, weights.dot(moved, intended) / sizes, 1.0)
-        if before is not self._saved:
-            moved = [t - s for t, s in zip(weights.tensors, self._saved, strict=True)]
-        self._realized = (weights.norm(moved), cosine)
+        if size is None or before is not None:  # several moves, or rounding
+            size = weights.norm(differences(weights.tensors, self.start.tensors))
+        cosine = None
+        if before is not None:
+            intended = [values * radius for values, radius in zip(direction.tensors, radii, strict=True)]
+            cosine = weights.cosine(differences(weights.tensors, before), intended)
+        self._realized = (size, cosine)
 
     # -- gradients ---------------------------------------------------------------------------------------------------
 
@@ -267,20 +289,20 @@ class Step:
             )
         return self._sync.mean(torch.stack(self._loss_scales).sum(), self._parameters.parameters)
 
-    def _clear(self) -> None:
-        for parameter in self._parameters.parameters:
-            parameter.grad = None
-
     def _take(self) -> list[Tensor]:
         """The gradients of the pass just closed, for the ascent; zeros where a parameter had none."""
-        gradients = self._gradients()
+        gradients = self._computed()
         if self._rule is not None and not self._clean:
-            self._clean = self._sync.keep(gradients)
+            self._clean = self._kept(gradients)
         return self._filled(gradients)
 
-    def _gradients(self) -> list[Tensor | None]:
-        with torch.no_grad():
-            return [local_gradient(self._parameters.parameters[i]) for i in self._held]
+    def _kept(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+        """Gradients that the next backward call will not overwrite."""
+        return self._gradients.keep(self._sync.keep(gradients))
+
+    @torch.no_grad()
+    def _computed(self) -> list[Tensor | None]:
+        return [local_gradient(self._parameters.parameters[i]) for i in self._held]
 
     def _filled(self, gradients: Sequence[Tensor | None]) -> list[Tensor]:
         return [torch.zeros_like(w) if g is None else g for g, w in zip(gradients, self._weights.tensors, strict=True)]
@@ -295,7 +317,8 @@ class Step:
             for i, combined in zip(self._held, self._combined(), strict=True):
                 totals[i] = combined
         if self._standing is Standing.ADD:
-            totals = [n if o is None else o if n is None else n.add_(o) for o, n in zip(self._old, totals, strict=True)]
+            old = self._gradients.old
+            totals = [n if o is None else o if n is None else n.add_(o) for o, n in zip(old, totals, strict=True)]
         self._mark_if_not_finite(totals)
         totals = self._sync.average(totals, parameters)
         self._report.note_flow(self._radii, self._realized, self._norm_of(totals))
@@ -305,12 +328,12 @@ class Step:
             if self._method.replay_dropout:
                 self._after_first.restore_random()
         self._sync.close()
-        for parameter, total in zip(parameters, totals, strict=True):
-            parameter.grad = total
+        self._gradients.hand_over(totals)
 
     def _mark_if_not_finite(self, totals: Sequence[Tensor | None]) -> None:
         """Make one gradient NaN if the ascent was not finite: enough for a scaler to find, and cheap."""
-        present = [local(total) for i in self._held if (total := totals[i]) is not None and total is not self._old[i]]
+        old = self._gradients.old
+        present = [local(total) for i in self._held if (total := totals[i]) is not None and total is not old[i]]
         if self._not_finite is not None and present:
             smallest = min(present, key=lambda gradient: gradient.numel() or float("inf"))
             smallest.masked_fill_(self._sync.agree(self._not_finite).to(smallest.device), float("nan"))
@@ -318,7 +341,7 @@ class Step:
     def _combined(self) -> list[Tensor | None]:
         if self._rule is None or not self._clean:
             raise ConfigurationError(f"cannot apply {self._rule}, because no clean gradient was taken")
-        perturbed = self._gradients()
+        perturbed = self._computed()
         combined = self._rule.combine(
             self._weights, self._filled(self._clean), self._filled(perturbed), self._scale_of_loss
         )
@@ -327,14 +350,15 @@ class Step:
         return [None if none else like_parameter(c, p) for c, p, none in zip(combined, parameters, unused, strict=True)]
 
     def _norm_of(self, totals: Sequence[Tensor | None]) -> Tensor:
-        return self._weights.norm(self._filled([None if (g := totals[i]) is None else local(g) for i in self._held]))
+        held = [totals[i] for i in self._held]
+        sizes, nothing = iter(norms([local(g) for g in held if g is not None])), self._weights.tensors[0].new_zeros(())
+        return self._weights.total([nothing if g is None else next(sizes) for g in held])
 
     @torch.no_grad()
     def _restore_weights(self) -> None:
         if self._saved is None:
             return
-        for tensor, saved in zip(self._weights_now().tensors, self._saved, strict=True):
-            tensor.copy_(saved)
+        assign(self._weights_now().tensors, self._saved)
         self._weights_changed()
 
     def _weights_now(self) -> Weights:
@@ -357,8 +381,7 @@ class Step:
             stack.callback(self._entry.restore_random)
             stack.callback(self._entry.restore_buffers)
             stack.callback(self._restore_weights)
-            for parameter, old in zip(self._parameters.parameters, self._old, strict=True):
-                parameter.grad = old
+            self._gradients.put_back()
 
 
 def _insist(restore: Callable[[], None]) -> None:

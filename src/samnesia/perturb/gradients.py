@@ -1,0 +1,84 @@
+"""`p.grad` during one flow: what stood there is set aside, each pass begins empty, the result is handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+
+class Gradients:
+    """New memory for each pass, as after ``zero_grad(set_to_none=True)``."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self._parameters = parameters
+        self.old: list[Tensor | None] = [p.grad for p in parameters]
+
+    def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+        """Gradients that the next backward call will not overwrite."""
+        return gradients
+
+    def forget(self) -> None:  # noqa: B027
+        """What stood there will not be added to the result; it costs nothing to have it back after an abort."""
+
+    def clear(self) -> None:
+        """Before a pass."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def hand_over(self, totals: Sequence[Tensor | None]) -> None:
+        """Leave `totals` in `p.grad`: plain assignment, which cannot fail half-way."""
+        for parameter, total in zip(self._parameters, totals, strict=True):
+            parameter.grad = total
+
+    def put_back(self) -> None:
+        """Leave what stood in `p.grad` before the flow."""
+        self.hand_over(self.old)
+
+
+@final
+class KeptGradients(Gradients):
+    """The same memory for all passes and steps, as after ``zero_grad(set_to_none=False)``.
+
+    Graphs of a whole step that were captured once (CUDA graphs) read and write fixed addresses. The price: parameters
+    that no pass used have a gradient of zero and not none, and an aborted flow leaves zeros of a gradient that was to
+    be dropped.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        super().__init__(parameters)
+        self._buffers = list(self.old)
+        self._stood = [gradient is not None for gradient in self.old]
+
+    @torch.no_grad()
+    def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+        """Copies."""
+        return [None if g is None else g.clone() for g in gradients]
+
+    def forget(self) -> None:
+        """What stood there need not be copied."""
+        self.old = [None] * len(self.old)
+
+    @torch.no_grad()
+    def clear(self) -> None:
+        """Zero what is there."""
+        for i, parameter in enumerate(self._parameters):
+            buffer = self._buffers[i] = parameter.grad if self._buffers[i] is None else self._buffers[i]
+            parameter.grad = None if buffer is None else buffer.zero_()
+
+    @torch.no_grad()
+    def hand_over(self, totals: Sequence[Tensor | None]) -> None:
+        """Leave the values of `totals` in the memory that is kept."""
+        for parameter, total, buffer in zip(self._parameters, totals, self._buffers, strict=True):
+            parameter.grad = total if buffer is None or total is None or total is buffer else buffer.copy_(total)
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Leave what stood there before the flow, in its own memory."""
+        for parameter, old, buffer, stood in zip(self._parameters, self.old, self._buffers, self._stood, strict=True):
+            if buffer is None or not stood:
+                parameter.grad = None
+            elif old is not buffer:
+                parameter.grad = buffer.zero_() if old is None else buffer.copy_(old)
