@@ -1,0 +1,198 @@
+"""Micro-batches side by side: one forward and backward for as many as are computed at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from samnesia.perturb.ascents import Ascent, Need, _StepByStep
+from samnesia.perturb.errors import ConfigurationError, NoGradientError, UnsupportedError
+from samnesia.perturb.modules import check_gradient, get_random_state, set_random_state
+from samnesia.perturb.moves import LOOP, Perturbation, Setting
+from samnesia.perturb.rules import Rule
+from samnesia.perturb.samples import Chunks
+
+_FROM_VMAP = re.compile(r"vmap|functorch|batching rule|batched tensor", re.IGNORECASE)
+
+
+class Block:
+    """Some micro-batches of one size, from the first pass to the sum of their gradients."""
+
+    def __init__(self, setting: Setting, data: Chunks, scale: float | Tensor, first: int) -> None:
+        self.losses = torch.zeros(0)
+        self.evaluations = 0
+        self.perturbation = Perturbation(setting, data.count, first)
+        self._data = data
+        self._setting = setting
+        # in the weights' type: a share in float32 would show in float64
+        self._factor = torch.as_tensor(scale, dtype=setting.start.tensors[0].dtype) * data.share
+        self._random = {device: get_random_state(device) for device in setting.devices}
+        self._passes = 0
+        self._clean: list[Tensor | None] | None = None
+
+    def run(self) -> list[Tensor | None]:
+        """The scaled sum over micro-batches of the gradient of each parameter."""
+        ascent, rule = self._setting.ascent, self._setting.rule
+        with _side_by_side(self._setting.devices):
+            if isinstance(ascent, _StepByStep):
+                for _ in range(ascent.steps):
+                    self.perturbation.step(ascent, self.perturbation.stacked(self._ascended()))
+            elif ascent is not None:
+                self._climb(ascent)
+            if rule is None:
+                return self._gradients(summed=True, ascent=False)
+            return self._combined(rule, self._gradients(summed=False, ascent=False))
+
+    def _climb(self, ascent: Ascent) -> None:
+        climb = self.perturbation.climb(ascent)
+        with contextlib.suppress(StopIteration):
+            need = next(climb)
+            while True:
+                if need is Need.GRADIENT:
+                    need = climb.send(self.perturbation.stacked(self._ascended()))
+                else:
+                    with torch.no_grad():
+                        self._forward(list(self._setting.parameters.parameters), stacked=False, ascent=True)
+                    need = climb.send([])
+
+    def _ascended(self) -> list[Tensor | None]:
+        gradients = self._gradients(summed=False, ascent=True)
+        gradients = [gradients[i] for i in self._setting.held]
+        if self._setting.rule is not None and self._clean is None:
+            self._clean = gradients
+        return gradients
+
+    def _combined(self, rule: Rule, gradients: list[Tensor | None]) -> list[Tensor | None]:
+        """The rule of each micro-batch, and their sum."""
+        setting, clean = self._setting, self._clean or []
+        perturbed = [gradients[i] for i in setting.held]
+
+        moved = self.perturbation
+        pairs = zip(moved.rows(moved.stacked(clean)), moved.rows(moved.stacked(perturbed)), strict=True)
+        totals: list[Tensor] | None = None
+        with torch.no_grad():
+            for row, (c, p) in enumerate(pairs):
+                combined = rule.combine(moved.row(row), c, p, lambda: self._factor)
+                totals = combined if totals is None else [t.add_(g) for t, g in zip(totals, combined, strict=True)]
+        for i, total, a, b in zip(setting.held, totals or [], clean, perturbed, strict=True):
+            gradients[i] = None if a is None and b is None else total
+        return gradients
+
+    def _gradients(self, *, summed: bool, ascent: bool) -> list[Tensor | None]:
+        """Of the scaled loss, by each parameter; None where it has no part.
+
+        Those of weights that differ from micro-batch to micro-batch are [micro-batches, *shape], or `summed` over them:
+        then no gradient of a single one outlives the backward of its layer. Ascents ask for held parameters only.
+        """
+        setting = self._setting
+        leaves = [p.detach().requires_grad_() for p in setting.parameters.parameters]
+        weights = list(leaves)
+        stacked = not summed or self.perturbation.moved
+        with torch.enable_grad():
+            for i, stack in zip(setting.held, self.perturbation.weights, strict=True):
+                if not summed:
+                    leaves[i] = weights[i] = stack.detach().requires_grad_()
+                elif stacked:
+                    weights[i] = _Shared.apply(leaves[i], stack)
+            total = self._forward(weights, stacked=stacked, ascent=ascent).sum() * self._factor
+        wanted = setting.held if ascent else range(len(leaves))
+        gradients: list[Tensor | None] = [None] * len(leaves)
+        if total.requires_grad:
+            found = torch.autograd.grad(total, [leaves[i] for i in wanted], allow_unused=True)
+            for i, gradient in zip(wanted, found, strict=True):
+                check_gradient(setting.parameters.names[i], gradient)
+                gradients[i] = gradient
+        if all(gradients[i] is None for i in setting.held):
+            raise NoGradientError(
+                f"cannot use pass {self._passes - 1}, because its loss does not depend on any parameter of the "
+                "optimizer; compute the loss from the model's output, without detaching it"
+            )
+        self.evaluations += self._data.count
+        return gradients
+
+    def _forward(self, weights: list[Tensor], *, stacked: bool, ascent: bool) -> Tensor:
+        """The criterion of this pass, [micro-batches]; `stacked`: held weights have a dimension for them in front."""
+        setting, method = self._setting, self._setting.method
+        first, objective = self._passes == 0, method.objective if ascent else None
+        if not first and method.replay_dropout:
+            for device, state in self._random.items():
+                set_random_state(device, state)
+
+        def criteria(weights: dict[str, Tensor], batched: list[Tensor]) -> tuple[Tensor, Tensor]:
+            positional, named, target = self._data.arguments(batched)
+            output = functional_call(method.model, weights, positional, named)
+            if objective is None:
+                value = loss = method.training_loss(output, target)
+            else:
+                value = loss = objective(output, target)
+                if first:
+                    with torch.no_grad():
+                        loss = method.training_loss(output, target)
+            _check_scalar(value)
+            return value, loss.detach()
+
+        held = [group is not None for group in setting.parameters.groups]
+        dimensions = {name: 0 if stacked and h else None for name, h in zip(setting.names, held, strict=True)}
+        _forget_cached_weights()
+        run = vmap(criteria, in_dims=(dimensions, 0), randomness="different")
+        values, losses = run(dict(zip(setting.names, weights, strict=True)), self._data.batched)
+        if first:
+            self.losses = losses
+        self._passes += 1
+        return values
+
+
+class _Shared(torch.autograd.Function):
+    """Weights of all micro-batches, as if they were a function of the shared ones: gradients are summed at once."""
+
+    @staticmethod
+    def forward(ctx: Any, shared: Tensor, stack: Tensor) -> Tensor:
+        """The stack."""
+        return stack.view_as(stack)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """The sum over micro-batches."""
+        return gradient.sum(0), None
+
+
+@contextlib.contextmanager
+def _side_by_side(devices: set[torch.device]) -> Iterator[None]:
+    """What vmap needs around it: attention that it knows, no weights cached by others, and one sentence if it fails."""
+    in_host_memory = all(device.type == "cpu" for device in devices)
+    try:
+        # flash attention of the CPU would be run for one micro-batch after the other
+        with sdpa_kernel(SDPBackend.MATH) if in_host_memory else contextlib.nullcontext():
+            yield
+    except RuntimeError as error:
+        if _FROM_VMAP.search(str(error)) is None:
+            raise
+        raise UnsupportedError(
+            "cannot vectorize this method and model over micro-batches, because torch.func.vmap cannot run what they "
+            f"compute ({' '.join(str(error).split())}); {LOOP}"
+        ) from error
+    finally:
+        _forget_cached_weights()
+
+
+def _forget_cached_weights() -> None:
+    """Or autocast and parametrize.cached() would hand the weights of one pass to another."""
+    torch.clear_autocast_cache()
+    if (parametrize := sys.modules.get("torch.nn.utils.parametrize")) is not None:
+        parametrize._cache.clear()
+
+
+def _check_scalar(loss: Tensor) -> None:
+    if loss.ndim:
+        raise ConfigurationError(
+            f"cannot vectorize over micro-batches with a loss of shape {tuple(loss.shape)}, because each micro-batch "
+            "needs one number, the mean over its samples; give a criterion that averages"
+        )

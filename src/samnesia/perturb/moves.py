@@ -1,0 +1,265 @@
+"""How micro-batches that lie side by side are perturbed: each in its own direction, found by the method's own parts.
+
+Steepest ascents move all micro-batches at once: their direction is a function of gradients alone, so `torch.func.vmap`
+makes it of a stack of gradients. Any other ascent climbs for one micro-batch after the other, between passes that they
+share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.func import vmap
+
+from samnesia.perturb.ascents import Ascent, Need, _StepByStep
+from samnesia.perturb.ball import Ball
+from samnesia.perturb.errors import UnsupportedError
+from samnesia.perturb.modules import Parameters
+from samnesia.perturb.passes import PerturbedGradient
+from samnesia.perturb.rules import Rule
+from samnesia.perturb.tensors import Direction, Weights, copies, differences
+
+LOOP = "loop over passes() for each micro-batch instead"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all micro-batches of a step have in common.
+
+    `held` are the indices of the parameters that the optimizer holds: those move. `start` are their weights, `rho`
+    their radii. `names` are those by which the model itself calls its parameters, wrappers included.
+    """
+
+    method: PerturbedGradient
+    parameters: Parameters
+    names: list[str]
+    held: list[int]
+    start: Weights
+    radii: tuple[float, ...]
+    rho: list[float]
+    ascent: Ascent | None
+    rule: Rule | None
+    measures: bool
+
+    @classmethod
+    def of(cls, method: PerturbedGradient, parameters: Parameters, *, fires: bool) -> Setting:
+        """The present step of a method."""
+        name_of = {p: name for name, p in method.model.named_parameters()}
+        held = [i for i, group in enumerate(parameters.groups) if group is not None]
+        radii = method.radii() if fires else ()
+        return cls(
+            method,
+            parameters,
+            [name_of[p] for p in parameters.parameters],
+            held,
+            Weights.of([parameters.names[i] for i in held], [parameters.parameters[i] for i in held]),
+            radii,
+            [radii[parameters.groups[i] or 0] for i in held] if fires else [],
+            method.ascent if fires else None,
+            method.rule if fires else None,
+            fires and method.steps % method.measure_every == 0,
+        )
+
+    @property
+    def devices(self) -> set[torch.device]:
+        """Those whose random state a forward may move."""
+        return {p.device for p in self.parameters.parameters} | {torch.device("cpu")}
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Weights):
+    """The weights of one micro-batch under vmap, which knows no multi-tensor kernels."""
+
+    def norm(self, tensors: Sequence[Tensor]) -> Tensor:
+        """2-norm of all `tensors` together, in at least float32."""
+        return self.dot(tensors, tensors).sqrt()
+
+    def largest(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Largest magnitude among all entries."""
+        return _together([t.abs().amax() for t in tensors if t.numel()]).amax()
+
+    def dot(self, left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+        """Inner product, summed in at least float32."""
+        wide = [torch.promote_types(a.dtype, torch.float32) for a in left]
+        return _together([(a * b).sum(dtype=w) for a, b, w in zip(left, right, wide, strict=True)]).sum()
+
+    def length(self, direction: Direction, radii: Sequence[float]) -> Tensor:
+        """2-norm of the perturbation, before any rounding."""
+        if len(set(radii)) == 1 and direction.norm is not None:
+            return direction.norm * direction.factor * radii[0]
+        return self.norm([t * radius for t, radius in zip(direction.tensors, radii, strict=True)]) * direction.factor
+
+
+def _together(values: Sequence[Tensor]) -> Tensor:
+    """0-d tensors as one vector on the first one's device, in the widest of their types."""
+    widest = reduce(torch.promote_types, (v.dtype for v in values))
+    return torch.stack([v.to(device=values[0].device, dtype=widest) for v in values])
+
+
+class Perturbation:
+    """The weights of `count` micro-batches, [count, *shape] for each held parameter, and how they came about."""
+
+    def __init__(self, setting: Setting, count: int, first: int) -> None:
+        self.setting = setting
+        self.moved = False
+        self.realized: list[tuple[Tensor, Tensor | None] | None] = [None] * count
+        self.not_finite: list[Tensor] = []
+        self.weights = [w.expand(count, *w.shape) for w in setting.start.tensors]  # views, until they move
+        self._first = first
+        self._count = count
+
+    def stacked(self, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+        """Gradients of [count, *shape]; zeros where there is none."""
+        pairs = zip(gradients, self.setting.start.tensors, strict=True)
+        return [w.new_zeros(self._count, *w.shape) if g is None else g for g, w in pairs]
+
+    @torch.no_grad()
+    def step(self, ascent: _StepByStep, gradients: Sequence[Tensor]) -> None:
+        """One of the moves of an ascent, for all micro-batches: what `Chunk.move` does for one of them."""
+        setting, start = self.setting, [w.expand(self._count, *w.shape) for w in self.setting.start.tensors]
+        radii = [radius / ascent.steps for radius in setting.rho]
+
+        def direct(start: list[Tensor], gradients: list[Tensor]) -> tuple[list[Tensor], Tensor, Tensor]:
+            row = Row(setting.start.names, setting.start.parameters, start)
+            direction = ascent.direction(Chunk(self, 0, self._first, row), gradients)
+            return list(direction.tensors), direction.factor, row.length(direction, radii)
+
+        tensors, factors, sizes = vmap(direct)(start, list(gradients))
+        finite = factors.isfinite()
+        before, first = self.weights, not self.moved
+        self._add(tensors, factors, finite, radii, in_place=not first and not setting.measures)
+        self.moved = True
+        self.not_finite.append(~finite)
+        sizes = torch.where(finite, sizes, 0.0)
+        cosines: Sequence[Tensor | None] = [None] * self._count
+        if setting.measures or not first:
+            intended = [values * radius for values, radius in zip(tensors, radii, strict=True)]
+            sizes, measured = vmap(self._measure)(start, before, self.weights, intended)
+            cosines = measured.unbind() if setting.measures else cosines
+        self.realized = list(zip(sizes.unbind(), cosines, strict=True))
+
+    def _add(
+        self, tensors: list[Tensor], factors: Tensor, finite: Tensor, radii: list[float], *, in_place: bool
+    ) -> None:
+        """Add radii times factors times tensors, nothing where that is not finite."""
+        if finite.device.type != "cpu" or not finite.all():  # do not wait for a device, mask
+            factors = torch.where(finite, factors, 0.0)
+            tensors = [torch.where(_like(finite, t), t, 0.0) for t in tensors]
+        self.weights = [
+            torch.addcmul(w, t, _like(factors * radius, w).to(w.dtype), out=w if in_place else None)
+            for w, t, radius in zip(self.weights, tensors, radii, strict=True)
+        ]
+
+    def _measure(
+        self, start: list[Tensor], before: list[Tensor], after: list[Tensor], intended: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        row = Row(self.setting.start.names, self.setting.start.parameters, start)
+        return row.norm(differences(after, start)), row.cosine(differences(after, before), intended)
+
+    def climb(self, ascent: Ascent) -> Generator[Need, Sequence[Tensor], None]:
+        """An ascent for each micro-batch by itself, all in step: yields what they need, receives stacked gradients."""
+        climbs = [ascent.climb(Chunk(self, row, self._first + row, self.setting.start)) for row in range(self._count)]
+        need = _advance(climbs, None)
+        while need is not None:
+            # no name for the gradients: they are freed before the next pass
+            need = _advance(climbs, self.rows((yield need)))
+
+    def row(self, index: int) -> Weights:
+        """The weights of one micro-batch."""
+        return self.setting.start.holding([w[index] for w in self.weights])
+
+    def own_row(self, index: int) -> Weights:
+        """The weights of one micro-batch, in memory of their own."""
+        if not self.moved:
+            self.weights = [w.clone(memory_format=torch.contiguous_format) for w in self.weights]
+            self.moved = True
+        return self.row(index)
+
+    def rows(self, gradients: Sequence[Tensor]) -> list[list[Tensor]]:
+        """One list for each micro-batch."""
+        if not gradients:
+            return [[] for _ in range(self._count)]
+        return [list(row) for row in zip(*(g.unbind() for g in gradients), strict=True)]
+
+
+class Chunk:
+    """One micro-batch, as its ascent sees it (`Point`)."""
+
+    def __init__(self, perturbation: Perturbation, row: int, micro_batch: int, start: Weights) -> None:
+        self.start = start
+        self._perturbation = perturbation
+        self._row = row
+        self._micro_batch = micro_batch
+        self._weights: Weights | None = None
+        self._drawn = 0
+
+    @property
+    def ball(self) -> Ball:
+        """The geometry in which the radius is meant."""
+        return self._perturbation.setting.method.ball
+
+    @property
+    def epsilon(self) -> float:
+        """The constant that keeps norms from dividing by zero."""
+        return self._perturbation.setting.method.epsilon
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        """The generator that the loop has for this micro-batch."""
+        method = self._perturbation.setting.method
+        rank = dist.get_rank() if method.sync == "rank" and dist.is_initialized() else 0
+        key = [method.seed, method.steps, self._micro_batch, rank, self._drawn]
+        self._drawn += 1
+        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator(device=device).manual_seed(seed)
+
+    @torch.no_grad()
+    def move(self, direction: Direction | Sequence[Tensor], fraction: float = 1.0) -> None:
+        """Add `fraction` times each group's radius times `direction` to this micro-batch's weights."""
+        first, measures = self._weights is None, self._perturbation.setting.measures
+        weights = self._weights = self._weights or self._perturbation.own_row(self._row)
+        if not isinstance(direction, Direction):
+            direction = weights.direction(direction)
+        radii = [radius * fraction for radius in self._perturbation.setting.rho]
+        not_finite = ~direction.factor.isfinite()
+        self._perturbation.not_finite.append(not_finite)
+        before = copies(weights.tensors) if measures else None
+        weights.add(direction, radii)
+        if first and not measures:
+            size = torch.where(not_finite, 0.0, weights.length(direction, radii))
+        else:
+            size = weights.norm(differences(weights.tensors, self.start.tensors))
+        cosine = None
+        if before is not None:
+            intended = [values * radius for values, radius in zip(direction.tensors, radii, strict=True)]
+            cosine = weights.cosine(differences(weights.tensors, before), intended)
+        self._perturbation.realized[self._row] = (size, cosine)
+
+
+@torch.no_grad()
+def _advance(
+    climbs: Sequence[Generator[Need, list[Tensor], None]], gradients: list[list[Tensor]] | None
+) -> Need | None:
+    """What all ascents need next; None when they are done."""
+    needs: set[Need | None] = set()
+    for i, climb in enumerate(climbs):
+        try:
+            needs.add(next(climb) if gradients is None else climb.send(gradients[i]))
+        except StopIteration:
+            needs.add(None)
+    if len(needs) > 1:
+        raise UnsupportedError(
+            "cannot climb for several micro-batches at once, because this ascent needs other passes for one of them "
+            f"than for another; {LOOP}"
+        )
+    return needs.pop()
+
+
+def _like(values: Tensor, tensor: Tensor) -> Tensor:
+    """One value for each micro-batch, broadcastable to [micro-batches, *shape], on the device of `tensor`."""
+    return values.to(tensor.device).view(-1, *[1] * (tensor.ndim - 1))
