@@ -67,20 +67,30 @@ class TwoStep(Subject):
     """`first_step()` and `second_step()`, as davda54/sam made them known.
 
     Args:
+        halves: the object with the two methods.
+        optimizer: what schedulers and hooks are put on, if that is another object.
         close: called after an error between the two halves, if the subject has a way to undo the first.
     """
 
-    def __init__(self, optimizer: Any, claims: Claims | None = None, *, close: Callable[[], None] = _nothing) -> None:
-        super().__init__(optimizer, claims)
-        self._close = close
+    def __init__(
+        self,
+        halves: Any,
+        claims: Claims | None = None,
+        *,
+        optimizer: torch.optim.Optimizer | None = None,
+        close: Callable[[], None] = _nothing,
+    ) -> None:
+        super().__init__(halves if optimizer is None else optimizer, claims)
+        self.halves = halves
+        self.close = close
 
     def step(self, differentiate: Differentiate, *, final: Callable[[], None] = _nothing) -> None:
         """Backward, first half, backward, second half."""
         differentiate(0)
-        self.optimizer.first_step(zero_grad=True)
+        self.halves.first_step(zero_grad=True)
         differentiate(1)
         final()
-        self.optimizer.second_step(zero_grad=True)
+        self.halves.second_step(zero_grad=True)
 
     def scaled_step(self, differentiate: Differentiate, scaler: torch.amp.GradScaler) -> None:
         """Unscale by hand in the first half, because a scaler does it once per step, and by the scaler in the second.
@@ -92,15 +102,15 @@ class TwoStep(Subject):
             for p in group["params"]:
                 if p.grad is not None:
                     p.grad.div_(scaler.get_scale())
-        self.optimizer.first_step(zero_grad=True)
+        self.halves.first_step(zero_grad=True)
         differentiate(1)
         scaler.unscale_(self.optimizer)
-        self.optimizer.second_step(zero_grad=True)
+        self.halves.second_step(zero_grad=True)
         scaler.update()
 
     def abandon(self) -> None:
         """Call `close`."""
-        self._close()
+        self.close()
 
 
 class Closure(Subject):

@@ -105,16 +105,12 @@ def choose(names: Iterable[str]) -> tuple[Row, ...]:
     if not wanted:
         return ROWS
     for name in wanted:
-        if not any(_named(row, name) for row in ROWS):
+        if not any(row.answers_to(name) for row in ROWS):
             raise ConfigurationError(
                 f"cannot check row {name!r}, because the suite has no row of that name; samnesia conformance --list "
                 "prints them all"
             )
-    return tuple(row for row in ROWS if any(_named(row, name) for name in wanted))
-
-
-def _named(row: Row, name: str) -> bool:
-    return name in (row.id, row.id.rstrip("abcdefgh"))
+    return tuple(row for row in ROWS if any(row.answers_to(name) for name in wanted))
 
 
 def run(

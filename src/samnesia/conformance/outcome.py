@@ -7,12 +7,15 @@ import traceback
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 if TYPE_CHECKING:
     from samnesia.conformance.subject import Candidate, Row
+
+LONGEST = 200  # characters of an error that are quoted
 
 Status = Literal["pass", "fail", "n/a"]
 
@@ -43,8 +46,9 @@ def run_row(row: Row, candidate: Candidate) -> Result:
 
 
 def _outcome(row: Row, candidate: Candidate) -> tuple[Status, str]:
-    if row.id in candidate.claims.without:
-        return "n/a", candidate.claims.without[row.id]
+    for name, reason in candidate.claims.without.items():
+        if row.answers_to(name):
+            return "n/a", reason
     try:
         with torch.random.fork_rng(), warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
@@ -62,7 +66,7 @@ def _outcome(row: Row, candidate: Candidate) -> tuple[Status, str]:
 def first_line(error: BaseException) -> str:
     """The type of an error and the first line of its text."""
     text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {shorten(text[0], LONGEST, placeholder=' …')}" if text else type(error).__name__
 
 
 def refused(error: Exception) -> bool:

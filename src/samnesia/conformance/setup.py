@@ -51,7 +51,7 @@ class Claims:
         copies: tensors as large as the parameters that may be alive in the last pass, beside gradients.
         kept: tensors as large as the parameters that the method keeps between steps by its formula, such as a moving
             average of its own.
-        without: row -> why it does not apply to this subject, for what follows from its definition.
+        without: row (47 is all of 47a to 47d) -> why it does not apply, for what follows from a definition.
     """
 
     formula: Formula | None = None

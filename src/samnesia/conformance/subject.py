@@ -171,6 +171,10 @@ class Row:
     breaks: str
     check: Callable[[Candidate], None]
 
+    def answers_to(self, name: str) -> bool:
+        """Whether `name` is its id, or its number without the letter."""
+        return name in (self.id, self.id.rstrip("abcdefgh"))
+
 
 def load(text: str) -> Candidate:
     """The candidate that FILE.py:function names; raises ConfigurationError."""

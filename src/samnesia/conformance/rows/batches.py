@@ -8,6 +8,7 @@ from torch import Tensor
 
 from samnesia.conformance.outcome import Violation
 from samnesia.conformance.problems import backward, batches, distance, expect_close, network, pass_over, train, weights
+from samnesia.conformance.rows.algebra import TOLERANCE
 from samnesia.conformance.subject import Candidate, Row
 
 RHO = 0.1
@@ -31,7 +32,7 @@ def accumulation(candidate: Candidate) -> None:
 
         subject.step(differentiate)
     what = "with each pass in pieces of 3 and 5 samples, after 3 steps, weights differ from those by whole batches"
-    expect_close(weights(pieces), weights(whole), 1e-11, what)
+    expect_close(weights(pieces), weights(whole), TOLERANCE, what)
 
 
 def _clipping(candidate: Candidate) -> None:

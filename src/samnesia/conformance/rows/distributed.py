@@ -9,18 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samnesia.conformance.problems import Net, backward, batches, expect_close, network, pass_over, train, weights
+from samnesia.conformance.rows.algebra import TOLERANCE
 from samnesia.conformance.subject import Candidate, Row
 
 RHO = 0.1
 STEPS = 3
-TOLERANCE = 1e-10
 
 
 def in_one_process(candidate: Candidate) -> Tensor:
     """Weights after the same training by one process."""
     model = network()
+    subject = candidate.build(model, rho=RHO, momentum=0.9)
     torch.manual_seed(0)
-    train(candidate.build(model, rho=RHO, momentum=0.9), model, batches(STEPS))
+    train(subject, model, batches(STEPS))
     return weights(model)
 
 
@@ -38,6 +39,7 @@ def _train_ddp(origin: Any) -> Tensor:
     model = DistributedDataParallel(network())
     with Candidate.of(origin) as candidate:
         subject = candidate.build(model, rho=RHO, momentum=0.9)
+        torch.manual_seed(0)
         for batch in batches(STEPS):
             subject.step(pass_over(model, half(batch)))
     return weights(model)
@@ -70,6 +72,7 @@ def _train_branches(origin: Any) -> Tensor:
     model = DistributedDataParallel(Branch(network(heads=3), dist.get_rank()), find_unused_parameters=True)
     with Candidate.of(origin) as candidate:
         subject = candidate.build(model, rho=RHO)
+        torch.manual_seed(0)
         for batch in batches(STEPS):
             subject.step(pass_over(model, half(batch)))
     return weights(model)
@@ -97,6 +100,7 @@ def _train_sharded(origin: Any, lr: float) -> Tensor:
     model = sharded()
     with Candidate.of(origin) as candidate:
         subject = candidate.build(model, rho=RHO, lr=lr, momentum=0.9)
+        torch.manual_seed(0)
         for x, y in map(half, batches(STEPS)):
 
             def differentiate(index: int, x: Tensor = x, y: Tensor = y) -> Tensor:
@@ -117,7 +121,7 @@ def _sharded_at_rate_zero(candidate: Candidate) -> None:
     expected = weights(network())
     for actual in candidate.pair.run(_train_sharded, candidate.origin, 0.0):
         what = f"under fully_shard, after {STEPS} steps at lr = 0 and rho = {RHO}, weights drifted"
-        expect_close(actual, expected, 1e-9, what)
+        expect_close(actual, expected, TOLERANCE, what)
 
 
 ROWS = (

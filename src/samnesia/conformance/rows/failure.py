@@ -23,6 +23,7 @@ from samnesia.conformance.problems import (
     train,
     weights,
 )
+from samnesia.conformance.rows.algebra import TOLERANCE
 from samnesia.conformance.subject import Candidate, Row
 
 RHO = 0.1
@@ -65,7 +66,8 @@ def _overflow(candidate: Candidate, at: int) -> None:
     before = weights(model)
     subject.scaled_step(lambda index: differentiate(index, spoilt=True), scaler)
     expect_finite(model, f"after an overflow in pass {at + 1}")
-    expect_close(weights(model), before, 1e-12, f"after an overflow in pass {at + 1} weights differ from those before")
+    what = f"after an overflow in pass {at + 1} weights differ from those before"
+    expect_close(weights(model), before, TOLERANCE, what)
     if scaler.get_scale() != SCALE / 2:
         raise Violation(f"the scale went from {SCALE:.0f} to {scaler.get_scale():.0f}; one overflow halves it once")
     if steps:
@@ -198,9 +200,8 @@ def loss_of_zero(candidate: Candidate) -> None:
 
             subject.step(differentiate)
         trained.append(weights(model))
-    expect_close(
-        trained[0], trained[1], 1e-12, "with a loss of exactly 0.0, after 2 steps, weights differ from those due"
-    )
+    what = "with losses of exactly 0.0, after 2 steps, weights differ from those with the same gradients"
+    expect_close(trained[0], trained[1], TOLERANCE, what)
 
 
 ROWS = (

@@ -102,8 +102,10 @@ def _thawed(candidate: Candidate) -> None:
     train(subject, model, batches(1))
     expect_same(weights(model.trunk), frozen, "frozen weights differ after a step")
     model.trunk.requires_grad_(True)
-    moved = perturbation(subject, model, pass_over(model, batches(1)[0]))[: len(frozen)]
-    if candidate.claims.passes > 1 and not moved.norm() > MOVED:
+    moved = 0.0
+    for batch in batches(12):  # some methods perturb every tenth step
+        moved = max(moved, float(perturbation(subject, model, pass_over(model, batch))[: len(frozen)].norm()))
+    if candidate.claims.passes > 1 and not moved > MOVED:
         raise Violation("a layer that was frozen at construction is not perturbed once it is trained")
     if torch.equal(weights(model.trunk), frozen):
         raise Violation("a layer that was frozen at construction is not trained after it was thawed")
@@ -115,7 +117,7 @@ def _zero_gradient(candidate: Candidate) -> None:
     x, y = batches(1)[0]
     moved = perturbation(subject, model, lambda index: backward(0.0 * F.cross_entropy(model(x), y)))
     expect_finite(model, "after a step with a gradient of zeros")
-    expect_close(moved, torch.zeros_like(moved), 1e-12, "with a gradient of zeros weights were perturbed")
+    expect_close(moved, torch.zeros_like(moved), TOLERANCE, "with a gradient of zeros weights were perturbed")
 
 
 class Tied(nn.Module):

@@ -19,6 +19,7 @@ from samnesia.conformance.problems import (
     train,
     weights,
 )
+from samnesia.conformance.rows.algebra import TOLERANCE
 from samnesia.conformance.subject import Candidate, Row
 
 
@@ -38,7 +39,7 @@ def _scaled(candidate: Candidate) -> None:
 
         subject.scaled_step(differentiate, scaler)
     what = "with the loss scaled by 65536, after 3 steps, weights differ from those without"
-    expect_close(weights(model), weights(plain), 1e-9, what)
+    expect_close(weights(model), weights(plain), TOLERANCE, what)
 
 
 class Vector(nn.Module):

@@ -27,6 +27,7 @@ from samnesia.conformance.problems import (
     train,
     weights,
 )
+from samnesia.conformance.rows.algebra import TOLERANCE
 from samnesia.conformance.rows.failure import counted_steps
 from samnesia.conformance.subject import Candidate, Row
 
@@ -144,7 +145,7 @@ def _scheduler(candidate: Candidate) -> None:
         raise Violation(f"torch warns, though the order was right: {told[0].split('.')[0]}")
     before = weights(model)
     train(subject, model, batches(1))
-    expect_close(weights(model), before, 1e-9, "after the scheduler set lr to 0 a step moved weights")
+    expect_close(weights(model), before, TOLERANCE, "after the scheduler set lr to 0 a step moved weights")
 
 
 class Large(nn.Module):
