@@ -121,6 +121,9 @@ class Replicated(GradientSync):
     | before the last | by DDP under scope "batch", not under "rank"                                              |
     | last            | by DDP, if the gradient to step is that of the last pass alone, or if a rule combines     |
     |                 | averaged gradients; else `average` does it once, for the accumulated sum                  |
+
+    DDP sends rank 0's buffers in the first forward after one whose backward it averaged. A flow counts as one such
+    forward, or under `no_sync` as none, so that under scope "rank" they are sent as often as in plain training.
     """
 
     def __init__(self, ddp: DistributedDataParallel, scope: Scope, *, combines: bool, accumulated: bool) -> None:
@@ -136,22 +139,13 @@ class Replicated(GradientSync):
             self._last_by_ddp = self._outer and not accumulated
             self._average_after = self._outer and accumulated
 
-    def open(self) -> None:
-        """Start from rank 0's buffers, which DDP sends in the first forward after one whose backward it averaged.
-
-        Under scope "rank" that may have been none of the last step. Under `no_sync` they are left alone, as DDP leaves
-        them.
-        """
-        if self._scope == "rank" and self._outer:
-            self._ddp.require_forward_param_sync = True
-
     def open_pass(self, *, last: bool) -> None:
         """Let DDP average this pass or not."""
         self._ddp.require_backward_grad_sync = self._last_by_ddp if last else self._scope == "batch"
 
     def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
         """One all-reduce for each type and device of gradients; a parameter unused on every rank stays without one."""
-        self._sends_buffers = self._outer  # the flow is complete: go on as after a forward and backward of plain DDP
+        self._sends_buffers = self._outer  # complete: the next forward is to find DDP as after one of plain training
         if not self._average_after:
             return gradients
         averaged = list(gradients)
