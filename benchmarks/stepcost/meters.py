@@ -198,6 +198,8 @@ _OVERWRITING = {
     "aten::copy_", "aten::_foreach_copy_", "aten::zero_", "aten::_foreach_zero_", "aten::fill_",
     "aten::normal_", "aten::uniform_", "aten::random_", "aten::bernoulli_",
 }  # fmt: skip
+_SHAPE_ONLY = ("_like", "::new_")
+"""In the names of operators that take of their operand nothing but shape, type and device."""
 
 
 def computes(func: Any) -> bool:
@@ -212,15 +214,17 @@ def computes(func: Any) -> bool:
 def traffic(func: Any, args: Any, kwargs: Any, result: Any) -> int:
     """Bytes that an operator reads and writes at least: every tensor it is given, every one it changes or makes.
 
-    What is overwritten without being looked at (`copy_`, `out=`) is written only.
+    What is overwritten without being looked at (`copy_`, `out=`) is written only; an operand that gives a shape
+    (`zeros_like`) is neither.
     """
     schema = func._schema
     moved = 0
+    looks = not any(part in schema.name for part in _SHAPE_ONLY)
     known: set[int] = set()
     for index, argument in enumerate(schema.arguments):
         value = args[index] if index < len(args) else kwargs.get(argument.name)
         written = argument.alias_info is not None and argument.alias_info.is_write
-        read = not (written and (schema.name in _OVERWRITING or argument.is_out))
+        read = looks and not (written and (schema.name in _OVERWRITING or argument.is_out))
         for tensor in _tensors(value):
             known.add(id(tensor))
             moved += _size(tensor) * (int(read) + int(written))

@@ -38,6 +38,7 @@ def vector():
         (lambda a, b: (a.detach(), a.view(10, 10), a[:50]), 0, 0),
         (lambda a, b: torch.empty_like(a), 0, 0),
         (lambda a, b: a.half(), 1, 400 + 200),
+        (lambda a, b: (torch.zeros_like(a), a.new_zeros(1)), 2, 400 + 4),
     ],
 )
 def test_operators_and_bytes(function, operators, bytes_moved):
