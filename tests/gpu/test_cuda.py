@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import samnesia
-from tests.battery import METHODS
+from tests.battery import BY_NAME, METHODS
 
 pytestmark = pytest.mark.gpu
 
@@ -101,3 +101,76 @@ def test_parameters_on_two_devices_share_one_norm():
     for _ in method.passes():
         F.cross_entropy(second(torch.tanh(first(x)).cuda()), y).backward()
     assert method.last_step.perturbation_norm == pytest.approx(0.05, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["sam", "asam element", "gsam"])
+def test_a_whole_step_in_a_cuda_graph(name):
+    """Captured once with gradient buffers that stay, replayed on new batches: the weights of the eager run."""
+    results = []
+    for captured in (False, True):
+        model = net().train()
+        model[4].p = 0.0
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        method = BY_NAME[name](model, optimizer, keep_gradient_buffers=True, measure_every=1000)
+        x, y = batch()
+
+        def once(model=model, method=method, optimizer=optimizer, x=x, y=y):
+            for p in method.passes():
+                p.loss(model(x), y).backward()
+            optimizer.step()
+
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                once()
+        torch.cuda.current_stream().wait_stream(side)
+        if captured:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                once()
+        for k in range(4):
+            x.copy_(batch()[0] * (1 + k))
+            graph.replay() if captured else once()
+        results.append(weights(model))
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-14)
+
+
+def test_a_copy_of_the_weights_in_host_memory():
+    """Restored bit by bit, and that much less memory of the device is in use in the last pass."""
+    used = []
+    for offload in (False, True):
+        model = nn.Sequential(nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 3)).cuda()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        method = samnesia.sam(model, optimizer, rho=0.5, steps=2, offload=offload, measure_every=1000)
+        before = weights(model)
+        x, y = torch.randn(4, 2048, device="cuda"), torch.randint(3, (4,), device="cuda")
+        for _ in range(2):
+            for p in method.passes():
+                torch.cuda.synchronize()
+                held = torch.cuda.memory_allocated()
+                F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        assert torch.equal(weights(model), before)
+        used.append(held)
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    assert used[0] - used[1] == pytest.approx(size, rel=0.05)
+
+
+def test_nothing_waits_for_the_device():
+    """Passes of every method, with torch made to raise at whatever would synchronize."""
+    for row in METHODS:
+        model = net().train()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, foreach=True)
+        method = row(model, optimizer)
+        x, y = batch()
+        train(method, model, optimizer, x, y, steps=1)
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for p in method.passes():
+                p.loss(model(x), y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

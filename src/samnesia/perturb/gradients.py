@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import final
 
 import torch
 from torch import Tensor
+
+from samnesia.perturb.tensors import local
 
 
 class Gradients:
@@ -27,6 +29,10 @@ class Gradients:
         """Before a pass."""
         for parameter in self._parameters:
             parameter.grad = None
+
+    def seen(self, indices: Iterable[int]) -> bool:
+        """Whether a backward call has reached one of these parameters since `clear`."""
+        return any(self._parameters[i].grad is not None for i in indices)
 
     def hand_over(self, totals: Sequence[Tensor | None]) -> None:
         """Leave `totals` in `p.grad`: plain assignment, which cannot fail half-way."""
@@ -51,6 +57,7 @@ class KeptGradients(Gradients):
         super().__init__(parameters)
         self._buffers = list(self.old)
         self._stood = [gradient is not None for gradient in self.old]
+        self._versions = [-1] * len(self.old)
 
     @torch.no_grad()
     def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
@@ -67,6 +74,14 @@ class KeptGradients(Gradients):
         for i, parameter in enumerate(self._parameters):
             buffer = self._buffers[i] = parameter.grad if self._buffers[i] is None else self._buffers[i]
             parameter.grad = None if buffer is None else buffer.zero_()
+            self._versions[i] = 0 if buffer is None else local(buffer)._version
+
+    def seen(self, indices: Iterable[int]) -> bool:
+        """Whether a backward call has written to one of these buffers, or made another gradient, since `clear`."""
+        grads = ((i, self._parameters[i].grad) for i in indices)
+        return any(
+            g is not None and (g is not self._buffers[i] or local(g)._version != self._versions[i]) for i, g in grads
+        )
 
     @torch.no_grad()
     def hand_over(self, totals: Sequence[Tensor | None]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import torch
@@ -25,6 +27,7 @@ def innermost(model: nn.Module) -> nn.Module:
         model = inner
 
 
+@lru_cache(maxsize=100_000)  # asked for every parameter on every step
 def parameter_name(name: str) -> str:
     """A parameter's name without the prefixes that wrappers add."""
     parts = name.split(".")
@@ -115,20 +118,32 @@ def check_gradient(name: str, gradient: Tensor | None) -> None:
 class ModelState:
     """What forward passes move besides the weights, as it was at one moment.
 
-    Buffers (running statistics, `num_batches_tracked` and all others), the random state of the devices in use, and the
-    train/eval mode of every module.
+    Buffers (running statistics, `num_batches_tracked` and all others), the random state of the devices in use (but of
+    none whose work is being captured into a graph, which has none to give), and the train/eval mode of every module.
     """
 
     def __init__(self, model: nn.Module, devices: set[torch.device]) -> None:
+        self._model = model
+        self._devices = devices | {torch.device("cpu")}
         self._modules = list(model.modules())
+        self._note()
+
+    def now(self) -> ModelState:
+        """What stands in the same modules now."""
+        state = copy(self)
+        state._note()
+        return state
+
+    def _note(self) -> None:
         self._modes = [module.training for module in self._modules]
-        self._frozen = {name: (p, _place(p)) for name, p in model.named_parameters() if not p.requires_grad}
+        own = (p for module in self._modules for p in module._parameters.values())
+        self._frozen = [(p, _place(p)) for p in own if p is not None and not p.requires_grad]
         self._buffers = [
             (module, name, buffer, None if buffer is None or _immutable(buffer) else buffer.detach().clone())
             for module in self._modules
             for name, buffer in module._buffers.items()
         ]
-        self._random = {device: get_random_state(device) for device in devices | {torch.device("cpu")}}
+        self._random = {device: get_random_state(device) for device in self._devices}
 
     def restore_buffers(self) -> None:
         """Give every buffer its value back, in place; one that was rebound becomes the old tensor (or None) again."""
@@ -144,6 +159,15 @@ class ModelState:
         for device, state in self._random.items():
             set_random_state(device, state)
 
+    def check_random(self) -> None:
+        """Raise UnsupportedError if a device in use has no random state to give."""
+        for device, state in self._random.items():
+            if state is None:
+                raise UnsupportedError(
+                    f"cannot replay dropout while work of {device} is captured into a graph, because a captured graph "
+                    "draws anew each time it runs; leave replay_dropout out, or capture without dropout"
+                )
+
     def check_modes(self) -> None:
         """Raise PassesOpenError if a module has changed between training and evaluation."""
         if [module.training for module in self._modules] != self._modes:
@@ -154,10 +178,11 @@ class ModelState:
 
     def check_frozen(self) -> None:
         """Raise PassesError if a frozen parameter was written to since."""
-        for name, (parameter, place) in self._frozen.items():
-            if _place(parameter) != place:
+        for frozen, place in self._frozen:
+            if _place(frozen) != place:
+                name = next((parameter_name(name) for name, p in self._model.named_parameters() if p is frozen), "")
                 raise PassesError(
-                    f"cannot go on after the frozen parameter {parameter_name(name)!r} was changed in a pass that is "
+                    f"cannot go on after the frozen parameter {name!r} was changed in a pass that is "
                     "not the first, because it would move once per pass, at perturbed weights; make it a buffer (those "
                     "move on the first pass only), or update it after optimizer.step()"
                 )
@@ -170,19 +195,24 @@ def _place(parameter: Tensor) -> tuple[int, int] | None:
 
 def _immutable(buffer: Tensor) -> bool:
     """Whether nobody can write to a buffer: one that was expanded, or born in inference mode."""
-    expanded = any(stride == 0 and size > 1 for stride, size in zip(buffer.stride(), buffer.shape, strict=True))
-    return expanded or buffer.is_inference()
+    if 0 in (strides := buffer.stride()):
+        return any(stride == 0 and size > 1 for stride, size in zip(strides, buffer.shape, strict=True))
+    return buffer.is_inference()
 
 
-def get_random_state(device: torch.device) -> Tensor:
-    """The random state of a device."""
+def get_random_state(device: torch.device) -> Tensor | None:
+    """The random state of a device; None while its work is being captured into a graph."""
     if device.type == "cpu":
         return torch.get_rng_state()
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        return None
     return torch.get_device_module(device).get_rng_state(device)  # type: ignore[no-any-return]
 
 
-def set_random_state(device: torch.device, state: Tensor) -> None:
-    """Set the random state of a device."""
+def set_random_state(device: torch.device, state: Tensor | None) -> None:
+    """Set the random state of a device to what `get_random_state` gave; nothing if it gave none."""
+    if state is None:
+        return
     if device.type == "cpu":
         torch.set_rng_state(state)
     else:

@@ -114,6 +114,8 @@ class Step:
             accumulated=standing is Standing.ADD and any(g is not None for g in self._gradients.old),
         )
         self._entry = ModelState(method.model, {p.device for p in parameters.parameters})
+        if method.replay_dropout:
+            self._entry.check_random()
         self._after_first: ModelState | None = None
 
     # -- the flow ----------------------------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ class Step:
         running, self._pass = self._pass, None
         self._entry.check_modes()
         if self._passed == 0:
-            self._after_first = ModelState(self._method.model, {p.device for p in self._parameters.parameters})
+            self._after_first = self._entry.now()
         elif self._after_first is not None:
             self._after_first.check_frozen()
         self._passed += 1
@@ -203,7 +205,7 @@ class Step:
             )
 
     def _gradient_seen(self) -> bool:
-        return any(self._parameters.parameters[i].grad is not None for i in self._held)
+        return self._gradients.seen(self._held)
 
     # -- what an ascent may do (Point) -------------------------------------------------------------------------------
 
