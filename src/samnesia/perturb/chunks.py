@@ -81,7 +81,12 @@ class Block:
         with torch.no_grad():
             for row, (c, p) in enumerate(pairs):
                 combined = rule.combine(moved.row(row), c, p, lambda: self._factor)
-                totals = combined if totals is None else [t.add_(g) for t, g in zip(totals, combined, strict=True)]
+                # clones: a rule may write into its row, and the row would keep all others alive
+                totals = (
+                    [g.clone() for g in combined]
+                    if totals is None
+                    else [t.add_(g) for t, g in zip(totals, combined, strict=True)]
+                )
         for i, total, a, b in zip(setting.held, totals or [], clean, perturbed, strict=True):
             gradients[i] = None if a is None and b is None else total
         return gradients
@@ -177,10 +182,14 @@ def _side_by_side(devices: set[torch.device]) -> Iterator[None]:
             raise
         raise UnsupportedError(
             "cannot vectorize this method and model over micro-batches, because torch.func.vmap cannot run what they "
-            f"compute ({' '.join(str(error).split())}); {LOOP}"
+            f"compute ({_first_sentence(error)}); {LOOP}"
         ) from error
     finally:
         _forget_cached_weights()
+
+
+def _first_sentence(error: RuntimeError) -> str:
+    return re.split(r"\.\s", " ".join(str(error).split()) + " ")[0].strip()
 
 
 def _forget_cached_weights() -> None:

@@ -86,8 +86,7 @@ class Row(Weights):
 
     def dot(self, left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
         """Inner product, summed in at least float32."""
-        wide = [torch.promote_types(a.dtype, torch.float32) for a in left]
-        return _together([(a * b).sum(dtype=w) for a, b, w in zip(left, right, wide, strict=True)]).sum()
+        return _together([(a * b).sum(dtype=_wide(a)) for a, b in zip(left, right, strict=True)]).sum()
 
     def length(self, direction: Direction, radii: Sequence[float]) -> Tensor:
         """2-norm of the perturbation, before any rounding."""
@@ -96,8 +95,12 @@ class Row(Weights):
         return self.norm([t * radius for t, radius in zip(direction.tensors, radii, strict=True)]) * direction.factor
 
 
+def _wide(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
 def _together(values: Sequence[Tensor]) -> Tensor:
-    """0-d tensors as one vector on the first one's device, in the widest of their types."""
+    """Tensors of one shape stacked on the first one's device, in the widest of their types."""
     widest = reduce(torch.promote_types, (v.dtype for v in values))
     return torch.stack([v.to(device=values[0].device, dtype=widest) for v in values])
 
@@ -136,12 +139,11 @@ class Perturbation:
         self._add(tensors, factors, finite, radii, in_place=not first and not setting.measures)
         self.moved = True
         self.not_finite.append(~finite)
-        sizes = torch.where(finite, sizes, 0.0)
+        sizes = torch.where(finite, sizes, 0.0) if first and not setting.measures else self._lengths()
         cosines: Sequence[Tensor | None] = [None] * self._count
-        if setting.measures or not first:
+        if setting.measures:
             intended = [values * radius for values, radius in zip(tensors, radii, strict=True)]
-            sizes, measured = vmap(self._measure)(start, before, self.weights, intended)
-            cosines = measured.unbind() if setting.measures else cosines
+            cosines = vmap(self._cosine)(start, before, self.weights, intended).unbind()
         self.realized = list(zip(sizes.unbind(), cosines, strict=True))
 
     def _add(
@@ -156,11 +158,16 @@ class Perturbation:
             for w, t, radius in zip(self.weights, tensors, radii, strict=True)
         ]
 
-    def _measure(
-        self, start: list[Tensor], before: list[Tensor], after: list[Tensor], intended: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def _lengths(self) -> Tensor:
+        """2-norm of each perturbation as the weights really moved, [micro-batches]; one tensor after the other."""
+        pairs = zip(self.weights, self.setting.start.tensors, strict=True)
+        sizes = [torch.linalg.vector_norm((w - s).flatten(1), dim=1, dtype=_wide(s)) for w, s in pairs]
+        lengths: Tensor = torch.linalg.vector_norm(_together(sizes), dim=0)
+        return lengths
+
+    def _cosine(self, start: list[Tensor], before: list[Tensor], after: list[Tensor], intended: list[Tensor]) -> Tensor:
         row = Row(self.setting.start.names, self.setting.start.parameters, start)
-        return row.norm(differences(after, start)), row.cosine(differences(after, before), intended)
+        return row.cosine(differences(after, before), intended)
 
     def climb(self, ascent: Ascent) -> Generator[Need, Sequence[Tensor], None]:
         """An ascent for each micro-batch by itself, all in step: yields what they need, receives stacked gradients."""

@@ -100,6 +100,7 @@ class Vectorized:
         samples = Samples.of(inputs, target)
         setting = Setting.of(method, parameters, fires=self._begin(parameters))
         total, written, entry = _Total(setting), _Written(method.model), ModelState(method.model, setting.devices)
+        standing = [p.grad for p in parameters.parameters]
         try:
             for chunks in samples.cut(self.micro_batch, self.max_chunks):
                 total.add(chunks, scale)
@@ -107,6 +108,8 @@ class Vectorized:
             entry.check_modes()
             total.hand_over()
         except BaseException:
+            for parameter, gradient in zip(parameters.parameters, standing, strict=True):
+                parameter.grad = gradient
             entry.restore_random()
             entry.restore_buffers()
             raise
@@ -155,7 +158,8 @@ class _Total:
         """Leave the gradient in `p.grad`, and report."""
         setting, method = self._setting, self._setting.method
         self._mark_if_not_finite()
-        totals = [_add(total, p.grad) for total, p in zip(self._gradients, setting.parameters.parameters, strict=True)]
+        parameters = setting.parameters.parameters
+        totals = [p.grad if g is None else _added(g, p) for g, p in zip(self._gradients, parameters, strict=True)]
         held = zip(setting.held, setting.start.tensors, strict=True)
         norm = setting.start.norm([torch.zeros_like(w) if (t := totals[i]) is None else t for i, w in held])
         for loss in torch.cat(self._losses).unbind():
@@ -163,9 +167,9 @@ class _Total:
         for realized in self._realized:
             method.last_step.note_flow(setting.radii, realized, norm)
         method.last_step.gradient_evaluations += self._evaluations
-        method._micro_batch += len(self._realized)
-        for parameter, total in zip(setting.parameters.parameters, totals, strict=True):
+        for parameter, total in zip(parameters, totals, strict=True):
             parameter.grad = total
+        method._micro_batch += len(self._realized)
 
     def _mark_if_not_finite(self) -> None:
         """Make one gradient NaN if an ascent was not finite, as the loop does."""
@@ -179,6 +183,12 @@ class _Total:
 
 def _add(left: Tensor | None, right: Tensor | None) -> Tensor | None:
     return right if left is None else left if right is None else left + right
+
+
+def _added(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """What backward() would leave: laid out as the parameter is, in memory that no other gradient shares."""
+    total = torch.empty_like(parameter).copy_(gradient)
+    return total if parameter.grad is None else total.add_(parameter.grad)
 
 
 class _Written:
@@ -208,7 +218,8 @@ def _check_model(model: nn.Module) -> None:
     if not isinstance(gradient_sync(model, "batch", combines=False, accumulated=False), Local):
         raise UnsupportedError(
             "cannot vectorize over micro-batches with a DistributedDataParallel or fully_shard model, because its "
-            f"wrapper averages or gathers inside forward and backward of one set of weights; {LOOP}"
+            "wrapper averages or gathers inside the forward and backward of one set of weights; give the module inside "
+            f"DistributedDataParallel and average p.grad over ranks yourself, or {LOOP}"
         )
     for name, module in model.named_modules():
         if isinstance(module, _NormBase) and module.training and module.running_mean is not None:
@@ -216,6 +227,11 @@ def _check_model(model: nn.Module) -> None:
                 f"cannot vectorize over micro-batches with {type(module).__name__} {name!r} in training, because "
                 "micro-batches that run at the same time cannot update its running statistics in turn; use GroupNorm "
                 f"or track_running_stats=False, put it into eval(), or {LOOP}"
+            )
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
+            raise UnsupportedError(
+                f"cannot vectorize over micro-batches with the sparse gradients of {name!r}, because norms and "
+                "perturbations need all their entries; build the embedding with sparse=False"
             )
 
 
