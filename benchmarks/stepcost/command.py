@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
+from samnesia.extras import MissingExtraError, require
 from samnesia.train.log import environment, write_json
 
 from . import problems
@@ -128,6 +131,8 @@ def _scaled(options: argparse.Namespace, rows: Sequence[Row], settings: Settings
 
 def _check(options: argparse.Namespace) -> None:
     """Exit with one sentence if the options cannot be measured."""
+    if not options.source:
+        _check_packages(options)
     suite = [problem.name for problem in SUITES[options.suite, options.tiny]()] if options.models else []
     names = [row.name for row in OURS + OTHERS]
     if unknown := sorted(set(options.models or []) - set(suite)):
@@ -146,6 +151,16 @@ def _check(options: argparse.Namespace) -> None:
         sys.exit("cannot put a part of a run into benchmarks/results, because the whole one stands there; give --out")
 
 
+def _check_packages(options: argparse.Namespace) -> None:
+    try:
+        if options.suite == "gpu":
+            require("timm", extra="vision")
+        if any(row.kind == "peer" for row in _rows(options.methods)):
+            require("pytorch_optimizer", extra="dev")
+    except MissingExtraError as error:
+        sys.exit(str(error))
+
+
 def _problems(options: argparse.Namespace) -> list[Problem]:
     return [p for p in SUITES[options.suite, options.tiny]() if not options.models or p.name in options.models]
 
@@ -156,7 +171,9 @@ def _rows(methods: Sequence[str] | None) -> list[Row]:
 
 
 def _environment(device: torch.device, *, timm: bool) -> dict[str, Any]:
-    found = {**environment(), "scipy": version("scipy"), "pytorch_optimizer": version("pytorch-optimizer")}
+    found = {**environment(), "scipy": version("scipy"), "load": round(os.getloadavg()[0], 2)}
+    if find_spec("pytorch_optimizer"):
+        found["pytorch_optimizer"] = version("pytorch-optimizer")
     if timm:
         found["timm"] = version("timm")
     if device.type == "cuda":

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 
 import pytest
 
@@ -144,6 +145,12 @@ def test_a_file_of_another_schema_is_refused(tmp_path):
     (tmp_path / "other.json").write_text('{"schema": 0}')
     with pytest.raises(SystemExit, match="reads results of schema 1"):
         main(["--from", str(tmp_path / "other.json")])
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    with pytest.raises(SystemExit, match="cannot continue without pytorch_optimizer"):
+        main([])
 
 
 def test_cuda_is_not_promised_where_there_is_none(monkeypatch):
