@@ -108,8 +108,10 @@ class Watch(TorchDispatchMode):
 
 def backward(loss: Tensor) -> None:
     record.in_backward = True
-    loss.backward()
-    record.in_backward = False
+    try:
+        loss.backward()
+    finally:
+        record.in_backward = False
 
 
 # -- simulated ranks -------------------------------------------------------------------------------------------------

@@ -186,11 +186,11 @@ class Replicated(GradientSync):
         """
         if self._scope == "batch" or not self._last_by_ddp:
             return
-        ignored = self._ddp.parameters_to_ignore
-        reduced = {id(p) for name, p in self._ddp.module.named_parameters() if name not in ignored}
-        watched = sorted((p for p in parameters if p.requires_grad and id(p) in reduced), key=Tensor.numel)
+        names = self._ddp.parameters_to_ignore
+        ignored = {id(p) for name, p in self._ddp.module.named_parameters() if name in names} if names else set()
+        watched = [p for p in parameters if p.requires_grad and p.numel() and id(p) not in ignored]
         if not self._ddp.find_unused_parameters:
-            watched = watched[:1]
+            watched = sorted(watched, key=Tensor.numel)[:1]
         marked: list[bool] = []
 
         def poison(gradient: Tensor) -> Tensor:
