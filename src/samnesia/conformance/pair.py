@@ -17,7 +17,7 @@ from samnesia.conformance.outcome import NotApplicable, Violation, first_line
 
 SIZE = 2
 START = 120.0  # seconds until both processes are there: they import torch and the subject's own packages
-LIMIT = 20.0  # seconds of a job
+LIMIT = 30.0  # seconds of a job
 GRACE = 2.0  # seconds in which the other rank may still answer after a failure
 
 Answer = tuple[str, Any]  # "done" and the result, or "fail" or "n/a" and the text
@@ -35,7 +35,7 @@ class Pair:
 
         Raises Violation with the first failure of a rank, or saying that they hung; NotApplicable if a rank does.
         """
-        if not self._workers:
+        if not self.started:
             self._start()
         try:
             for _, connection in self._workers:
@@ -52,6 +52,11 @@ class Pair:
         for rank, kind, text in wrong:
             raise NotApplicable(text) if kind == "n/a" else Violation(f"rank {rank} {text}")
         return [answers[rank][1] for rank in range(SIZE)]
+
+    @property
+    def started(self) -> bool:
+        """Whether the processes are there."""
+        return bool(self._workers)
 
     def close(self) -> None:
         """End both processes."""

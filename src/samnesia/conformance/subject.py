@@ -82,12 +82,14 @@ class Candidate:
     Args:
         make: builds the optimizer under test from a `Setup`, behind an adapter.
         origin: what another process needs to have the same `make`; by default itself, then a function of a module.
+        pair: two processes to share with other candidates, whose owner closes them; by default its own.
     """
 
-    def __init__(self, make: Make, *, origin: Source | None = None) -> None:
+    def __init__(self, make: Make, *, origin: Source | None = None, pair: Pair | None = None) -> None:
         self._make = make
         self.origin: Source | Make = origin or make
-        self.pair = Pair()
+        self._owns_pair = pair is None
+        self.pair = pair or Pair()
 
     @classmethod
     def of(cls, origin: Source | Make) -> Candidate:
@@ -152,7 +154,8 @@ class Candidate:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End the two processes, if any were started."""
-        self.pair.close()
+        if self._owns_pair:
+            self.pair.close()
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ class Row:
         return name in (self.id, self.id.rstrip("abcdefgh"))
 
 
-def load(text: str) -> Candidate:
+def load(text: str, *, pair: Pair | None = None) -> Candidate:
     """The candidate that FILE.py:function names; raises ConfigurationError."""
     origin = Source.parse(text)
-    return Candidate(origin.make(), origin=origin)
+    return Candidate(origin.make(), origin=origin, pair=pair)

@@ -107,7 +107,7 @@ def _after_failure(candidate: Candidate, error: BaseException) -> None:
     error.__traceback__ = None  # as when the caller's `except` has ended
     subject.abandon()
     what = f"after an error in pass {last + 1} (rho = {RHO}) weights differ from those before the step"
-    expect_same(weights(model), before, what)
+    expect_close(weights(model), before, TOLERANCE, what)
     train(subject, model, batches(1))
     expect_finite(model, "after the next step")
 

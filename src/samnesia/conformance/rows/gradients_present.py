@@ -32,8 +32,8 @@ RHO = 0.1
 MOVED = 1e-6  # far above rounding in float64, far below RHO: a perturbation that stayed
 
 
-def unlike_passes(candidate: Candidate, first: int, then: int) -> None:
-    """Two steps at lr = 0 that go through head `first` in the first pass and through `then` in the others."""
+def unlike_passes(candidate: Candidate, first: tuple[int, ...], then: tuple[int, ...]) -> None:
+    """Two steps at lr = 0 that go through the heads `first` in the first pass and through `then` in the others."""
     candidate.needs_passes(2)
     model = network(heads=2)
     subject = candidate.build(model, lr=0.0, rho=RHO)
@@ -41,18 +41,19 @@ def unlike_passes(candidate: Candidate, first: int, then: int) -> None:
     for x, y in batches(2):
 
         def differentiate(index: int, x: Tensor = x, y: Tensor = y) -> Tensor:
-            return backward(F.cross_entropy(model(x, first if index == 0 else then), y))
+            heads = first if index == 0 else then
+            return backward(torch.stack([F.cross_entropy(model(x, head), y) for head in heads]).sum())
 
         subject.step(differentiate)
     expect_close(weights(model), before, MOVED, f"after two steps at lr = 0 and rho = {RHO} weights are off")
 
 
 def _only_in_first(candidate: Candidate) -> None:
-    unlike_passes(candidate, 1, 0)
+    unlike_passes(candidate, (0, 1), (0,))
 
 
 def _only_in_last(candidate: Candidate) -> None:
-    unlike_passes(candidate, 0, 1)
+    unlike_passes(candidate, (0,), (0, 1))
 
 
 def _never(candidate: Candidate) -> None:
