@@ -6,7 +6,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -94,27 +94,27 @@ class Block:
     def _gradients(self, *, summed: bool, ascent: bool) -> list[Tensor | None]:
         """Of the scaled loss, by each parameter; None where it has no part.
 
-        Those of weights that differ from micro-batch to micro-batch are [micro-batches, *shape], or `summed` over them:
-        then no gradient of a single one outlives the backward of its layer. Ascents ask for held parameters only.
+        Those of weights that differ from micro-batch to micro-batch are [micro-batches, *shape], or `summed` over them,
+        each as soon as there is one. Ascents ask for held parameters only.
         """
         setting = self._setting
         leaves = [p.detach().requires_grad_() for p in setting.parameters.parameters]
-        weights = list(leaves)
         stacked = not summed or self.perturbation.moved
-        with torch.enable_grad():
+        sums: dict[int, Tensor] = {}
+        if stacked:
             for i, stack in zip(setting.held, self.perturbation.weights, strict=True):
-                if not summed:
-                    leaves[i] = weights[i] = stack.detach().requires_grad_()
-                elif stacked:
-                    weights[i] = _Shared.apply(leaves[i], stack)
-            total = self._forward(weights, stacked=stacked, ascent=ascent).sum() * self._factor
+                leaves[i] = stack.detach().requires_grad_()
+                if summed:
+                    leaves[i].register_hook(partial(_sum_into, sums, i))
+        with torch.enable_grad():
+            total = self._forward(leaves, stacked=stacked, ascent=ascent).sum() * self._factor
         wanted = setting.held if ascent else range(len(leaves))
         gradients: list[Tensor | None] = [None] * len(leaves)
         if total.requires_grad:
             found = torch.autograd.grad(total, [leaves[i] for i in wanted], allow_unused=True)
             for i, gradient in zip(wanted, found, strict=True):
                 check_gradient(setting.parameters.names[i], gradient)
-                gradients[i] = gradient
+                gradients[i] = sums.get(i, gradient)
         if all(gradients[i] is None for i in setting.held):
             raise NoGradientError(
                 f"cannot use pass {self._passes - 1}, because its loss does not depend on any parameter of the "
@@ -155,18 +155,10 @@ class Block:
         return values
 
 
-class _Shared(torch.autograd.Function):
-    """Weights of all micro-batches, as if they were a function of the shared ones: gradients are summed at once."""
-
-    @staticmethod
-    def forward(ctx: Any, shared: Tensor, stack: Tensor) -> Tensor:
-        """The stack."""
-        return stack.view_as(stack)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """The sum over micro-batches."""
-        return gradient.sum(0), None
+def _sum_into(sums: dict[int, Tensor], index: int, gradient: Tensor) -> Tensor:
+    """A hook that keeps the sum over micro-batches, and hands on a zero in the shape that is expected."""
+    sums[index] = gradient.sum(0)
+    return gradient.new_zeros(()).expand_as(gradient)
 
 
 @contextlib.contextmanager
