@@ -13,8 +13,8 @@ rank in an all-reduce, and (N - 1) / N in the other two.
 
 Counted is the third step: DistributedDataParallel rearranges its buckets after the first, and methods measure their
 perturbation at some steps, of which step 0 is one. The first number of ranks gets all methods, the others a few: 64
-threads take their minutes. Writes ``benchmarks/results/communication.json``, from which the tables of
-``docs/distributed.md`` are made.
+threads take their minutes. Writes ``benchmarks/results/communication.json``, and its tables into
+``docs/distributed.md`` unless it was told to write elsewhere.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from samnesia.models.small import small_cnn
 from samnesia.train.log import environment, write_json
 
 RESULTS = Path(__file__).parent / "results" / "communication.json"
+PAGE = Path(__file__).parent.parent / "docs" / "distributed.md"
 LIMIT = 300.0  # seconds for all threads together: one that fails must not let the others wait for ever
 COUNTED_STEP = 2
 BATCH = 2  # of each rank
@@ -358,6 +359,13 @@ def worlds_table(worlds: dict[str, dict[str, dict[str, Collectives]]]) -> str:
     return "\n".join(lines)
 
 
+def show(mark: str, text: str) -> None:
+    """Put `text` into the page, between the comments that name it."""
+    before, rest = PAGE.read_text().split(f"<!-- {mark} -->\n")
+    after = rest.split(f"<!-- end of {mark} -->")[1]
+    PAGE.write_text(f"{before}<!-- {mark} -->\n\n{text}\n\n<!-- end of {mark} -->{after}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--worlds", nargs="+", type=int, default=[8, 2, 64])
@@ -381,6 +389,9 @@ def main() -> None:
     print(table(worlds[str(first)]), worlds_table(worlds), sep="\n\n")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, results)
+    if arguments.out == RESULTS:
+        show("table", table(worlds[str(first)]))
+        show("worlds", worlds_table(worlds))
 
 
 if __name__ == "__main__":
