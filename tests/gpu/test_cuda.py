@@ -146,7 +146,7 @@ def test_a_copy_of_the_weights_in_host_memory():
         before = weights(model)
         x, y = torch.randn(4, 2048, device="cuda"), torch.randint(3, (4,), device="cuda")
         for _ in range(2):
-            for p in method.passes():
+            for _ in method.passes():
                 torch.cuda.synchronize()
                 held = torch.cuda.memory_allocated()
                 F.cross_entropy(model(x), y).backward()

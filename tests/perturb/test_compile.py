@@ -114,26 +114,31 @@ def test_a_compiled_step_of_the_optimizer():
 
 # the compiler asks every tensor it meets for its gradient
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-def test_a_whole_step_in_one_compiled_function():
-    """It breaks into a dozen graphs around the flow; they are compiled in the first two steps, and then no more."""
-    model, backend = network(norm=nn.BatchNorm2d), Counting()
-    method = samnesia.sam(model, sgd(model), rho=0.1, loss=F.cross_entropy)
+@pytest.mark.parametrize("keep", [False, True], ids=["new gradients", "kept gradients"])
+@pytest.mark.parametrize("name", ["sam", "asam element", "gsam", "obf", "random"])
+def test_a_whole_step_in_one_compiled_function(name, keep):
+    """Schedules of rate, radius and of plain steps included: the flow runs outside graphs, the body inside."""
+    results, graphs = [], []
+    for compiled in (True, False):
+        model, backend = network(norm=nn.BatchNorm2d), Counting()
+        options = {"when": samnesia.every(2), "rho": samnesia.proportional_to_lr(0.05, 0.2, lr_min=0.0, lr_max=0.1)}
+        method = BY_NAME[name](model, sgd(model), keep_gradient_buffers=keep, **options)
+        rates = torch.optim.lr_scheduler.CosineAnnealingLR(method.optimizer, 10)
 
-    @torch.compile(backend=backend)
-    def step(x, y):
-        for p in method.passes():
-            p.loss(model(x), y).backward()
-        method.optimizer.step()
-        method.optimizer.zero_grad()
+        def step(x, y, model=model, method=method):
+            for p in method.passes():
+                p.loss(model(x), y).backward()
+            method.optimizer.step()
+            method.optimizer.zero_grad(set_to_none=not method.keep_gradient_buffers)
 
-    graphs = []
-    for x, y in batches(6):
-        step(x, y)
-        graphs.append(backend.graphs)
-    plain, _ = trained(BY_NAME["sam"], batches(6))
-    torch.testing.assert_close(flat(weights(model)), flat(weights(plain)), rtol=1e-12, atol=1e-14)
-    print(graphs)
-    assert graphs[1:] == graphs[1:2] * 5
+        run = torch.compile(step, backend=backend) if compiled else step
+        for x, y in batches(10):
+            run(x, y)
+            rates.step()
+            graphs.append(backend.graphs)
+        results.append(flat(weights(model)))
+    assert graphs[3:10] == graphs[3:4] * 7 and 2 <= graphs[3] <= 8
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-14)
 
 
 # -- activation checkpointing ----------------------------------------------------------------------------------------

@@ -69,10 +69,12 @@ class Passes(Iterator[Pass]):
 
     def __init__(self, flow: Callable[[Callable[[], Passes | None]], Generator[Pass, None, None]]) -> None:
         self._generator = flow(weakref.ref(self))
+        # a compiler of a whole training step leaves it alone: what a flow decides changes from step to step
+        self._next: Callable[[Generator[Pass, None, None]], Pass] = torch.compiler.disable(next)
 
     def __next__(self) -> Pass:
         """Open the next pass, or finish the flow: restore the weights and leave the gradient in `p.grad`."""
-        return next(self._generator)
+        return self._next(self._generator)
 
     @property
     def under_way(self) -> bool:
