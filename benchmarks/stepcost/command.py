@@ -24,7 +24,7 @@ from .figure import draw
 from .measure import Settings, measure, train_scaled
 from .problems import Problem
 from .rows import AGAIN, FLOORS, OTHERS, OURS, ROWS, Row
-from .summary import Result, report
+from .summary import Result, report, with_section
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, FIGURES = ROOT / "benchmarks" / "results", ROOT / "docs" / "step_cost"
@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--out", type=Path, help="directory of JSON file and table (default: benchmarks/results)")
     own.add_argument("--figures", type=Path, help="directory of the figure (default: docs/step_cost, or --out)")
     own.add_argument("--from", type=Path, dest="source", metavar="FILE", help="table and figure of this JSON file")
+    own.add_argument("--readme", type=Path, metavar="FILE", help="also put the table between the marks of this file")
     return own
 
 
@@ -77,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / f"step_cost_{result['device']}.json", result)
     write(result, out, figures)
+    if options.readme:
+        _put_into(options.readme, result)
     print(report(result))
 
 
@@ -87,6 +90,13 @@ def write(result: Result, out: Path, figures: Path) -> None:
     (out / f"step_cost_{result['device']}.md").write_text(report(result), encoding="utf-8")
     for name, document in draw(result).items():
         (figures / name).write_text(document, encoding="utf-8")
+
+
+def _put_into(readme: Path, result: Result) -> None:
+    try:
+        readme.write_text(with_section(readme.read_text(encoding="utf-8"), result), encoding="utf-8")
+    except (OSError, ValueError) as error:
+        sys.exit(f"cannot write the table into {readme}: {error}")
 
 
 def read(path: Path) -> Result:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,13 @@ class Estimate:
         return f"{self.median:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Iterable[float]) -> Estimate:
     """Median and 95 % percentile-bootstrap interval over the rounds; the same for the same numbers."""
+    return _estimate(tuple(map(float, values)))
+
+
+@cache
+def _estimate(values: tuple[float, ...]) -> Estimate:
     median = float(np.median(values))
     if len(values) < 2:
         return Estimate(median, median, median)
@@ -183,23 +189,36 @@ def precision(problem: dict[str, Any]) -> str:
     return "float32" if problem["autocast"] is None else f"float32 weights, {problem['autocast']} autocast"
 
 
-def readme_section(result: Result) -> str:
-    """A table of all problems side by side: what README shows of a run."""
-    problems = [(problem, {line.name: line for line in lines(problem)}) for problem in result["problems"]]
-    names = [name for name in problems[0][1] if name not in {floor.name for floor in FLOORS}]
-    head = ["", *(f"{problem['title']}: time / floor" for problem, _ in problems)]
-    head += [f"{problem['title']}: outside the passes" for problem, _ in problems]
-    head += ["extra memory"]
+START, END = "<!-- step cost: made by benchmarks/step_cost.py -->", "<!-- /step cost -->"
+
+
+def with_section(text: str, result: Result) -> str:
+    """`text` with the section of `result` in place of what stands between the marks.
+
+    Raises ValueError if the marks are missing.
+    """
+    if START not in text or END not in text:
+        raise ValueError(f"cannot place the table, because the file has no lines {START!r} and {END!r}; add them")
+    before, _, rest = text.partition(START)
+    return before + section(result) + rest.partition(END)[2]
+
+
+def section(result: Result) -> str:
+    """What a README shows of a run: all networks side by side, between marks."""
+    problems = [(problem["title"], lines(problem)) for problem in result["problems"]]
+    head = ["", *(f"{title}: time / floor" for title, _ in problems)]
+    head += [*(f"{title}: outside" for title, _ in problems), "extra memory"]
     rows = []
-    for name in names:
-        found = [by_name[name] for _, by_name in problems]
+    for same in zip(*(found for _, found in problems), strict=True):
+        if same[0].name in {floor.name for floor in FLOORS}:
+            continue
         rows.append(
-            [f"`{name}`" if found[0].kind == "samnesia" else name]
-            + [line.ratio.text(2) for line in found]
-            + [f"{line.share.median:.1f} %" for line in found]
-            + [f"{max(line.live for line in found):.1f} P" if found[0].kind != "floor" else ""]
+            [f"`{same[0].name}`" if same[0].kind == "samnesia" else same[0].name]
+            + [line.ratio.text(2) for line in same]
+            + [f"{line.share.median:.1f} %" for line in same]
+            + [f"{_positive_zero(max(line.live for line in same), 1):.1f} P"]
         )
-    return f"{_markdown(head, rows)}\n\n{about(result)}"
+    return "\n".join([START, "", _markdown(head, rows), "", about(result), "", END])
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

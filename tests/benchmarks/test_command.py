@@ -8,30 +8,37 @@ import pytest
 
 from benchmarks.stepcost import command
 from benchmarks.stepcost.command import main
-from benchmarks.stepcost.rows import ROWS
-from benchmarks.stepcost.summary import estimate, lines, report, spread, table
+from benchmarks.stepcost.rows import AGAIN, FLOORS, ROWS
+from benchmarks.stepcost.summary import END, START, estimate, lines, report, section, spread, table
 
 FILES = {"step_cost_cpu.json", "step_cost_cpu.md", "step_cost_cpu.svg", "step_cost_cpu-dark.svg"}
+METHODS = ("sam", "random_perturbation", "pytorch-optimizer SAM")
 TINY = ["--tiny", "--rounds", "2", "--seconds", "0"]
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    main([*TINY, "--out", str(out)])
+    main([*TINY, "--methods", *METHODS, "--out", str(out)])
     assert {path.name for path in out.iterdir()} == FILES
     return json.loads((out / "step_cost_cpu.json").read_text())
 
 
-def test_a_run_holds_every_row_and_round(result):
+def test_a_run_holds_the_rows_and_rounds_that_were_asked_for(result):
     assert [problem["name"] for problem in result["problems"]] == ["resnet20", "vit", "mlp"]
     for problem in result["problems"]:
-        assert [row["name"] for row in problem["rows"]] == [row.name for row in ROWS]
+        assert [row["name"] for row in problem["rows"]] == [row.name for row in (*FLOORS, *AGAIN)] + list(METHODS)
         for row in problem["rows"]:
             assert len(row["seconds"]) == len(row["outside_seconds"]) == 2
             assert all(0 < out < total for out, total in zip(row["outside_seconds"], row["seconds"], strict=True))
-    assert {"torch", "pytorch_optimizer", "hardware", "commit"} <= result["environment"].keys()
+    assert {"torch", "pytorch_optimizer", "hardware", "commit", "load"} <= result["environment"].keys()
     assert result["threads"] == 1 and result["scaled_training"] is None
+
+
+def test_a_run_without_choice_holds_all_rows(tmp_path):
+    main([*TINY, "--models", "mlp", "--out", str(tmp_path)])
+    (problem,) = json.loads((tmp_path / "step_cost_cpu.json").read_text())["problems"]
+    assert [row["name"] for row in problem["rows"]] == [row.name for row in ROWS]
 
 
 def test_table_and_figure_are_made_again_of_the_file_alone(result, tmp_path, capsys):
@@ -43,12 +50,24 @@ def test_table_and_figure_are_made_again_of_the_file_alone(result, tmp_path, cap
     assert (tmp_path / "step_cost_cpu.md").read_text() == report(result)
 
 
+def test_the_table_goes_between_the_marks_of_a_readme(result, tmp_path):
+    source, readme = tmp_path / "step_cost_cpu.json", tmp_path / "README.md"
+    source.write_text(json.dumps(result))
+    readme.write_text(f"before\n{START}\nold\n{END}\nafter\n")
+    main(["--from", str(source), "--readme", str(readme)])
+    assert readme.read_text() == f"before\n{section(result)}\nafter\n"
+    assert section(result).count("\n| ") == 1 + len(AGAIN) + len(METHODS) and "old" not in readme.read_text()
+    readme.write_text("no marks")
+    with pytest.raises(SystemExit, match="cannot place the table, because the file has no lines"):
+        main(["--from", str(source), "--readme", str(readme)])
+
+
 def test_the_suite_for_gpus_runs_on_the_cpu_as_well(tmp_path):
-    main([*TINY, "--suite", "gpu", "--device", "cpu", "--methods", "sam", "gsam", "--out", str(tmp_path)])
+    main([*TINY, "--suite", "gpu", "--device", "cpu", "--methods", "sam", "--out", str(tmp_path)])
     result = json.loads((tmp_path / "step_cost_cpu.json").read_text())
     assert [problem["autocast"] for problem in result["problems"]] == ["bfloat16", "bfloat16", None]
     scaled = {row["name"]: row for row in result["scaled_training"]["rows"]}
-    assert {"sam", "gsam"} < scaled.keys() and "asam" not in scaled
+    assert "sam" in scaled and "gsam" not in scaled
     for row in scaled.values():
         assert row["last_loss"] < row["first_loss"] and row["finite_weights"] and row["skipped_steps"] == 0
     assert "with a gradient scaler" in (tmp_path / "step_cost_cpu.md").read_text()
