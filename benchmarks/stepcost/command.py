@@ -47,7 +47,10 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    own = _Parser(prog="benchmarks/step_cost.py", description=__doc__)
+    own = _Parser(
+        prog="benchmarks/step_cost.py",
+        description="What a step of each method costs, against the passes it is made of.",
+    )
     own.add_argument("--suite", choices=("cpu", "gpu"), default="cpu", help="the networks (default: cpu)")
     own.add_argument("--models", nargs="+", metavar="NAME", help="only these networks of the suite")
     own.add_argument("--methods", nargs="+", metavar="ROW", help="only these rows; the floors are always measured")
