@@ -111,18 +111,15 @@ def marked(wrapper: dict[str, Any], *, branches: bool, flag_on: int | None) -> d
     for index in range(3):  # the second is marked
         model.zero_grad()
         sync = gradient_sync(model, "rank", combines=False, accumulated=False)
-        sync.open()
         sync.open_pass(last=True)
         flag = torch.tensor(index == 1 and rank == flag_on)
         sync.mark(flag, list(model.parameters()))
         with Watch(), recording() as found:
             backward(F.cross_entropy(model(piece.x, rank if branches else 0), piece.y))
-            told = bool(sync.agree(flag))
         sync.close()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         records[f"finite {index}"] = all(bool(g.isfinite().all()) for g in gradients)
         records[f"collectives {index}"] = summary(found)
-        records[f"told {index}"] = told
         records[f"bits {index}"] = np.concatenate([problems.here(g).ravel() for g in gradients])
     records["hooks left"] = sum(len(p._backward_hooks or ()) for p in model.parameters())
     return records

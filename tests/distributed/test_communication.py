@@ -46,9 +46,7 @@ def test_plain_training_sends_its_gradient_once_in_several_buckets(plain):
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_rank_scope_sends_what_plain_training_sends(pair, plain, wrapper, name):
     counted = same_on_both(pair, jobs.ddp, name, WRAPPERS[wrapper], sync="rank")
-    flag = counted.pop("scalar", [0, 0])
     assert counted == plain[wrapper]
-    assert flag in ([0, 0], [1, 4])
 
 
 @pytest.mark.parametrize("name", IN_BATCH)
@@ -142,4 +140,3 @@ def test_a_mark_on_one_rank_reaches_all_without_a_collective(pair, wrapper, bran
         assert "scalar" not in result["collectives 1"]
         assert all(other[f"finite {i}"] for i in range(3)) and result["hooks left"] == 0
         np.testing.assert_array_equal(result["bits 2"], other["bits 2"])
-    assert [result["told 1"] for result in results] == [False, True]

@@ -127,7 +127,6 @@ class Step:
             if self._standing is Standing.DROP:
                 self._gradients.forget()
             self._gradients.old = self._kept(self._gradients.old)
-            self._sync.open()
             yield from self._climb()
             yield from self._open(Need.GRADIENT, ascent=False)
             self._finish()
@@ -171,6 +170,8 @@ class Step:
         """Yield one pass and check that it was used as meant."""
         self._gradients.clear()
         self._sync.open_pass(last=not ascent)
+        if not ascent and self._not_finite is not None:
+            self._sync.mark(self._not_finite, [self._parameters.parameters[i] for i in self._held])
         if self._passed and self._method.replay_dropout:
             self._entry.restore_random()
         self._objective_used = False
@@ -338,7 +339,7 @@ class Step:
         present = [local(total) for i in self._held if (total := totals[i]) is not None and total is not old[i]]
         if self._not_finite is not None and present:
             smallest = min(present, key=lambda gradient: gradient.numel() or float("inf"))
-            smallest.masked_fill_(self._sync.agree(self._not_finite).to(smallest.device), float("nan"))
+            smallest.masked_fill_(self._not_finite.to(smallest.device), float("nan"))
 
     def _combined(self) -> list[Tensor | None]:
         if self._rule is None or not self._clean:

@@ -31,9 +31,6 @@ Scope = Literal["batch", "rank"]
 class GradientSync(ABC):
     """How the gradients of one flow are averaged over ranks."""
 
-    def open(self) -> None:  # noqa: B027 (nothing to do is the common case)
-        """Called before the first pass, when all that may have to be restored has been noted."""
-
     @abstractmethod
     def open_pass(self, *, last: bool) -> None:
         """Prepare the averaging of the pass that follows."""
@@ -55,10 +52,6 @@ class GradientSync(ABC):
 
         Where the pass is averaged without asking again, its gradient of some of `parameters` must become NaN first.
         """
-
-    def agree(self, flag: Tensor) -> Tensor:
-        """The 0-d bool `flag`, or'ed over ranks where their gradients were averaged without it."""
-        return flag
 
     def weights_changed(self) -> None:  # noqa: B027
         """Called after the weights were moved or restored."""
@@ -200,13 +193,6 @@ class Replicated(GradientSync):
             return gradient.masked_fill(flag.to(gradient.device, non_blocking=True), float("nan"))
 
         self._marks = [p.register_hook(poison) for p in watched]
-
-    def agree(self, flag: Tensor) -> Tensor:
-        """Over all ranks, where each perturbed for itself and DDP averaged the gradient of the last pass unmarked."""
-        if self._scope == "rank" and self._last_by_ddp and not self._marks:
-            flag = flag.float()
-            dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._ddp.process_group)
-        return flag.bool()
 
     def close(self) -> None:
         """Give DDP the user's setting back."""
