@@ -6,10 +6,13 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from samnesia.perturb.errors import ConfigurationError
+
+_KNOWN = (Tensor, bool, int, float, complex, str, type(None), torch.dtype, torch.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,14 @@ class Samples:
 
     @classmethod
     def of(cls, inputs: Any, target: Any) -> Samples:
-        """Raises ConfigurationError unless all tensors have equally many rows."""
+        """Raises ConfigurationError unless all tensors have equally many rows, and for what might hide tensors."""
         leaves, spec = tree_flatten((inputs, target))
+        for leaf in leaves:
+            if not isinstance(leaf, _KNOWN):
+                raise ConfigurationError(
+                    f"cannot cut a {type(leaf).__name__} into micro-batches, because rows are known of tensors in "
+                    "tuples, lists and dicts alone; give those, such as dict(batch) or torch.as_tensor(array)"
+                )
         batched = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.ndim]
         counts = sorted({len(leaves[i]) for i in batched})
         if len(counts) != 1 or counts == [0]:

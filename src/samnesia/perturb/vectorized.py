@@ -44,8 +44,8 @@ class Vectorized:
     Args:
         method: any method of the family, built with `loss=`, a criterion that is a mean over samples.
         micro_batch: m, the samples that share a perturbation.
-        max_chunks: how many micro-batches are computed side by side; None, all of them. About 2 copies of the
-            parameters (3 with a rule) and the activations of `micro_batch` samples are alive for each.
+        max_chunks: how many micro-batches are computed side by side; None, all of them. Up to 2 copies of the
+            parameters (3 with a rule, 4 in a scaled ball) and activations are alive for each.
 
     Raises ConfigurationError for values, and UnsupportedError for models whose forward cannot be run on several
     micro-batches at once: wrapped (DistributedDataParallel, fully_shard), normalizing by running statistics in
