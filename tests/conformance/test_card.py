@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -161,11 +162,11 @@ def test_what_a_user_can_get_wrong_is_one_sentence(tmp_path, name, sentence):
 
 
 def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.path", list(__import__("sys").path))
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "neighbour_of_the_optimizer.py").write_text("RHO = 0.1")
     (tmp_path / "mine.py").write_text("import neighbour_of_the_optimizer as n\ndef make(setup): return n.RHO")
     with pytest.raises(ConfigurationError, match="cannot drive the float that make"):
-        load(str(tmp_path / "mine.py")).claims  # noqa: B018
+        load(str(tmp_path / "mine.py") + ":make").claims  # noqa: B018
 
 
 def test_versions_name_the_package_under_test():

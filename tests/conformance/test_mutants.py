@@ -1,23 +1,13 @@
 """Every row sees the mistake it is there for, and no row sees another: mutants fail exactly the rows they should."""
 
-from pathlib import Path
-
 import pytest
 
-from samnesia.conformance import ROWS, Candidate, load, run_row
-from samnesia.conformance.pair import Pair
+from samnesia.conformance import ROWS, Candidate, run_row
 from samnesia.conformance.rows import distributed
 from tests.conformance import mutants
 
 IN_PROCESS = [row for row in ROWS if row not in distributed.ROWS]
 SLOW = {"54", "70"}  # a second each: of the mutants, those that are about them
-
-
-@pytest.fixture(scope="module")
-def pair():
-    pair = Pair()
-    yield pair
-    pair.close()
 
 
 def failing(candidate, rows):
@@ -38,24 +28,3 @@ def test_a_mutant_fails_the_rows_it_should(mutant):
     rows = [row for row in IN_PROCESS if row.id in expected or row.id not in SLOW]
     found = failing(Candidate(lambda setup: mutants.subject(mutant.method(setup))), rows)
     assert found.keys() == expected, found
-
-
-def of_file(function, pair):
-    return load(f"{Path(mutants.__file__)}:{function}", pair=pair)
-
-
-def test_the_reference_holds_every_distributed_row(pair):
-    assert failing(of_file("reference", pair), distributed.ROWS) == {}
-
-
-def test_rebinding_data_is_seen_on_shards_alone(pair):
-    found = failing(of_file("rebinds_data", pair), ROWS)
-    assert found.keys() == {"62a", "62b"}, found
-    assert "drifted by" in found["62b"]
-
-
-def test_a_hang_is_a_failure_in_words(pair):
-    pair.limit = 3.0
-    found = failing(of_file("waits_for_rank_zero", pair), [row for row in distributed.ROWS if row.id == "61"])
-    assert found["61"] == "hung: 2 of two processes had not ended after 3 s"
-    assert not pair.started

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from samnesia.conformance import ROWS, load, run_row
-from samnesia.conformance.pair import Pair
 from samnesia.conformance.rows import distributed
 
 OURS = Path(__file__).resolve().parents[2] / "benchmarks" / "conformance_peers" / "ours.py"
@@ -20,13 +19,6 @@ NOT_APPLICABLE = {
     "two_step": {"32", "33", "48", "56", "60", "61", "67", "68"},
 }
 FAILS = {"as_optimizer": {"72"}}  # it is the closure form: a scaler needs the loop over passes()
-
-
-@pytest.fixture(scope="module")
-def pair():
-    pair = Pair()
-    yield pair
-    pair.close()
 
 
 def outcomes(method, pair, rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import platform
@@ -93,9 +94,9 @@ def versions(subject: Subject) -> dict[str, str]:
     """Versions of what a card is measured with, the package of the optimizer under test among them."""
     found = {"samnesia": __version__, "torch": torch.__version__, "Python": platform.python_version()}
     package = type(subject.optimizer).__module__.partition(".")[0]
-    for distribution in importlib.metadata.packages_distributions().get(package, ()):
-        if distribution not in found:
-            found = {distribution: importlib.metadata.version(distribution)} | found
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        version = importlib.metadata.version(package)
+        found = {package.replace("_", "-"): version} | found
     return found
 
 
