@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def is_dtensor(tensor: Tensor) -> TypeGuard[DTensor]:
     """Whether `tensor` is a DTensor, without importing that module (most of a second) where nobody else has."""
+    if type(tensor) in (Tensor, nn.Parameter):
+        return False
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
 
