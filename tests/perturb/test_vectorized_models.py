@@ -139,6 +139,14 @@ def test_attention():
     assert_close(gradients(side_by_side.model), gradients(loop.model))
 
 
+def test_parametrizations_that_are_cached():
+    loop, side_by_side = pair(BY_NAME["sam"], parametrized)
+    by_loop(loop, X, Y, 4)
+    with nn.utils.parametrize.cached():
+        Vectorized(side_by_side, 4).backward(X, Y)
+    assert_close(gradients(side_by_side.model), gradients(loop.model))
+
+
 def compiled():
     return torch.compile(network(), backend="eager")
 
