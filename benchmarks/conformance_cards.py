@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from samnesia.conformance import ROWS, Card, Result, load, run
+from samnesia.conformance import ROWS, Card, load, run
 from samnesia.conformance.card import MARKS
 from samnesia.conformance.rows import TOPICS
 
@@ -21,7 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "conformance.md"
 CARDS = ROOT / "benchmarks" / "results" / "conformance"
 START, END = "<!-- cards: made by benchmarks/conformance_cards.py -->", "<!-- /cards -->"
-NOT_TORCH = "about modules, hooks or optimizers of torch"
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,10 @@ class Column:
         return CARDS / f"{self.name}.json"
 
     def card(self) -> Card:
-        """The committed card, with every row of the suite."""
+        """The committed card, in the order of the suite."""
         card = Card.from_json(json.loads(self.file.read_text()))
-        found = {result.row: result for result in card.results}
-        rows = tuple(found.get(row.id, Result(row.id, "n/a", NOT_TORCH)) for row in ROWS)
-        return replace(card, results=rows)
+        order = [row.id for row in ROWS]
+        return replace(card, results=tuple(sorted(card.results, key=lambda result: order.index(result.row))))
 
 
 OURS, KOZISTR, OPTAX = "samnesia", "pytorch-optimizer", "optax.contrib.sam"
@@ -103,14 +101,21 @@ def findings(cards: dict[Column, Card]) -> list[str]:
     for column, card in cards.items():
         lines += [f"<details><summary>{column.group} <code>{column.heading}</code>: {card.counts}</summary>", ""]
         for status in ("fail", "n/a"):
-            for result in card.results:
-                if result.status == status and result.evidence != NOT_TORCH:
-                    evidence = result.evidence.replace("<", "&lt;").replace("|", "\\|")
-                    lines.append(f"- {MARKS[status]} {result.row}: {evidence}")
-        if rest := [result.row for result in card.results if result.evidence == NOT_TORCH]:
-            lines.append(f"- {MARKS['n/a']} {', '.join(rest)}: {NOT_TORCH}")
+            for evidence, rows in by_evidence(card, status).items():
+                lines.append(f"- {MARKS[status]} {', '.join(rows)}: {evidence.replace('<', '&lt;')}")
+        if not card.count("fail") + card.count("n/a"):
+            lines.append("Every row holds.")
         lines += ["", f"Made by `{card.command}`.", "", "</details>", ""]
     return lines
+
+
+def by_evidence(card: Card, status: str) -> dict[str, list[str]]:
+    """Evidence -> the rows that have it."""
+    found: dict[str, list[str]] = {}
+    for result in card.results:
+        if result.status == status:
+            found.setdefault(result.evidence, []).append(result.row)
+    return found
 
 
 def with_section(page: str) -> str:

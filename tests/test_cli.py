@@ -49,13 +49,13 @@ def test_entry_point_runs():
 def test_help_names_every_command(samnesia):
     code, out, err = samnesia("--help")
     assert code == 0
-    for command in ("demo", "train", "compare", "report", "recipes"):
+    for command in ("demo", "train", "compare", "report", "recipes", "conformance"):
         assert f"\n  {command}" in out
     assert err == ""
     assert samnesia()[1] == out
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "compare", "report", "recipes"])
+@pytest.mark.parametrize("command", ["demo", "train", "compare", "report", "recipes", "conformance"])
 def test_every_command_explains_its_options(samnesia, command):
     code, out, _ = samnesia(command, "--help")
     assert code == 0
@@ -148,6 +148,11 @@ def test_overrides_of_every_kind(samnesia, tmp_path):
         ("report OUT", "cannot report on"),
         ("report", "because DIR is missing; see samnesia report --help"),
         ("recipes --ou OUT", "did you mean '--out'?"),
+        ("conformance", "name the function that does, as in samnesia conformance my_sam.py:make"),
+        ("conformance nowhere.py:make", "because there is no such Python file"),
+        ("conformance nowhere.py:make --rows 99", "cannot find row '99'"),
+        ("conformance nowhere.py:make --row 1", "did you mean '--rows'?"),
+        ("conformance nowhere.py:make --out OUT", "because cards are written as .json or .md"),
     ],
 )
 def test_user_errors_are_one_sentence_and_write_nothing(samnesia, tmp_path, words, sentence):
@@ -305,3 +310,43 @@ def test_demo_is_the_comparison_on_noisy_digits(monkeypatch, samnesia, tmp_path)
     assert (problem, methods) == ("digits-noisy", ("sgd", "sam", "asam", "gsam", "obf"))
     assert list(options["seeds"]) == [0, 1, 2, 3, 4]
     assert options["out"] == tmp_path / "demo"
+
+
+@pytest.fixture
+def my_sam(tmp_path):
+    """A file with an optimizer that holds the rows of its card, and one that does not."""
+    file = tmp_path / "my_sam.py"
+    file.write_text(
+        "import samnesia\n"
+        "from samnesia.conformance import Closure, Passes\n"
+        "def make(setup): return Passes(samnesia.sam(setup.model, setup.base(), rho=setup.rho))\n"
+        "def plain(setup): return Closure(setup.base())\n"
+    )
+    return file
+
+
+def test_conformance_prints_a_card_and_writes_it(samnesia, my_sam, tmp_path):
+    words = ("conformance", f"{my_sam}:make", "--rows", "1", "4", "47", "--out", tmp_path / "cards" / "card.json")
+    code, out, err = samnesia(*words)
+    assert (code, err) == (0, "")
+    assert "5 pass, 0 fail, 1 not applicable" in out
+    card = json.loads((tmp_path / "cards" / "card.json").read_text())
+    assert [result["row"] for result in card["results"]] == ["1", "4", "47a", "47b", "47c", "47d"]
+    assert card["command"] == f"samnesia conformance {my_sam}:make --rows 1 4 47"
+
+
+def test_conformance_of_what_does_not_conform_is_exit_code_one(samnesia, my_sam):
+    code, out, err = samnesia("conformance", f"{my_sam}:plain", "--rows", "9")
+    assert (code, err) == (1, "")
+    assert "took 12 gradients in 12 steps, where it claims 24" in " ".join(out.replace("│", " ").split())
+    assert "in practice: Steps are dropped or paid twice" in " ".join(out.replace("│", " ").split())
+
+
+def test_conformance_lists_its_rows(samnesia):
+    from samnesia.conformance import ROWS
+
+    code, out, err = samnesia("conformance", "--list")
+    assert (code, err) == (0, "")
+    text = " ".join(out.split())
+    assert all(f"{row.id} {row.title}" in text or row.title in text for row in ROWS)
+    assert all(row.breaks in text for row in ROWS)

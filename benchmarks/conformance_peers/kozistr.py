@@ -52,6 +52,8 @@ class GSAMClosure(Closure):
 
 
 ONE_RADIUS = "one radius for all groups, from a schedule, by design"
+BY_HAND = "has parts of a step that can be called by hand, which was not tried"
+UNTRIED = dict.fromkeys(("32", "33", "56", "72"), BY_HAND)
 
 
 def gsam(setup):
@@ -65,6 +67,7 @@ def gsam(setup):
             "29": ONE_RADIUS,
             "38": "takes its radius from a schedule object",
             "60": "decomposes the gradient on each rank before averaging, as its authors do",
+            **UNTRIED,
         },
     )
     return GSAMClosure(GSAM(setup.params, base, setup.model, radius), claims)
@@ -89,7 +92,6 @@ def friendly_sam(setup):
 def bsam(setup):
     options = {name: value for name, value in setup.options.items() if name != "momentum"}
     optimizer = BSAM(setup.params, num_data=1000, rho=setup.rho, **options)
-    by_hand = "has three half-steps that can be called by hand, which was not tried"
     claims = Claims(
         passes=3,
         has_base=False,
@@ -98,10 +100,7 @@ def bsam(setup):
         without={
             "26": "adds noise whatever the gradient is",
             "45": "has an update rule of its own, of which clipping bounds no norm",
-            "32": by_hand,
-            "33": by_hand,
-            "56": by_hand,
-            "72": by_hand,
+            **UNTRIED,
         },
     )
     return Closure(optimizer, claims, gradient_first=True)

@@ -70,7 +70,7 @@ def test_a_card_is_not_written_over_anything(tmp_path):
 def test_rows_are_chosen_by_id_or_number():
     assert [row.id for row in choose(["47", "1"])] == ["1", "47a", "47b", "47c", "47d"]
     assert choose([]) == ROWS
-    with pytest.raises(ConfigurationError, match="cannot check row '99', because the suite has no row of that name"):
+    with pytest.raises(ConfigurationError, match="cannot find row '99', because the suite has no row of that name"):
         choose(["1", "99"])
 
 
@@ -135,6 +135,8 @@ FILES = {
     "empty": "",
     "raising_make": "def make(setup): raise ValueError('no')",
     "no_adapter": "def make(setup): return setup.base()",
+    "unknown_row": "from samnesia.conformance import *\n"
+    "def make(setup): return Closure(setup.base(), Claims(without={'99': 'why'}))",
 }
 
 
@@ -149,6 +151,7 @@ FILES = {
         ("syntax.py:make", "because it raises SyntaxError: "),
         ("empty.py:make", "has no such function; define def make"),
         ("raising_make.py:make", r"because make\(setup\) raises ValueError: no"),
+        ("unknown_row.py:make", "cannot find row '99', because the suite has no row of that name"),
         ("no_adapter.py:make", r"return TwoStep\(...\), Closure\(...\) or Passes\(...\)"),
     ],
 )

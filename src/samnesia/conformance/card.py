@@ -108,10 +108,15 @@ def choose(names: Iterable[str]) -> tuple[Row, ...]:
     for name in wanted:
         if not any(row.answers_to(name) for row in ROWS):
             raise ConfigurationError(
-                f"cannot check row {name!r}, because the suite has no row of that name; samnesia conformance --list "
+                f"cannot find row {name!r}, because the suite has no row of that name; samnesia conformance --list "
                 "prints them all"
             )
     return tuple(row for row in ROWS if any(row.answers_to(name) for name in wanted))
+
+
+def check_claims(candidate: Candidate) -> None:
+    """Raise ConfigurationError if no subject can be built, or if one names rows that there are not."""
+    choose(candidate.claims.without)
 
 
 def run(
@@ -131,6 +136,7 @@ def run(
         command: what the card says of how it was made.
         progress: called before each row.
     """
+    check_claims(candidate)
     found = versions(candidate.simplest)
     results = []
     for row in rows:

@@ -35,14 +35,14 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     """Add the rows."""
     if not (text := config.getoption("--conformance")):
         return
-    from samnesia.conformance.card import choose
+    from samnesia.conformance.card import check_claims, choose
     from samnesia.conformance.subject import load
     from samnesia.perturb.errors import SamnesiaError
 
     names = [name.strip() for name in config.getoption("--conformance-rows").split(",") if name.strip()]
     try:
         rows, candidate = choose(names), load(text)
-        _ = candidate.claims  # so that what cannot be built at all is one error, not one per row
+        check_claims(candidate)  # so that what cannot be built at all is one error, not one per row
     except SamnesiaError as error:
         raise pytest.UsageError(str(error)) from error
     config.add_cleanup(candidate.pair.close)
