@@ -1,129 +1,16 @@
-"""A small right SAM, written apart from the library, and one deliberate mistake per function below it.
-
-`Reference` is a loop over `passes()` in plain torch. Each mutant breaks one thing, and `MUTANTS` says which rows of the
-suite must see it: these and no others.
-"""
+"""One deliberate mistake per class, and in `MUTANTS` the rows of the suite that must see it: these and no others."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from samnesia.conformance import Claims, Passes, Setup, textbook
-
-
-class Reference:
-    """SAM with a bound method per decision, so that a mutant replaces one."""
-
-    def __init__(self, setup: Setup) -> None:
-        self.model, self.optimizer, self.rho = setup.model, setup.base(), setup.rho
-        self.open = False
-        self.check(setup)
-        self.guard()
-
-    def check(self, setup: Setup) -> None:
-        if self.rho < 0:
-            raise ValueError("cannot perturb by a negative radius")
-        if any(p.dtype in (torch.float16, torch.bfloat16) for p in self.parameters()):
-            raise TypeError("cannot perturb weights of half precision; keep them in float32 and use autocast")
-
-    def guard(self) -> None:
-        self.optimizer.register_step_pre_hook(self.refuse)
-        self.model.register_state_dict_pre_hook(self.refuse)
-
-    def refuse(self, *_: Any) -> None:
-        if self.open:
-            raise RuntimeError("cannot do this inside passes(), because weights are perturbed")
-
-    def parameters(self) -> list[nn.Parameter]:
-        return [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
-
-    def with_gradient(self) -> list[nn.Parameter]:
-        return [p for p in self.parameters() if p.grad is not None]
-
-    def radius(self, p: Tensor) -> float:
-        group = next(g for g in self.optimizer.param_groups if any(q is p for q in g["params"]))
-        return group.get("rho", self.rho)
-
-    def norm(self, p: Tensor, gradients: list[Tensor]) -> float:
-        return float(whole(torch.nn.utils.get_total_norm(gradients)))
-
-    def direction(self, p: Tensor) -> Tensor:
-        return p.grad
-
-    def epsilon(self) -> float:
-        return 1e-12
-
-    def save(self, parameters: list[nn.Parameter]) -> dict[Tensor, Tensor]:
-        return {p: p.detach().clone() for p in parameters}
-
-    @torch.no_grad()
-    def perturb(self, saved: dict[Tensor, Tensor]) -> bool:
-        """Whether the gradient was finite; nothing moves otherwise."""
-        gradients = [self.direction(p) for p in saved]
-        lengths = [self.norm(p, gradients) + self.epsilon() for p in saved]
-        if not all(torch.isfinite(torch.tensor(lengths))):
-            return False
-        for p, g, length in zip(saved, gradients, lengths, strict=True):
-            p.add_(g, alpha=self.radius(p) / length) if length else p.add_(g / length)
-        return True
-
-    @torch.no_grad()
-    def restore(self, saved: dict[Tensor, Tensor]) -> None:
-        for p, value in saved.items():
-            p.copy_(value)
-
-    def statistics(self) -> list[Tensor]:
-        return [buffer.clone() for buffer in self.model.buffers()]
-
-    def put_back(self, statistics: list[Tensor]) -> None:
-        for buffer, value in zip(self.model.buffers(), statistics, strict=True):
-            buffer.copy_(value)
-
-    def passes(self) -> Iterator[int]:
-        self.optimizer.zero_grad()
-        yield 0
-        perturbed = self.with_gradient()
-        if any(p.grad.is_sparse for p in perturbed):
-            raise TypeError("cannot perturb along sparse gradients; make the embedding dense")
-        saved, statistics = self.save(perturbed), self.statistics()
-        finite = self.perturb(saved)
-        self.open = True
-        try:
-            self.optimizer.zero_grad()
-            yield 1
-        finally:
-            self.open = False
-            self.restore(saved)
-            self.put_back(statistics)
-        if not finite:
-            self.spoil()
-
-    def spoil(self) -> None:
-        """So that a scaler sees the overflow of the first pass."""
-        for p in self.with_gradient():
-            p.grad.fill_(float("nan"))
-
-    def step(self, closure: Callable[[], Any]) -> Any:
-        losses = [closure() for _ in self.passes()]
-        self.optimizer.step()
-        return losses[0]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
-
-
-def whole(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+from tests.conformance.reference import Reference, whole
 
 
 class Subtracts(Reference):
@@ -208,9 +95,8 @@ class NoFinally(Reference):
     def passes(self):
         self.optimizer.zero_grad()
         yield 0
+        self.refuse_sparse(self.with_gradient())
         saved, statistics = self.save(self.with_gradient()), self.statistics()
-        if any(p.grad.is_sparse for p in saved):
-            raise TypeError("cannot perturb along sparse gradients; make the embedding dense")
         finite = self.perturb(saved)
         self.open = True
         self.optimizer.zero_grad()
@@ -379,13 +265,128 @@ class WaitsForRankZero(Reference):
         return super().perturb(saved)
 
 
+class CountsRowsTwice(Reference):
+    """The norm of a sparse gradient over its entries as they came, repeated ones apart."""
+
+    def refuse_sparse(self, parameters):
+        pass
+
+    def norm(self, p, gradients):
+        return super().norm(p, [g._values() if g.is_sparse else g for g in gradients])
+
+
+class AlwaysMoves(Reference):
+    def radius(self, p):
+        return max(super().radius(p), 0.01)
+
+
+class DoesNotNormalize(Reference):
+    def perturb(self, saved):
+        with torch.no_grad():
+            for p in saved:
+                p.add_(p.grad, alpha=self.radius(p))
+        return True
+
+
+class ClimbsTheLoss(Reference):
+    def passes(self):
+        yield from super().passes()
+        for p in self.with_gradient():
+            p.grad.neg_()
+
+
+class CallsTheModel(Reference):
+    def guard(self):
+        super().guard()
+        self.inputs = None
+        self.model.register_forward_pre_hook(self.note)
+
+    def note(self, module, inputs):
+        self.inputs = inputs
+
+    def statistics(self):
+        statistics = super().statistics()
+        if self.inputs is not None:
+            with torch.no_grad():
+                self.model(*self.inputs)
+        return statistics
+
+
+class ForgetsAStep(Passes):
+    """The tenth step is a plain one."""
+
+    steps = 0
+
+    def step(self, differentiate, *, final=lambda: None):
+        self.steps += 1
+        if self.steps != 10:
+            return super().step(differentiate, final=final)
+        differentiate(0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class StopsAtZero(Passes):
+    """`if loss:` takes a loss of zero for none."""
+
+    def step(self, differentiate, *, final=lambda: None):
+        passes = self.method.passes()
+        for index in passes:
+            if not differentiate(index):
+                passes.close()
+                return
+        final()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class ClipsEarly(Passes):
+    def step(self, differentiate, *, final=lambda: None):
+        for index in self.method.passes():
+            differentiate(index)
+            if index == 0:
+                final()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class CountsTwice(Passes):
+    """A second call of step, without gradients, moves nothing; whoever counts sees it."""
+
+    def step(self, differentiate, *, final=lambda: None):
+        super().step(differentiate, final=final)
+        self.optimizer.step()
+
+
+class AveragesPieces(Passes):
+    """The gradient of the last piece alone, as where zero_grad slips into an accumulation."""
+
+    def step(self, differentiate, *, final=lambda: None):
+        hooks = [p.register_hook(self.replace(p)) for p in self.method.parameters()]
+        super().step(differentiate, final=final)
+        for hook in hooks:
+            hook.remove()
+
+    @staticmethod
+    def replace(p):
+        def hook(gradient):
+            p.grad = None
+            return gradient
+
+        return hook
+
+
 @dataclass(frozen=True)
 class Mutant:
     method: type[Reference]
     breaks: str  # the rows that must fail, and no others
+    adapter: type[Passes] = Passes
 
     def __str__(self) -> str:
-        return self.method.__name__
+        return (self.method if self.adapter is Passes else self.adapter).__name__
+
+    def make(self, setup: Setup) -> Passes:
+        return self.adapter(self.method(setup), Claims(formula=textbook.sam))
 
 
 MUTANTS = (
@@ -415,6 +416,16 @@ MUTANTS = (
     Mutant(ReturnsTheLastLoss, "68"),
     Mutant(SharesNoGroups, "53"),
     Mutant(Compiles, "70"),
+    Mutant(CountsRowsTwice, "28"),
+    Mutant(AlwaysMoves, "2"),
+    Mutant(DoesNotNormalize, "3 4 27 29 56"),
+    Mutant(ClimbsTheLoss, "2 3 4 10 27 29"),
+    Mutant(CallsTheModel, "69"),
+    Mutant(Reference, "9", ForgetsAStep),
+    Mutant(Reference, "39", StopsAtZero),
+    Mutant(Reference, "45", ClipsEarly),
+    Mutant(Reference, "55", CountsTwice),
+    Mutant(Reference, "42", AveragesPieces),
 )
 
 

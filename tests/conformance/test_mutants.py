@@ -26,5 +26,5 @@ def test_the_reference_holds_every_row(row):
 def test_a_mutant_fails_the_rows_it_should(mutant):
     expected = set(mutant.breaks.split())
     rows = [row for row in IN_PROCESS if row.id in expected or row.id not in SLOW]
-    found = failing(Candidate(lambda setup: mutants.subject(mutant.method(setup))), rows)
+    found = failing(Candidate(mutant.make), rows)
     assert found.keys() == expected, found
