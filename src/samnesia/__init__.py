@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from samnesia.perturb.schedules import after, always, before, every, proportional_to_lr, randomly
     from samnesia.perturb.step import Pass
     from samnesia.perturb.tensors import Weights
-    from samnesia.perturb.vectorized import Vectorized
+    from samnesia.perturb.vectorized.m_sharpness import Vectorized
 
 __version__ = "0.1.0"
 
@@ -166,7 +166,7 @@ _HOMES = {
     "samnesia.perturb.schedules": ("after", "always", "before", "every", "proportional_to_lr", "randomly"),
     "samnesia.perturb.step": ("Pass",),
     "samnesia.perturb.tensors": ("Weights",),
-    "samnesia.perturb.vectorized": ("Vectorized",),
+    "samnesia.perturb.vectorized.m_sharpness": ("Vectorized",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from samnesia.perturb.ascents import Need
@@ -30,13 +28,13 @@ from samnesia.perturb.errors import (
 )
 from samnesia.perturb.gradients import Gradients, KeptGradients
 from samnesia.perturb.modules import ModelState, Parameters, check_gradient
+from samnesia.perturb.moving import generator, move
 from samnesia.perturb.sync import gradient_sync
 from samnesia.perturb.tensors import (
     Direction,
     Weights,
     assign,
     copies,
-    differences,
     like_parameter,
     local,
     local_gradient,
@@ -231,11 +229,10 @@ class Step:
 
     def generator(self, device: torch.device) -> torch.Generator:
         """A generator seeded by (seed, step, micro-batch), and by the rank where each has its own perturbation."""
-        rank = dist.get_rank() if self._method.sync == "rank" and dist.is_initialized() else 0
-        key = [self._method.seed, self._method._steps, self._method._micro_batch, rank, self._drawn]
+        method, number = self._method, self._drawn
         self._drawn += 1
-        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
-        return torch.Generator(device=device).manual_seed(seed)
+        key = (method.seed, method.steps, method._micro_batch, number)
+        return generator(device, *key, per_rank=method.sync == "rank")
 
     @torch.no_grad()
     def move(self, direction: Direction | Sequence[Tensor], fraction: float = 1.0) -> None:
@@ -245,25 +242,15 @@ class Step:
         final gradient NaN instead, so that the step is skipped by whoever skips such steps.
         """
         weights = self._weights = self._weights_now()
-        if not isinstance(direction, Direction):
-            direction = weights.direction(direction)
         radii = [self._radii[self._parameters.groups[i] or 0] * fraction for i in self._held]
-        not_finite = ~direction.factor.isfinite()
-        self._not_finite = not_finite if self._not_finite is None else self._not_finite | not_finite
-        first = self._saved is None
+        start = None if self._saved is None else self.start
         if self._saved is None:
             self._saved = copies(weights.tensors, in_host_memory=self._method.offload)
-        before = copies(weights.tensors) if self._measures else None
-        size = torch.where(not_finite, 0.0, weights.length(direction, radii)) if first else None
-        weights.add(direction, radii)
+        moved = move(weights, direction, radii, start=start, measures=self._measures)
         self._weights_changed()
-        if size is None or before is not None:  # several moves, or rounding
-            size = weights.norm(differences(weights.tensors, self.start.tensors))
-        cosine = None
-        if before is not None:
-            intended = [values * radius for values, radius in zip(direction.tensors, radii, strict=True)]
-            cosine = weights.cosine(differences(weights.tensors, before), intended)
-        self._realized = (size, cosine)
+        so_far = self._not_finite
+        self._not_finite = moved.not_finite if so_far is None else so_far | moved.not_finite
+        self._realized = (moved.norm, moved.cosine)
 
     # -- gradients ---------------------------------------------------------------------------------------------------
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from samnesia.perturb.chunks import Block
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.modules import ModelState, Parameters
-from samnesia.perturb.moves import LOOP, Setting
 from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.report import StepReport
-from samnesia.perturb.samples import Chunks, Samples
 from samnesia.perturb.sync import Local, gradient_sync
+from samnesia.perturb.vectorized.chunks import Block
+from samnesia.perturb.vectorized.moves import LOOP, Setting
+from samnesia.perturb.vectorized.samples import Chunks, Samples
 
 
 @final

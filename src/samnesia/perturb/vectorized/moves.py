@@ -11,9 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.func import vmap
 
@@ -21,9 +19,10 @@ from samnesia.perturb.ascents import Ascent, Need, _StepByStep
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import UnsupportedError
 from samnesia.perturb.modules import Parameters
+from samnesia.perturb.moving import generator, move
 from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.rules import Rule
-from samnesia.perturb.tensors import Direction, Weights, copies, differences
+from samnesia.perturb.tensors import Direction, Weights, differences
 
 LOOP = "loop over passes() for each micro-batch instead"
 
@@ -218,34 +217,21 @@ class Chunk:
 
     def generator(self, device: torch.device) -> torch.Generator:
         """The generator that the loop has for this micro-batch."""
-        method = self._perturbation.setting.method
-        rank = dist.get_rank() if method.sync == "rank" and dist.is_initialized() else 0
-        key = [method.seed, method.steps, self._micro_batch, rank, self._drawn]
+        method, number = self._perturbation.setting.method, self._drawn
         self._drawn += 1
-        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
-        return torch.Generator(device=device).manual_seed(seed)
+        key = (method.seed, method.steps, self._micro_batch, number)
+        return generator(device, *key, per_rank=method.sync == "rank")
 
     @torch.no_grad()
     def move(self, direction: Direction | Sequence[Tensor], fraction: float = 1.0) -> None:
         """Add `fraction` times each group's radius times `direction` to this micro-batch's weights."""
-        first, measures = self._weights is None, self._perturbation.setting.measures
-        weights = self._weights = self._weights or self._perturbation.own_row(self._row)
-        if not isinstance(direction, Direction):
-            direction = weights.direction(direction)
-        radii = [radius * fraction for radius in self._perturbation.setting.rho]
-        not_finite = ~direction.factor.isfinite()
-        self._perturbation.not_finite.append(not_finite)
-        before = copies(weights.tensors) if measures else None
-        weights.add(direction, radii)
-        if first and not measures:
-            size = torch.where(not_finite, 0.0, weights.length(direction, radii))
-        else:
-            size = weights.norm(differences(weights.tensors, self.start.tensors))
-        cosine = None
-        if before is not None:
-            intended = [values * radius for values, radius in zip(direction.tensors, radii, strict=True)]
-            cosine = weights.cosine(differences(weights.tensors, before), intended)
-        self._perturbation.realized[self._row] = (size, cosine)
+        perturbation, setting = self._perturbation, self._perturbation.setting
+        start = None if self._weights is None else self.start
+        weights = self._weights = self._weights or perturbation.own_row(self._row)
+        radii = [radius * fraction for radius in setting.rho]
+        moved = move(weights, direction, radii, start=start, measures=setting.measures)
+        perturbation.not_finite.append(moved.not_finite)
+        perturbation.realized[self._row] = (moved.norm, moved.cosine)
 
 
 @torch.no_grad()

@@ -16,9 +16,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from samnesia.perturb.ascents import Ascent, Need, _StepByStep
 from samnesia.perturb.errors import ConfigurationError, NoGradientError, UnsupportedError
 from samnesia.perturb.modules import check_gradient, get_random_state, set_random_state
-from samnesia.perturb.moves import LOOP, Perturbation, Setting
 from samnesia.perturb.rules import Rule
-from samnesia.perturb.samples import Chunks
+from samnesia.perturb.vectorized.moves import LOOP, Perturbation, Setting
+from samnesia.perturb.vectorized.samples import Chunks
 
 _FROM_VMAP = re.compile(r"vmap|functorch|batching rule|batched tensor", re.IGNORECASE)
 

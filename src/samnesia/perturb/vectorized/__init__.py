@@ -1,0 +1,1 @@
+"""m-sharpness with its micro-batches side by side."""
