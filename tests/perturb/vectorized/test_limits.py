@@ -19,7 +19,7 @@ from samnesia.perturb.errors import (
     UnsupportedError,
 )
 from tests.battery import BY_NAME
-from tests.perturb.test_vectorized import X, Y, by_loop, counted, pair, sam, vectorized
+from tests.perturb.vectorized.test_m_sharpness import X, Y, by_loop, counted, pair, sam, vectorized
 from tests.problems import assert_same, gradients, network, observed, sgd
 
 

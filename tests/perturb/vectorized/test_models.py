@@ -8,7 +8,7 @@ from torch import nn
 import samnesia
 from samnesia import Vectorized
 from tests.battery import BY_NAME
-from tests.perturb.test_vectorized import X, Y, assert_same_report, by_loop, pair, vectorized
+from tests.perturb.vectorized.test_m_sharpness import X, Y, assert_same_report, by_loop, pair, vectorized
 from tests.problems import assert_close, gradients, network, sgd
 
 
