@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from samnesia.conformance import Claims, Passes, Setup, textbook
 from tests.conformance.reference import Reference, whole
+from tests.conformance.wrong_loops import ClipsEarly, CountsTwice, ForgetsAStep, KeepsTheLastPiece, StopsAtZero
 
 
 class Subtracts(Reference):
@@ -312,70 +313,6 @@ class CallsTheModel(Reference):
         return statistics
 
 
-class ForgetsAStep(Passes):
-    """The tenth step is a plain one."""
-
-    steps = 0
-
-    def step(self, differentiate, *, final=lambda: None):
-        self.steps += 1
-        if self.steps != 10:
-            return super().step(differentiate, final=final)
-        differentiate(0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-
-
-class StopsAtZero(Passes):
-    """`if loss:` takes a loss of zero for none."""
-
-    def step(self, differentiate, *, final=lambda: None):
-        passes = self.method.passes()
-        for index in passes:
-            if not differentiate(index):
-                passes.close()
-                return
-        final()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-
-
-class ClipsEarly(Passes):
-    def step(self, differentiate, *, final=lambda: None):
-        for index in self.method.passes():
-            differentiate(index)
-            if index == 0:
-                final()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-
-
-class CountsTwice(Passes):
-    """A second call of step, without gradients, moves nothing; whoever counts sees it."""
-
-    def step(self, differentiate, *, final=lambda: None):
-        super().step(differentiate, final=final)
-        self.optimizer.step()
-
-
-class AveragesPieces(Passes):
-    """The gradient of the last piece alone, as where zero_grad slips into an accumulation."""
-
-    def step(self, differentiate, *, final=lambda: None):
-        hooks = [p.register_hook(self.replace(p)) for p in self.method.parameters()]
-        super().step(differentiate, final=final)
-        for hook in hooks:
-            hook.remove()
-
-    @staticmethod
-    def replace(p):
-        def hook(gradient):
-            p.grad = None
-            return gradient
-
-        return hook
-
-
 @dataclass(frozen=True)
 class Mutant:
     method: type[Reference]
@@ -425,7 +362,7 @@ MUTANTS = (
     Mutant(Reference, "39", StopsAtZero),
     Mutant(Reference, "45", ClipsEarly),
     Mutant(Reference, "55", CountsTwice),
-    Mutant(Reference, "42", AveragesPieces),
+    Mutant(Reference, "42", KeepsTheLastPiece),
 )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dis
 import time
-import traceback
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,11 @@ def refused(error: Exception) -> bool:
 
     An `assert` is none, because it vanishes under `python -O`; neither is what an operation on unfit values runs into.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames or isinstance(error, AssertionError):
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or isinstance(error, AssertionError):
         return False
-    raised_by_torch = Path(torch.__file__).parent in Path(frames[-1].filename).parents
-    return not raised_by_torch and (frames[-1].line or "").startswith("raise")
+    code = last.tb_frame.f_code  # not its source, which may be absent, or edited meanwhile
+    raised_by_torch = Path(torch.__file__).parent in Path(code.co_filename).parents
+    return not raised_by_torch and code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
