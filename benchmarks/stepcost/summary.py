@@ -171,7 +171,8 @@ def about(result: Result) -> str:
     return (
         f"Medians [95 % bootstrap intervals] over {settings['rounds']} interleaved rounds, paired by round; SGD with "
         f"momentum 0.9. Made by `{result['command']}` at commit {environment['commit']} on {result['started']} with "
-        f"{versions}; {environment['hardware']}, {threads}, load average {environment['load']:.1f} at the start."
+        f"{versions}; {environment['hardware']}, {threads}; the allocator {environment['allocator']}, load average "
+        f"{environment['load']:.1f} at the start."
     )
 
 

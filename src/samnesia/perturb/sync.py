@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, final
 
 import torch
@@ -284,10 +284,15 @@ def reshard(model: nn.Module) -> None:
 
 
 def _of_ddp(model: nn.Module) -> DistributedDataParallel | None:
-    return next((m for m in model.modules() if isinstance(m, DistributedDataParallel)), None)
+    return next((m for m in _modules(model) if isinstance(m, DistributedDataParallel)), None)
 
 
 def _of_fsdp(model: nn.Module, kind: str) -> list[nn.Module]:
     """The modules of an FSDP class, which can exist only if somebody has imported that package."""
     fsdp = sys.modules.get("torch.distributed.fsdp")
-    return [] if fsdp is None else [m for m in model.modules() if isinstance(m, getattr(fsdp, kind))]
+    return [] if fsdp is None else [m for m in _modules(model) if isinstance(m, getattr(fsdp, kind))]
+
+
+def _modules(model: nn.Module) -> Iterable[nn.Module]:
+    """Where wrappers may be found: nowhere without a process group, which all of them need."""
+    return model.modules() if dist.is_available() and dist.is_initialized() else ()
