@@ -1,8 +1,10 @@
-"""README shows the numbers of the committed comparison, and nothing else."""
+"""README shows the numbers of committed runs, and nothing else."""
 
 import json
 import runpy
 from pathlib import Path
+
+from benchmarks.stepcost.summary import with_section
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,3 +22,11 @@ def test_the_figures_it_shows_are_committed():
     for name in ("overview.svg", "overview-dark.svg"):
         assert f"docs/demo/{name}" in readme
         assert (ROOT / "docs" / "demo" / name).stat().st_size > 10_000
+
+
+def test_the_step_costs_are_those_of_the_committed_run():
+    readme = (ROOT / "README.md").read_text()
+    run = json.loads((ROOT / "benchmarks" / "results" / "step_cost_cpu.json").read_text())
+    assert with_section(readme, run) == readme
+    for name in ("step_cost_cpu.svg", "step_cost_cpu-dark.svg"):
+        assert f"docs/step_cost/{name}" in readme
