@@ -56,6 +56,40 @@ class Tied(nn.Module):
         return self.last(torch.tanh(self.second(torch.tanh(self.first(x)))))
 
 
+class WithScale(nn.Module):
+    """A parameter without dimensions, as the scale of logits often is."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.logit_scale = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+        self.inner = network()
+
+    def forward(self, x):
+        return self.logit_scale.exp() * self.inner(x)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("name", ["sam", "sam 3 steps", "asam element", "asam all, eta 0", "gsam", "random"])
+def test_a_parameter_without_dimensions(name, groups):
+    """On a step that measures rounding and on one that does not; with one radius and with a second for the scale."""
+    methods = []
+    for _ in range(2):
+        model = WithScale()
+        scale, *others = model.parameters()
+        held = [{"params": [scale, *others]}, {"params": [scale], "rho": 0.3}, {"params": others}]
+        methods.append(BY_NAME[name](model, torch.optim.SGD(held[:1] if groups == 1 else held[1:], lr=0.1)))
+    loop, side_by_side = methods
+    for _ in range(2):
+        by_loop(loop, X, Y, 3)
+        Vectorized(side_by_side, 3).backward(X, Y)
+        assert_close(gradients(side_by_side.model), gradients(loop.model))
+        assert_same_report(side_by_side.last_step, loop.last_step)
+        for method in methods:
+            method.optimizer.step()
+            method.optimizer.zero_grad()
+
+
 class WithUnusedAndFrozen(nn.Module):
     """A parameter that has no part in the output, a frozen one, and one that the optimizer does not hold."""
 

@@ -160,7 +160,7 @@ class Perturbation:
     def _lengths(self) -> Tensor:
         """2-norm of each perturbation as the weights really moved, [micro-batches]; one tensor after the other."""
         pairs = zip(self.weights, self.setting.start.tensors, strict=True)
-        sizes = [torch.linalg.vector_norm((w - s).flatten(1), dim=1, dtype=_wide(s)) for w, s in pairs]
+        sizes = [torch.linalg.vector_norm((w - s).reshape(self._count, -1), dim=1, dtype=_wide(s)) for w, s in pairs]
         lengths: Tensor = torch.linalg.vector_norm(_together(sizes), dim=0)
         return lengths
 
