@@ -90,6 +90,43 @@ def test_a_parameter_without_dimensions(name, groups):
             method.optimizer.zero_grad()
 
 
+class Summed(nn.Module):
+    """Sums of parameters: autograd hands out one tensor as the gradient of both, unless something lies between."""
+
+    def __init__(self, between):
+        super().__init__()
+        torch.manual_seed(2)
+        self.weight, self.delta = (nn.Parameter(torch.randn(3, 4, dtype=torch.float64)) for _ in range(2))
+        self.bias, self.shift = (nn.Parameter(torch.randn(3, dtype=torch.float64)) for _ in range(2))
+        self.between = between
+
+    def forward(self, x):
+        return F.linear(x, self.weight + self.between(self.delta), self.bias + self.between(self.shift))
+
+
+def returns_what_it_was_given(model, optimizer):
+    class Perturbed(samnesia.Rule):
+        def combine(self, weights, clean, perturbed, loss_scale):
+            return list(perturbed)
+
+    parts = {"ascent": samnesia.GradientAscent(), "rule": Perturbed(), "loss": F.cross_entropy}
+    return samnesia.PerturbedGradient(model, optimizer, rho=0.1, **parts)
+
+
+ALIASED = [*(BY_NAME[name] for name in ("sam", "asam element", "gsam", "gsam normalized")), returns_what_it_was_given]
+
+
+@pytest.mark.parametrize("size", [2, 8])
+@pytest.mark.parametrize("row", ALIASED, ids=lambda row: getattr(row, "name", "own rule"))
+def test_gradients_that_are_one_tensor_are_not_written_twice(row, size):
+    apart, shared = Summed(torch.Tensor.clone), Summed(lambda parameter: parameter)
+    loop, side_by_side = row(apart, sgd(apart)), row(shared, sgd(shared))
+    by_loop(loop, X, Y, size)
+    Vectorized(side_by_side, size).backward(X, Y)
+    assert_close(gradients(shared), gradients(apart))
+    assert_same_report(side_by_side.last_step, loop.last_step)
+
+
 class WithUnusedAndFrozen(nn.Module):
     """A parameter that has no part in the output, a frozen one, and one that the optimizer does not hold."""
 

@@ -81,12 +81,8 @@ class Block:
         with torch.no_grad():
             for row, (c, p) in enumerate(pairs):
                 combined = rule.combine(moved.row(row), c, p, lambda: self._factor)
-                # clones: a rule may write into its row, and the row would keep all others alive
-                totals = (
-                    [g.clone() for g in combined]
-                    if totals is None
-                    else [t.add_(g) for t, g in zip(totals, combined, strict=True)]
-                )
+                # never in place: autograd hands out one tensor for parameters with one gradient
+                totals = combined if totals is None else [t + g for t, g in zip(totals, combined, strict=True)]
         for i, total, a, b in zip(setting.held, totals or [], clean, perturbed, strict=True):
             gradients[i] = None if a is None and b is None else total
         return gradients
