@@ -132,6 +132,17 @@ def test_a_loss_per_sample_is_refused():
         Vectorized(method, 4).backward(X, Y)
 
 
+def test_a_loss_that_is_no_tensor_is_refused():
+    def number(output, target):
+        return 1.0
+
+    for options in ({"loss": number}, {"loss": number, "objective": F.cross_entropy}, {"objective": number}):
+        model = network()
+        method = samnesia.sam(model, sgd(model), **{"loss": F.cross_entropy, **options})
+        with pytest.raises(ConfigurationError, match="cannot vectorize .* a loss that is a float, because"):
+            Vectorized(method, 4).backward(X, Y)
+
+
 def test_a_loss_without_a_gradient_is_refused():
     model = network()
     method = samnesia.sam(model, sgd(model), loss=lambda o, t: F.cross_entropy(o.detach(), t))
@@ -223,6 +234,35 @@ def test_forwards_that_cannot_run_side_by_side_are_refused_and_undone(does):
         side_by_side.backward(X, Y)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 450
     assert_same(observed(model), before)
+
+
+@pytest.mark.parametrize("error", [IndexError("Target 9 is out of it."), ValueError("no"), TypeError("no")], ids=repr)
+@pytest.mark.parametrize("fails", [1, 2])
+def test_errors_under_vmap_that_name_no_cause(error, fails):
+    """Whether vmap or the model is at fault cannot be told: one sentence says both, and the error is its cause."""
+    model = network()
+    method = samnesia.sam(model, sgd(model), 0.1, loss=Failing(fails, error))
+    before = observed(model)
+    expected = rf"cannot vectorize .*vmap.*met {type(error).__name__} \({error}".rstrip(".")
+    with pytest.raises(UnsupportedError, match=expected) as caught:
+        Vectorized(method, 4).backward(X, Y)
+    assert caught.value.__cause__ is error
+    assert "\n" not in str(caught.value) and "loop over passes()" in str(caught.value)
+    assert_same(observed(model), before)
+
+
+def test_an_error_of_an_ascent_stays_what_it_is():
+    class Wrong(samnesia.Ascent):
+        num_gradients = 1
+
+        def climb(self, point):
+            yield samnesia.Need.GRADIENT
+            raise ValueError("wrong")
+
+    model = network()
+    method = samnesia.PerturbedGradient(model, sgd(model), ascent=Wrong(), loss=F.cross_entropy)
+    with pytest.raises(ValueError, match="^wrong$"):
+        Vectorized(method, 4).backward(X, Y)
 
 
 def test_ascents_that_part_are_refused():

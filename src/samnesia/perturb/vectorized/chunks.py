@@ -14,7 +14,7 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from samnesia.perturb.ascents import Ascent, Need, _StepByStep
-from samnesia.perturb.errors import ConfigurationError, NoGradientError, UnsupportedError
+from samnesia.perturb.errors import ConfigurationError, NoGradientError, SamnesiaError, UnsupportedError
 from samnesia.perturb.modules import check_gradient, get_random_state, set_random_state
 from samnesia.perturb.rules import Rule
 from samnesia.perturb.vectorized.moves import LOOP, Perturbation, Setting
@@ -41,15 +41,17 @@ class Block:
     def run(self) -> list[Tensor | None]:
         """The scaled sum over micro-batches of the gradient of each parameter."""
         ascent, rule = self._setting.ascent, self._setting.rule
-        with _side_by_side(self._setting.devices):
-            if isinstance(ascent, _StepByStep):
-                for _ in range(ascent.steps):
-                    self.perturbation.step(ascent, self.perturbation.stacked(self._ascended()))
-            elif ascent is not None:
-                self._climb(ascent)
-            if rule is None:
-                return self._gradients(summed=True, ascent=False)
-            return self._combined(rule, self._gradients(summed=False, ascent=False))
+        if isinstance(ascent, _StepByStep):
+            for _ in range(ascent.steps):
+                gradients = self.perturbation.stacked(self._ascended())
+                with _under_vmap():
+                    self.perturbation.step(ascent, gradients)
+                del gradients  # freed before the next pass
+        elif ascent is not None:
+            self._climb(ascent)
+        if rule is None:
+            return self._gradients(summed=True, ascent=False)
+        return self._combined(rule, self._gradients(summed=False, ascent=False))
 
     def _climb(self, ascent: Ascent) -> None:
         climb = self.perturbation.climb(ascent)
@@ -107,7 +109,8 @@ class Block:
         wanted = setting.held if ascent else range(len(leaves))
         gradients: list[Tensor | None] = [None] * len(leaves)
         if total.requires_grad:
-            found = torch.autograd.grad(total, [leaves[i] for i in wanted], allow_unused=True)
+            with _under_vmap():
+                found = torch.autograd.grad(total, [leaves[i] for i in wanted], allow_unused=True)
             for i, gradient in zip(wanted, found, strict=True):
                 check_gradient(setting.parameters.names[i], gradient)
                 gradients[i] = sums.get(i, gradient)
@@ -138,13 +141,14 @@ class Block:
                     with torch.no_grad():
                         loss = method.training_loss(output, target)
             _check_scalar(value)
+            _check_scalar(loss)
             return value, loss.detach()
 
         held = [group is not None for group in setting.parameters.groups]
         dimensions = {name: 0 if stacked and h else None for name, h in zip(setting.names, held, strict=True)}
-        _forget_cached_weights()
         run = vmap(criteria, in_dims=(dimensions, 0), randomness="different")
-        values, losses = run(dict(zip(setting.names, weights, strict=True)), self._data.batched)
+        with _side_by_side(setting.devices), _under_vmap():
+            values, losses = run(dict(zip(setting.names, weights, strict=True)), self._data.batched)
         if first:
             self.losses = losses
         self._passes += 1
@@ -159,24 +163,34 @@ def _sum_into(sums: dict[int, Tensor], index: int, gradient: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _side_by_side(devices: set[torch.device]) -> Iterator[None]:
-    """What vmap needs around it: attention that it knows, no weights cached by others, and one sentence if it fails."""
+    """What a forward under vmap needs around it: attention that it knows, and no weights cached by other passes."""
     in_host_memory = all(device.type == "cpu" for device in devices)
+    _forget_cached_weights()
     try:
         # flash attention of the CPU would be run for one micro-batch after the other
         with sdpa_kernel(SDPBackend.MATH) if in_host_memory else contextlib.nullcontext():
             yield
-    except RuntimeError as error:
-        if _FROM_VMAP.search(str(error)) is None:
-            raise
-        raise UnsupportedError(
-            "cannot vectorize this method and model over micro-batches, because torch.func.vmap cannot run what they "
-            f"compute ({_first_sentence(error)}); {LOOP}"
-        ) from error
     finally:
         _forget_cached_weights()
 
 
-def _first_sentence(error: RuntimeError) -> str:
+@contextlib.contextmanager
+def _under_vmap() -> Iterator[None]:
+    """One sentence if vmap fails. Of a RuntimeError, which memory or a kernel may raise, its message has to say so."""
+    try:
+        yield
+    except SamnesiaError:
+        raise
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        if isinstance(error, RuntimeError) and _FROM_VMAP.search(str(error)) is None:
+            raise
+        raise UnsupportedError(
+            "cannot vectorize this method and model over micro-batches, because torch.func.vmap has to run what they "
+            f"compute and met {type(error).__name__} ({_first_sentence(error)}); {LOOP}"
+        ) from error
+
+
+def _first_sentence(error: Exception) -> str:
     return re.split(r"\.\s", " ".join(str(error).split()) + " ")[0].strip()
 
 
@@ -188,6 +202,11 @@ def _forget_cached_weights() -> None:
 
 
 def _check_scalar(loss: Tensor) -> None:
+    if not isinstance(loss, Tensor):
+        raise ConfigurationError(
+            f"cannot vectorize over micro-batches with a loss that is a {type(loss).__name__}, because gradients are "
+            "taken of tensors; give a criterion that returns one, without item() or float()"
+        )
     if loss.ndim:
         raise ConfigurationError(
             f"cannot vectorize over micro-batches with a loss of shape {tuple(loss.shape)}, because each micro-batch "
