@@ -269,3 +269,16 @@ def test_the_criterion_outside_of_passes_is_the_training_loss():
     plain = samnesia.sam(model, sgd(model))
     with pytest.raises(ConfigurationError, match="without loss=; give"):
         plain.criterion(output, Y)
+
+
+def test_a_layer_frozen_with_its_gradient_does_not_make_later_ones_stale():
+    model, (x, y) = network(), batch()
+    method = samnesia.sam(model, sgd(model), loss=F.cross_entropy)
+    differentiate(method, model, x, y)
+    model[1].requires_grad_(False)
+    method.optimizer.step()
+    for p in model[6].parameters():
+        p.grad = None
+    for _ in range(2):
+        differentiate(method, model, x, y)
+    assert method.last_step.micro_batches == 2

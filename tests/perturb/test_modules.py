@@ -251,3 +251,19 @@ def test_a_wrapper_changes_no_result():
     train(samnesia.asam(model, sgd(model), loss=F.cross_entropy), model, batches(3))
     train(samnesia.asam(wrapped, sgd(wrapped), loss=F.cross_entropy), wrapped, batches(3))
     assert_same(weights(model), weights(inside))
+
+
+def test_a_module_made_in_the_first_forward_counts_one_batch():
+    class Late(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3).double()
+
+        def forward(self, x):
+            if not hasattr(self, "norm"):
+                self.norm = nn.BatchNorm1d(3, affine=False).double()
+            return self.norm(self.layer(x))
+
+    model, (x, y) = Late(), batch()
+    differentiate(samnesia.sam(model, sgd(model), loss=F.cross_entropy), model, x, y)
+    assert int(model.norm.num_batches_tracked) == 1

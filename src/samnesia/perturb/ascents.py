@@ -59,7 +59,7 @@ class Ascent(ABC):
 
     @abstractmethod
     def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
-        """Yield needs, receive gradients, move."""
+        """Yield needs, receive gradients, move. Gradients are not to be written to: parameters may share them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

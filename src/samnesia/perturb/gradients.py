@@ -18,7 +18,7 @@ class Gradients:
         self._parameters = parameters
         self.old: list[Tensor | None] = [p.grad for p in parameters]
 
-    def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+    def safe(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
         """Gradients that the next backward call will not overwrite."""
         return gradients
 
@@ -48,9 +48,9 @@ class Gradients:
 class KeptGradients(Gradients):
     """The same memory for all passes and steps, as after ``zero_grad(set_to_none=False)``.
 
-    Graphs of a whole step that were captured once (CUDA graphs) read and write fixed addresses. The price: parameters
-    that no pass used have a gradient of zero and not none, and an aborted flow leaves zeros of a gradient that was to
-    be dropped.
+    Graphs of a whole step that were captured once (CUDA graphs) read and write fixed addresses. The price: what stands
+    in `p.grad`, also zeros, is copied and added again; parameters that no pass used have a gradient of zero and not
+    none; and a closure's flow that is aborted leaves zeros.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
@@ -60,7 +60,7 @@ class KeptGradients(Gradients):
         self._versions = [-1] * len(self.old)
 
     @torch.no_grad()
-    def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+    def safe(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
         """Copies."""
         return [None if g is None else g.clone() for g in gradients]
 
@@ -77,11 +77,14 @@ class KeptGradients(Gradients):
             self._versions[i] = 0 if buffer is None else local(buffer)._version
 
     def seen(self, indices: Iterable[int]) -> bool:
-        """Whether a backward call has written to one of these buffers, or made another gradient, since `clear`."""
-        grads = ((i, self._parameters[i].grad) for i in indices)
-        return any(
-            g is not None and (g is not self._buffers[i] or local(g)._version != self._versions[i]) for i, g in grads
-        )
+        """Whether a backward call has written to one of these buffers, or made another gradient, since `clear`.
+
+        A replayed graph writes without anybody counting: then their values are looked at.
+        """
+        present = [(i, g) for i in indices if (g := self._parameters[i].grad) is not None]
+        if any(g is not self._buffers[i] or local(g)._version != self._versions[i] for i, g in present):
+            return True
+        return any(bool(local(g).any()) for _, g in present)
 
     @torch.no_grad()
     def hand_over(self, totals: Sequence[Tensor | None]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -106,13 +108,14 @@ def _check(name: str, parameter: nn.Parameter) -> None:
         )
 
 
-def check_gradient(name: str, gradient: Tensor | None) -> None:
-    """Raise UnsupportedError if `gradient` is sparse."""
-    if gradient is not None and gradient.layout is not torch.strided:
-        raise UnsupportedError(
-            f"cannot perturb along the sparse gradient of parameter {name!r}, because norms and perturbations need all "
-            "its entries; build the embedding with sparse=False"
-        )
+def check_gradients(names: Sequence[str], gradients: Sequence[Tensor | None]) -> None:
+    """Raise UnsupportedError if a gradient is sparse."""
+    for name, gradient in zip(names, gradients, strict=True):
+        if gradient is not None and gradient.layout is not torch.strided:
+            raise UnsupportedError(
+                f"cannot perturb along the sparse gradient of parameter {name!r}, because norms and perturbations need "
+                "all its entries; build the embedding with sparse=False"
+            )
 
 
 class ModelState:
@@ -131,15 +134,17 @@ class ModelState:
     def now(self) -> ModelState:
         """What stands in the same modules now."""
         state = copy(self)
+        state._modules = list(self._model.modules())  # a first forward may make some
         state._note()
         return state
 
+    @torch.no_grad()
     def _note(self) -> None:
         self._modes = [module.training for module in self._modules]
         own = (p for module in self._modules for p in module._parameters.values())
         self._frozen = [(p, _place(p)) for p in own if p is not None and not p.requires_grad]
         self._buffers = [
-            (module, name, buffer, None if buffer is None or _immutable(buffer) else buffer.detach().clone())
+            (module, name, buffer, None if buffer is None or _immutable(buffer) else buffer.clone())
             for module in self._modules
             for name, buffer in module._buffers.items()
         ]
@@ -180,7 +185,7 @@ class ModelState:
         """Raise PassesError if a frozen parameter was written to since."""
         for frozen, place in self._frozen:
             if _place(frozen) != place:
-                name = next((parameter_name(name) for name, p in self._model.named_parameters() if p is frozen), "")
+                name = next((parameter_name(name) for name, p in self._model.named_parameters() if p is frozen), "?")
                 raise PassesError(
                     f"cannot go on after the frozen parameter {name!r} was changed in a pass that is "
                     "not the first, because it would move once per pass, at perturbed weights; make it a buffer (those "
@@ -198,6 +203,13 @@ def _immutable(buffer: Tensor) -> bool:
     if 0 in (strides := buffer.stride()):
         return any(stride == 0 and size > 1 for stride, size in zip(strides, buffer.shape, strict=True))
     return buffer.is_inference()
+
+
+def forget_cached_weights() -> None:
+    """Or autocast and parametrize.cached() would go on with what they made of the weights as they were."""
+    torch.clear_autocast_cache()
+    if (parametrize := sys.modules.get("torch.nn.utils.parametrize")) is not None:
+        parametrize._cache.clear()
 
 
 def get_random_state(device: torch.device) -> Tensor | None:

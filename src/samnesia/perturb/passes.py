@@ -35,10 +35,12 @@ class FlowOptions(TypedDict, total=False):
     epsilon: the constant added to norms, default 1e-12.
     seed: of random perturbations.
     keep_gradient_buffers: leave `p.grad` in the same memory over all passes and steps, as graphs that were captured
-        once (CUDA graphs) need it. The gradient of the last step is then dropped unasked; unused parameters get zeros.
-    offload: keep the copy of the weights in pinned host memory while they are perturbed (one transfer each way).
-    measure_every: after so many optimizer steps, again and again, `last_step` tells what rounding made of the
-        perturbation (its cosine to the intended one, the norm as the weights really moved): a few sweeps over them.
+        once (CUDA graphs) need it; clear with ``zero_grad(set_to_none=False)``. Costs a copy of the gradient, and
+        unused parameters get zeros.
+    offload: keep the copy of the weights in pinned host memory while they are perturbed: one transfer each way, and one
+        more for each further ascent step.
+    measure_every: on the first perturbed step, and on the next one after so many, `last_step` tells what rounding made
+        of the perturbation (its cosine to the intended one, the norm as the weights moved): a few sweeps over them.
     total_steps: the run's number of optimizer steps, if known: warns at once of a schedule that never fires.
     """
 
@@ -153,6 +155,7 @@ class PerturbedGradient:
         self._steps = 0
         self._micro_batch = 0
         self._fires: bool | None = None
+        self._measured: int | None = None
         self._running: Step | None = None
         self._open: Callable[[], Passes | None] = _nothing
         self._stepped: tuple[Callable[[], Tensor | None], int] = (_nothing, 0)
@@ -250,8 +253,6 @@ class PerturbedGradient:
         self._open = passes
         reshard(self.model)
         parameters = Parameters.of(self.model, self.optimizer)
-        if standing is Standing.ADD and self.keep_gradient_buffers and self._was_stepped():
-            standing = Standing.DROP
         if standing is Standing.ADD:
             self._refuse_stepped()
         accumulating = standing is Standing.ADD and any(p.grad is not None for p in parameters.parameters)
@@ -266,6 +267,12 @@ class PerturbedGradient:
             self._micro_batch += 1
         finally:
             self._running = None
+
+    def _measures_rounding(self, fires: bool) -> bool:
+        """Whether this step is one of those that measure it."""
+        if fires and (self._measured is None or not 0 <= self._steps - self._measured < self.measure_every):
+            self._measured = self._steps
+        return fires and self._measured == self._steps
 
     def _count(self) -> None:
         """Called by the optimizer after a step.
@@ -288,7 +295,7 @@ class PerturbedGradient:
 
     def _standing_gradient(self) -> Tensor | None:
         held = (p for group in self.optimizer.param_groups for p in group["params"])
-        return next((p.grad for p in held if p.grad is not None), None)
+        return next((p.grad for p in held if p.grad is not None and p.requires_grad), None)
 
     def _was_stepped(self) -> bool:
         gradient, (stepped, version) = self._standing_gradient(), self._stepped

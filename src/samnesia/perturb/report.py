@@ -64,7 +64,7 @@ class StepReport:
 
     @property
     def perturbation_norm(self) -> float:
-        """‖e‖₂, where `cosine` was measured as the weights really moved; mean over micro-batches, 0 on plain steps."""
+        """‖e‖₂, mean over micro-batches, 0 on plain steps; where `cosine` was measured, as the weights really moved."""
         return _mean(self._norms) or 0.0
 
     @property

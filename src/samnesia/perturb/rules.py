@@ -25,7 +25,7 @@ class Rule(ABC):
     def combine(
         self, weights: Weights, clean: Sequence[Tensor], perturbed: Sequence[Tensor], loss_scale: Callable[[], Tensor]
     ) -> list[Tensor]:
-        """The gradient to step; `perturbed` may be overwritten, `clean` may not.
+        """The gradient to step, in memory of its own: those given may be shared by parameters, or by the user.
 
         It has to be of degree one in the gradients, so that a loss scaled by a `GradScaler` or by a micro-batch's share
         gives the same result scaled. A rule that is not of degree one by itself multiplies by `loss_scale()`,

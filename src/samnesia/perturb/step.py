@@ -1,7 +1,7 @@
 """One flow of passes, from the first forward to the gradient in `p.grad`: what is set aside, moved and put back.
 
 Everything that can fail runs either before anything of the user's was touched, or under `Step.abort`, which is
-idempotent and is run again if it is itself interrupted. The last act, handing over the gradients, is plain assignment.
+idempotent and is run again if it is itself interrupted. The last act is to hand over the gradients.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from samnesia.perturb.errors import (
     UnfinishedPassesWarning,
 )
 from samnesia.perturb.gradients import Gradients, KeptGradients
-from samnesia.perturb.modules import ModelState, Parameters, check_gradient
+from samnesia.perturb.modules import ModelState, Parameters, check_gradients
 from samnesia.perturb.moving import generator, move
 from samnesia.perturb.sync import gradient_sync
 from samnesia.perturb.tensors import (
@@ -102,7 +102,7 @@ class Step:
         self._not_finite: Tensor | None = None
         self._saved: list[Tensor] | None = None
         self._realized: tuple[Tensor, Tensor | None] | None = None
-        self._measures = fires and method.steps % method.measure_every == 0
+        self._measures = method._measures_rounding(fires)
         self._drawn = 0
         self._gradients = (KeptGradients if method.keep_gradient_buffers else Gradients)(parameters.parameters)
         self._sync = gradient_sync(
@@ -124,7 +124,7 @@ class Step:
         try:
             if self._standing is Standing.DROP:
                 self._gradients.forget()
-            self._gradients.old = self._kept(self._gradients.old)
+            self._gradients.old = self._safe(self._gradients.old)
             yield from self._climb()
             yield from self._open(Need.GRADIENT, ascent=False)
             self._finish()
@@ -190,8 +190,7 @@ class Step:
         if not gradient:
             return
         self._report.gradient_evaluations += 1
-        for i in self._held:
-            check_gradient(self._parameters.names[i], self._parameters.parameters[i].grad)
+        check_gradients(self._weights.names, [p.grad for p in self._weights.parameters])
         if not self._gradient_seen():
             raise NoGradientError(
                 f"cannot use pass {self._passed - 1}, because it ended without a gradient in any parameter of the "
@@ -282,13 +281,15 @@ class Step:
     def _take(self) -> list[Tensor]:
         """The gradients of the pass just closed, for the ascent; zeros where a parameter had none."""
         gradients = self._computed()
+        if self._ascent is not None and self._ascent.num_gradients > 1:  # it may look at earlier ones later
+            gradients = self._safe(gradients)
         if self._rule is not None and not self._clean:
-            self._clean = self._kept(gradients)
+            self._clean = self._safe(gradients)
         return self._filled(gradients)
 
-    def _kept(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+    def _safe(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
         """Gradients that the next backward call will not overwrite."""
-        return self._gradients.keep(self._sync.keep(gradients))
+        return self._gradients.safe(self._sync.safe(gradients))
 
     @torch.no_grad()
     def _computed(self) -> list[Tensor | None]:
@@ -308,7 +309,7 @@ class Step:
                 totals[i] = combined
         if self._standing is Standing.ADD:
             old = self._gradients.old
-            totals = [n if o is None else o if n is None else n.add_(o) for o, n in zip(old, totals, strict=True)]
+            totals = [n if o is None else o if n is None else n + o for o, n in zip(old, totals, strict=True)]
         self._mark_if_not_finite(totals)
         totals = self._sync.average(totals, parameters)
         self._report.note_flow(self._radii, self._realized, self._norm_of(totals))
@@ -330,7 +331,9 @@ class Step:
 
     def _combined(self) -> list[Tensor | None]:
         if self._rule is None or not self._clean:
-            raise ConfigurationError(f"cannot apply {self._rule}, because no clean gradient was taken")
+            raise ConfigurationError(
+                f"cannot apply {self._rule}, because {self._ascent} took no clean gradient; use GradientAscent"
+            )
         perturbed = self._computed()
         combined = self._rule.combine(
             self._weights, self._filled(self._clean), self._filled(perturbed), self._scale_of_loss

@@ -39,7 +39,7 @@ class GradientSync(ABC):
     def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
         """Average the final gradient over ranks where the passes have not."""
 
-    def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+    def safe(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
         """Gradients that the next backward call will not overwrite."""
         return gradients
 
@@ -161,7 +161,7 @@ class Replicated(GradientSync):
             return [*means]
         return [mean if used else None for mean, used in zip(means, (anywhere > 0).tolist(), strict=True)]
 
-    def keep(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+    def safe(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
         """Copies, if the gradients are views of buckets that the next backward call fills again."""
         if not self._ddp.gradient_as_bucket_view:
             return gradients

@@ -194,14 +194,19 @@ class Weights:
 def norms(tensors: Sequence[Tensor], order: float = 2.0) -> list[Tensor]:
     """The norm of each tensor in this process, in at least float32; 0-d tensors.
 
-    One multi-tensor kernel for each (device, dtype). Large tensors in host memory are taken row by row instead, which
-    uses all threads and is far more exact in float32 (6·10⁶ entries: 1e-7 against 1e-4).
+    One multi-tensor kernel for each (device, dtype). Large tensors in host memory are cut into rows instead, which uses
+    all threads and is far more exact in float32 (4·10⁶ equal entries: 1e-6 against 3e-3).
     """
     found: dict[int, Tensor] = {}
     batches: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for index, tensor in enumerate(tensors):
-        if order == 2.0 and tensor.numel() >= _LARGE and tensor.ndim > 1 and _flat_in_host_memory(tensor):
-            found[index] = torch.linalg.vector_norm(torch.linalg.vector_norm(tensor.flatten(1), dim=1))
+        flat = _flat(tensor) if order == 2.0 and tensor.numel() >= _LARGE else None
+        if flat is not None:
+            whole = flat.numel() // _ROW * _ROW
+            sizes = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1)
+            if whole < flat.numel():
+                sizes = torch.cat([sizes, torch.linalg.vector_norm(flat[whole:]).view(1)])
+            found[index] = torch.linalg.vector_norm(sizes)
         else:
             batches.setdefault((tensor.device, tensor.dtype), []).append(index)
     for (_, dtype), indices in batches.items():
@@ -239,9 +244,9 @@ def scale(tensors: Sequence[Tensor], factor: Tensor) -> list[Tensor]:
 
 
 def mix(left: Sequence[Tensor], by: Tensor, right: Sequence[Tensor], by_right: Tensor) -> list[Tensor]:
-    """``by * left + by_right * right`` with 0-d factors, in the memory of `left`."""
+    """``by * left + by_right * right`` with 0-d factors, in new memory: parameters may share one gradient."""
     factors = zip(_beside(left, by), _beside(right, by_right), strict=True)
-    return [a.mul_(f).addcmul_(b, g) for a, b, (f, g) in zip(left, right, factors, strict=True)]
+    return [(a * f).addcmul_(b, g) for a, b, (f, g) in zip(left, right, factors, strict=True)]
 
 
 def _beside(tensors: Sequence[Tensor], factor: Tensor) -> list[Tensor]:
@@ -253,16 +258,24 @@ def _beside(tensors: Sequence[Tensor], factor: Tensor) -> list[Tensor]:
     return [made[t.device, t.dtype] for t in tensors]
 
 
-_LARGE = 1 << 15
+_LARGE, _ROW = 1 << 15, 1 << 12
 
 
-def _flat_in_host_memory(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and tensor.is_contiguous() and tensor.dtype in (torch.float32, torch.float64)
+def _flat(tensor: Tensor) -> Tensor | None:
+    """All entries as one vector, in the order of memory, if they lie densely in host memory."""
+    if tensor.device.type != "cpu" or tensor.dtype not in (torch.float32, torch.float64):
+        return None
+    if not tensor.is_contiguous():
+        strides = tensor.stride()
+        tensor = tensor.permute(sorted(range(tensor.ndim), key=lambda dimension: -strides[dimension]))
+    return tensor.view(-1) if tensor.is_contiguous() else None
 
 
 def _inner(left: Tensor, right: Tensor) -> Tensor:
-    if left.dtype == right.dtype and _flat_in_host_memory(left) and _flat_in_host_memory(right):
-        return torch.dot(left.view(-1), right.view(-1))
+    if left.dtype == right.dtype and left.stride() == right.stride():
+        first, second = _flat(left), _flat(right)
+        if first is not None and second is not None:
+            return torch.dot(first, second)
     return torch.sum(left * right, dtype=_wide(left.dtype))
 
 

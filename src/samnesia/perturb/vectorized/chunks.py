@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -15,21 +14,24 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from samnesia.perturb.ascents import Ascent, Need, _StepByStep
 from samnesia.perturb.errors import ConfigurationError, NoGradientError, SamnesiaError, UnsupportedError
-from samnesia.perturb.modules import check_gradient, get_random_state, set_random_state
+from samnesia.perturb.modules import check_gradients, forget_cached_weights, get_random_state, set_random_state
 from samnesia.perturb.rules import Rule
-from samnesia.perturb.vectorized.moves import LOOP, Perturbation, Setting
+from samnesia.perturb.vectorized.moves import LOOP, Perturbation, Setting, advance
 from samnesia.perturb.vectorized.samples import Chunks
 
 _FROM_VMAP = re.compile(r"vmap|functorch|batching rule|batched tensor", re.IGNORECASE)
 
 
 class Block:
-    """Some micro-batches of one size, from the first pass to the sum of their gradients."""
+    """Some micro-batches of one size, from the first pass to the sum of their gradients.
 
-    def __init__(self, setting: Setting, data: Chunks, scale: float | Tensor, first: int) -> None:
+    `begin` is the number of the first one, counted from the last optimizer step.
+    """
+
+    def __init__(self, setting: Setting, data: Chunks, scale: float | Tensor, begin: int) -> None:
         self.losses = torch.zeros(0)
         self.evaluations = 0
-        self.perturbation = Perturbation(setting, data.count, first)
+        self.perturbation = Perturbation(setting, data.count, begin)
         self._data = data
         self._setting = setting
         # in the weights' type: a share in float32 would show in float64
@@ -54,16 +56,20 @@ class Block:
         return self._combined(rule, self._gradients(summed=False, ascent=False))
 
     def _climb(self, ascent: Ascent) -> None:
-        climb = self.perturbation.climb(ascent)
-        with contextlib.suppress(StopIteration):
-            need = next(climb)
-            while True:
-                if need is Need.GRADIENT:
-                    need = climb.send(self.perturbation.stacked(self._ascended()))
-                else:
-                    with torch.no_grad():
-                        self._forward(list(self._setting.parameters.parameters), stacked=False, ascent=True)
-                    need = climb.send([])
+        """An ascent for each micro-batch by itself, between passes that they share."""
+        climbs = self.perturbation.climbs(ascent)
+        need = advance(climbs, [None] * len(climbs))
+        while need is not None:
+            # no name for the gradients: they are freed before the next pass
+            need = advance(climbs, self._received(need))
+
+    def _received(self, need: Need) -> list[list[Tensor]]:
+        """Run one pass; what it gives to the ascent of each micro-batch."""
+        if need is Need.GRADIENT:
+            return self.perturbation.rows(self.perturbation.stacked(self._ascended()))
+        with torch.no_grad():
+            self._forward(list(self._setting.parameters.parameters), stacked=False, ascent=True)
+        return [[] for _ in range(self._data.count)]
 
     def _ascended(self) -> list[Tensor | None]:
         gradients = self._gradients(summed=False, ascent=True)
@@ -112,7 +118,7 @@ class Block:
             with _under_vmap():
                 found = torch.autograd.grad(total, [leaves[i] for i in wanted], allow_unused=True)
             for i, gradient in zip(wanted, found, strict=True):
-                check_gradient(setting.parameters.names[i], gradient)
+                check_gradients([setting.parameters.names[i]], [gradient])
                 gradients[i] = sums.get(i, gradient)
         if all(gradients[i] is None for i in setting.held):
             raise NoGradientError(
@@ -125,8 +131,8 @@ class Block:
     def _forward(self, weights: list[Tensor], *, stacked: bool, ascent: bool) -> Tensor:
         """The criterion of this pass, [micro-batches]; `stacked`: held weights have a dimension for them in front."""
         setting, method = self._setting, self._setting.method
-        first, objective = self._passes == 0, method.objective if ascent else None
-        if not first and method.replay_dropout:
+        first_pass, objective = self._passes == 0, method.objective if ascent else None
+        if not first_pass and method.replay_dropout:
             for device, state in self._random.items():
                 set_random_state(device, state)
 
@@ -137,7 +143,7 @@ class Block:
                 value = loss = method.training_loss(output, target)
             else:
                 value = loss = objective(output, target)
-                if first:
+                if first_pass:
                     with torch.no_grad():
                         loss = method.training_loss(output, target)
             _check_scalar(value)
@@ -149,7 +155,7 @@ class Block:
         run = vmap(criteria, in_dims=(dimensions, 0), randomness="different")
         with _side_by_side(setting.devices), _under_vmap():
             values, losses = run(dict(zip(setting.names, weights, strict=True)), self._data.batched)
-        if first:
+        if first_pass:
             self.losses = losses
         self._passes += 1
         return values
@@ -165,13 +171,13 @@ def _sum_into(sums: dict[int, Tensor], index: int, gradient: Tensor) -> Tensor:
 def _side_by_side(devices: set[torch.device]) -> Iterator[None]:
     """What a forward under vmap needs around it: attention that it knows, and no weights cached by other passes."""
     in_host_memory = all(device.type == "cpu" for device in devices)
-    _forget_cached_weights()
+    forget_cached_weights()
     try:
         # flash attention of the CPU would be run for one micro-batch after the other
         with sdpa_kernel(SDPBackend.MATH) if in_host_memory else contextlib.nullcontext():
             yield
     finally:
-        _forget_cached_weights()
+        forget_cached_weights()
 
 
 @contextlib.contextmanager
@@ -192,13 +198,6 @@ def _under_vmap() -> Iterator[None]:
 
 def _first_sentence(error: Exception) -> str:
     return re.split(r"\.\s", " ".join(str(error).split()) + " ")[0].strip()
-
-
-def _forget_cached_weights() -> None:
-    """Or autocast and parametrize.cached() would hand the weights of one pass to another."""
-    torch.clear_autocast_cache()
-    if (parametrize := sys.modules.get("torch.nn.utils.parametrize")) is not None:
-        parametrize._cache.clear()
 
 
 def _check_scalar(loss: Tensor) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from samnesia.perturb.modules import Parameters
 from samnesia.perturb.moving import generator, move
 from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.rules import Rule
-from samnesia.perturb.tensors import Direction, Weights, differences
+from samnesia.perturb.tensors import Direction, Weights, _gather, _wide, differences
 
 LOOP = "loop over passes() for each micro-batch instead"
 
@@ -31,8 +31,9 @@ LOOP = "loop over passes() for each micro-batch instead"
 class Setting:
     """What all micro-batches of a step have in common.
 
-    `held` are the indices of the parameters that the optimizer holds: those move. `start` are their weights, `rho`
-    their radii. `names` are those by which the model itself calls its parameters, wrappers included.
+    `held` are the indices of the parameters that the optimizer holds: those move. `start` are their weights,
+    `parameter_radii` the radius of each, `radii` those of the optimizer's groups. `names` are those by which the model
+    itself calls its parameters, wrappers included.
     """
 
     method: PerturbedGradient
@@ -41,7 +42,7 @@ class Setting:
     held: list[int]
     start: Weights
     radii: tuple[float, ...]
-    rho: list[float]
+    parameter_radii: list[float]
     ascent: Ascent | None
     rule: Rule | None
     measures: bool
@@ -81,39 +82,29 @@ class Row(Weights):
 
     def largest(self, tensors: Sequence[Tensor]) -> Tensor:
         """Largest magnitude among all entries."""
-        return _together([t.abs().amax() for t in tensors if t.numel()]).amax()
+        return _gather([t.abs().amax() for t in tensors if t.numel()]).amax()
 
     def dot(self, left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
         """Inner product, summed in at least float32."""
-        return _together([(a * b).sum(dtype=_wide(a)) for a, b in zip(left, right, strict=True)]).sum()
+        return _gather([(a * b).sum(dtype=_wide(a.dtype)) for a, b in zip(left, right, strict=True)]).sum()
 
     def length(self, direction: Direction, radii: Sequence[float]) -> Tensor:
         """2-norm of the perturbation, before any rounding."""
-        if len(set(radii)) == 1 and direction.norm is not None:
-            return direction.norm * direction.factor * radii[0]
+        if len(set(radii)) == 1:
+            return Weights.length(self, direction, radii)
         return self.norm([t * radius for t, radius in zip(direction.tensors, radii, strict=True)]) * direction.factor
-
-
-def _wide(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
-
-
-def _together(values: Sequence[Tensor]) -> Tensor:
-    """Tensors of one shape stacked on the first one's device, in the widest of their types."""
-    widest = reduce(torch.promote_types, (v.dtype for v in values))
-    return torch.stack([v.to(device=values[0].device, dtype=widest) for v in values])
 
 
 class Perturbation:
     """The weights of `count` micro-batches, [count, *shape] for each held parameter, and how they came about."""
 
-    def __init__(self, setting: Setting, count: int, first: int) -> None:
+    def __init__(self, setting: Setting, count: int, begin: int) -> None:
         self.setting = setting
         self.moved = False
         self.realized: list[tuple[Tensor, Tensor | None] | None] = [None] * count
         self.not_finite: list[Tensor] = []
         self.weights = [w.expand(count, *w.shape) for w in setting.start.tensors]  # views, until they move
-        self._first = first
+        self._begin = begin
         self._count = count
 
     def stacked(self, gradients: Sequence[Tensor | None]) -> list[Tensor]:
@@ -123,22 +114,22 @@ class Perturbation:
 
     @torch.no_grad()
     def step(self, ascent: _StepByStep, gradients: Sequence[Tensor]) -> None:
-        """One of the moves of an ascent, for all micro-batches: what `Chunk.move` does for one of them."""
+        """One of the moves of an ascent, for all micro-batches: what `MicroBatchPoint.move` does for one of them."""
         setting, start = self.setting, [w.expand(self._count, *w.shape) for w in self.setting.start.tensors]
-        radii = [radius / ascent.steps for radius in setting.rho]
+        radii = [radius / ascent.steps for radius in setting.parameter_radii]
 
         def direct(start: list[Tensor], gradients: list[Tensor]) -> tuple[list[Tensor], Tensor, Tensor]:
             row = Row(setting.start.names, setting.start.parameters, start)
-            direction = ascent.direction(Chunk(self, 0, self._first, row), gradients)
+            direction = ascent.direction(MicroBatchPoint(self, 0, self._begin, row), gradients)
             return list(direction.tensors), direction.factor, row.length(direction, radii)
 
         tensors, factors, sizes = vmap(direct)(start, list(gradients))
         finite = factors.isfinite()
-        before, first = self.weights, not self.moved
-        self._add(tensors, factors, finite, radii, in_place=not first and not setting.measures)
+        before, first_move = self.weights, not self.moved
+        self._add(tensors, factors, finite, radii, in_place=not first_move and not setting.measures)
         self.moved = True
         self.not_finite.append(~finite)
-        sizes = torch.where(finite, sizes, 0.0) if first and not setting.measures else self._lengths()
+        sizes = torch.where(finite, sizes, 0.0) if first_move and not setting.measures else self._lengths()
         cosines: Sequence[Tensor | None] = [None] * self._count
         if setting.measures:
             intended = [values * radius for values, radius in zip(tensors, radii, strict=True)]
@@ -159,22 +150,21 @@ class Perturbation:
 
     def _lengths(self) -> Tensor:
         """2-norm of each perturbation as the weights really moved, [micro-batches]; one tensor after the other."""
-        pairs = zip(self.weights, self.setting.start.tensors, strict=True)
-        sizes = [torch.linalg.vector_norm((w - s).reshape(self._count, -1), dim=1, dtype=_wide(s)) for w, s in pairs]
-        lengths: Tensor = torch.linalg.vector_norm(_together(sizes), dim=0)
+        sizes = [
+            torch.linalg.vector_norm((w - s).reshape(self._count, s.numel()), dim=1, dtype=_wide(s.dtype))
+            for w, s in zip(self.weights, self.setting.start.tensors, strict=True)
+        ]
+        lengths: Tensor = torch.linalg.vector_norm(_gather(sizes), dim=0)
         return lengths
 
     def _cosine(self, start: list[Tensor], before: list[Tensor], after: list[Tensor], intended: list[Tensor]) -> Tensor:
         row = Row(self.setting.start.names, self.setting.start.parameters, start)
         return row.cosine(differences(after, before), intended)
 
-    def climb(self, ascent: Ascent) -> Generator[Need, Sequence[Tensor], None]:
-        """An ascent for each micro-batch by itself, all in step: yields what they need, receives stacked gradients."""
-        climbs = [ascent.climb(Chunk(self, row, self._first + row, self.setting.start)) for row in range(self._count)]
-        need = _advance(climbs, None)
-        while need is not None:
-            # no name for the gradients: they are freed before the next pass
-            need = _advance(climbs, self.rows((yield need)))
+    def climbs(self, ascent: Ascent) -> list[Generator[Need, list[Tensor], None]]:
+        """An ascent for each micro-batch by itself."""
+        start, begin = self.setting.start, self._begin
+        return [ascent.climb(MicroBatchPoint(self, row, begin + row, start)) for row in range(self._count)]
 
     def row(self, index: int) -> Weights:
         """The weights of one micro-batch."""
@@ -194,7 +184,7 @@ class Perturbation:
         return [list(row) for row in zip(*(g.unbind() for g in gradients), strict=True)]
 
 
-class Chunk:
+class MicroBatchPoint:
     """One micro-batch, as its ascent sees it (`Point`)."""
 
     def __init__(self, perturbation: Perturbation, row: int, micro_batch: int, start: Weights) -> None:
@@ -228,21 +218,21 @@ class Chunk:
         perturbation, setting = self._perturbation, self._perturbation.setting
         start = None if self._weights is None else self.start
         weights = self._weights = self._weights or perturbation.own_row(self._row)
-        radii = [radius * fraction for radius in setting.rho]
+        radii = [radius * fraction for radius in setting.parameter_radii]
         moved = move(weights, direction, radii, start=start, measures=setting.measures)
         perturbation.not_finite.append(moved.not_finite)
         perturbation.realized[self._row] = (moved.norm, moved.cosine)
 
 
 @torch.no_grad()
-def _advance(
-    climbs: Sequence[Generator[Need, list[Tensor], None]], gradients: list[list[Tensor]] | None
+def advance(
+    climbs: Sequence[Generator[Need, Any, None]], received: Sequence[list[Tensor]] | Sequence[None]
 ) -> Need | None:
-    """What all ascents need next; None when they are done."""
+    """What all ascents need next, each given what it received (None to begin with); None when they are done."""
     needs: set[Need | None] = set()
-    for i, climb in enumerate(climbs):
+    for climb, gradients in zip(climbs, received, strict=True):
         try:
-            needs.add(next(climb) if gradients is None else climb.send(gradients[i]))
+            needs.add(climb.send(gradients))
         except StopIteration:
             needs.add(None)
     if len(needs) > 1:
