@@ -57,21 +57,22 @@ class Tied(nn.Module):
 
 
 class WithScale(nn.Module):
-    """A parameter without dimensions, as the scale of logits often is."""
+    """A parameter without dimensions, as the scale of logits often is, and one without entries."""
 
     def __init__(self):
         super().__init__()
         torch.manual_seed(2)
         self.logit_scale = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+        self.empty = nn.Parameter(torch.zeros(0, 3, dtype=torch.float64))
         self.inner = network()
 
     def forward(self, x):
-        return self.logit_scale.exp() * self.inner(x)
+        return self.logit_scale.exp() * self.inner(x) + self.empty.sum(0)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("name", ["sam", "sam 3 steps", "asam element", "asam all, eta 0", "gsam", "random"])
-def test_a_parameter_without_dimensions(name, groups):
+def test_a_parameter_without_dimensions_and_one_without_entries(name, groups):
     """On a step that measures rounding and on one that does not; with one radius and with a second for the scale."""
     methods = []
     for _ in range(2):

@@ -179,8 +179,6 @@ class Perturbation:
 
     def rows(self, gradients: Sequence[Tensor]) -> list[list[Tensor]]:
         """One list for each micro-batch."""
-        if not gradients:
-            return [[] for _ in range(self._count)]
         return [list(row) for row in zip(*(g.unbind() for g in gradients), strict=True)]
 
 
