@@ -107,6 +107,20 @@ def test_whole_runs_agree(row):
         assert its_norm == pytest.approx(norm, rel=1e-11)
 
 
+def test_rounding_is_measured_on_the_steps_of_the_loop():
+    loop, side_by_side = pair(BY_NAME["sam"], when=samnesia.after(1))
+    measured = []
+    for _ in range(3):
+        by_loop(loop, X, Y, 4)
+        Vectorized(side_by_side, 4).backward(X, Y)
+        assert_same_report(side_by_side.last_step, loop.last_step)
+        measured.append(loop.last_step.cosine is not None)
+        for method in (loop, side_by_side):
+            method.optimizer.step()
+            method.optimizer.zero_grad()
+    assert measured == [False, True, False]
+
+
 @pytest.mark.parametrize("row", PERTURBED_ROWS, ids=str)
 def test_accumulation_over_calls(row):
     """A standing gradient is added to, seeds go on counting micro-batches, and a share is a scale."""

@@ -117,8 +117,8 @@ class Block:
         if total.requires_grad:
             with _under_vmap():
                 found = torch.autograd.grad(total, [leaves[i] for i in wanted], allow_unused=True)
+            check_gradients([setting.parameters.names[i] for i in wanted], found)
             for i, gradient in zip(wanted, found, strict=True):
-                check_gradients([setting.parameters.names[i]], [gradient])
                 gradients[i] = sums.get(i, gradient)
         if all(gradients[i] is None for i in setting.held):
             raise NoGradientError(

@@ -63,7 +63,7 @@ class Setting:
             [radii[parameters.groups[i] or 0] for i in held] if fires else [],
             method.ascent if fires else None,
             method.rule if fires else None,
-            fires and method.steps % method.measure_every == 0,
+            method._measures_rounding(fires),
         )
 
     @property
