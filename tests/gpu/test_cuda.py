@@ -118,6 +118,7 @@ def test_a_whole_step_in_a_cuda_graph(name):
             for p in method.passes():
                 p.loss(model(x), y).backward()
             optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
 
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
