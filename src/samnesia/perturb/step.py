@@ -7,7 +7,6 @@ idempotent and is run again if it is itself interrupted. The last act is to hand
 from __future__ import annotations
 
 import contextlib
-import sys
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from samnesia.perturb.errors import (
     UnfinishedPassesWarning,
 )
 from samnesia.perturb.gradients import Gradients, KeptGradients
-from samnesia.perturb.modules import ModelState, Parameters, check_gradients
+from samnesia.perturb.modules import ModelState, Parameters, check_gradients, forget_cached_weights
 from samnesia.perturb.moving import generator, move
 from samnesia.perturb.sync import gradient_sync
 from samnesia.perturb.tensors import (
@@ -361,10 +360,7 @@ class Step:
 
     def _weights_changed(self) -> None:
         self._sync.weights_changed()
-        # or autocast and parametrize.cached() would go on with what they made of the weights as they were
-        torch.clear_autocast_cache()
-        if (parametrize := sys.modules.get("torch.nn.utils.parametrize")) is not None:
-            parametrize._cache.clear()
+        forget_cached_weights()
 
     def abort(self) -> None:
         """Put weights, gradients, buffers and random state back to where they were on entry; may be called twice."""
