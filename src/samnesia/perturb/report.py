@@ -26,7 +26,7 @@ class StepReport:
     _gradient_norm: Tensor | None = field(default=None, repr=False)
 
     def note_loss(self, loss: Tensor | float) -> None:
-        """Record the training loss of a micro-batch at the unperturbed weights."""
+        """Record the training loss of a micro-batch in its first pass."""
         self._losses.append(torch.as_tensor(loss).detach())
 
     @property
@@ -54,7 +54,10 @@ class StepReport:
 
     @property
     def loss(self) -> float | None:
-        """Mean of the training losses that a closure or `p.loss` gave at the unperturbed weights, each call alike."""
+        """Mean of the training losses that a closure or `p.loss` gave in first passes, each call alike.
+
+        That is at the unperturbed weights, but for a random perturbation without clean statistics, whose only pass it is.
+        """
         return _mean(self._losses)
 
     @property

@@ -36,8 +36,8 @@ class Vectorized:
                 (p.loss(model(x[rows]), y[rows]) * len(rows) / len(x)).backward()
 
     that is ``Σ_i (n_i / N) g_i`` over the micro-batches i of n_i samples (all of `micro_batch`, but for a smaller last
-    one), where g_i is the method's gradient of micro-batch i, with a perturbation of its own (Foret et al., ICLR 2021,
-    section 3: m-sharpness). Radii, schedules, seeds of random ascents, step counts and `method.last_step` are those of
+    one), where g_i is the method's gradient of micro-batch i, with a perturbation of its own (Foret et al., ICLR 2021:
+    m-sharpness). Radii, schedules, seeds of random ascents, step counts and `method.last_step` are those of
     the loop. Worth it for small models and small micro-batches, where the loop waits for operators to be launched and
     not for arithmetic; for others it is slower: measure.
 
