@@ -56,7 +56,7 @@ class StepReport:
     def loss(self) -> float | None:
         """Mean of the training losses that a closure or `p.loss` gave in first passes, each call alike.
 
-        That is at the unperturbed weights, but for a random perturbation without clean statistics, whose only pass it is.
+        That is at the unperturbed weights, but for noise without clean statistics, whose only pass is at the others.
         """
         return _mean(self._losses)
 
