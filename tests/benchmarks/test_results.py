@@ -11,6 +11,7 @@ RUNS = [(path, json.loads(path.read_text())) for path in sorted(RESULTS.glob("st
 
 
 def test_the_runs_are_whole_ones():
+    assert "step_cost_cpu.json" in {path.name for path, _ in RUNS}
     for _, run in RUNS:
         assert run["settings"]["rounds"] >= 15
         assert len(run["problems"]) == 3

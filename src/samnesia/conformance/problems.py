@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from samnesia.conformance.adapters import Differentiate, Subject
 from samnesia.conformance.outcome import Violation
 
+TOLERANCE = 1e-6  # of weights in float64: far above rounding, also of a norm in float32, and far below any mistake
 FEATURES, HIDDEN, CLASSES = 4, 8, 3
 Batch = tuple[Tensor, Tensor]
 
@@ -139,3 +140,10 @@ def attempt(action: Callable[[], object]) -> Exception | None:
     except Exception as error:
         return error
     return None
+
+
+def counted_steps(subject: Subject) -> list[int]:
+    """A list that gets an entry per step that hooks on the user's optimizer see."""
+    steps: list[int] = []
+    subject.optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    return steps

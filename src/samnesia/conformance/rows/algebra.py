@@ -12,6 +12,7 @@ from torch.func import functional_call
 from samnesia.conformance import textbook
 from samnesia.conformance.outcome import NotApplicable, Violation
 from samnesia.conformance.problems import (
+    TOLERANCE,
     Batch,
     backward,
     batches,
@@ -27,8 +28,6 @@ from samnesia.conformance.problems import (
 )
 from samnesia.conformance.subject import Candidate, Row
 from samnesia.conformance.textbook import Formula, Tensors
-
-TOLERANCE = 1e-6  # of weights in float64: far above rounding, also of a norm in float32, and far below any mistake
 
 
 def formula_of(candidate: Candidate) -> Formula:

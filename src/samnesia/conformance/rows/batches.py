@@ -7,8 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samnesia.conformance.outcome import Violation
-from samnesia.conformance.problems import backward, batches, distance, expect_close, network, pass_over, train, weights
-from samnesia.conformance.rows.algebra import TOLERANCE
+from samnesia.conformance.problems import (
+    TOLERANCE,
+    backward,
+    batches,
+    distance,
+    expect_close,
+    network,
+    pass_over,
+    train,
+    weights,
+)
 from samnesia.conformance.subject import Candidate, Row
 
 RHO = 0.1

@@ -8,8 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samnesia.conformance.problems import Net, backward, batches, expect_close, network, pass_over, train, weights
-from samnesia.conformance.rows.algebra import TOLERANCE
+from samnesia.conformance.problems import (
+    TOLERANCE,
+    Net,
+    backward,
+    batches,
+    expect_close,
+    network,
+    pass_over,
+    train,
+    weights,
+)
 from samnesia.conformance.subject import Candidate, Row
 
 RHO = 0.1

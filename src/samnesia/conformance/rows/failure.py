@@ -6,15 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samnesia.conformance.adapters import Differentiate, Subject
+from samnesia.conformance.adapters import Differentiate
 from samnesia.conformance.outcome import Violation, first_line
 from samnesia.conformance.problems import (
     HIDDEN,
+    TOLERANCE,
     Batch,
     Net,
     attempt,
     backward,
     batches,
+    counted_steps,
     expect_close,
     expect_finite,
     expect_same,
@@ -23,7 +25,6 @@ from samnesia.conformance.problems import (
     train,
     weights,
 )
-from samnesia.conformance.rows.algebra import TOLERANCE
 from samnesia.conformance.subject import Candidate, Row
 
 RHO = 0.1
@@ -76,13 +77,6 @@ def _overflow(candidate: Candidate, at: int) -> None:
     expect_finite(model, "after the next step")
     if torch.equal(weights(model), before):
         raise Violation("the step after the one with the overflow did nothing")
-
-
-def counted_steps(subject: Subject) -> list[int]:
-    """A list that gets an entry per step that hooks on the user's optimizer see."""
-    steps: list[int] = []
-    subject.optimizer.register_step_post_hook(lambda *_: steps.append(1))
-    return steps
 
 
 def _overflow_in_first(candidate: Candidate) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +10,7 @@ from samnesia.conformance.outcome import Violation, refused
 from samnesia.conformance.problems import (
     CLASSES,
     FEATURES,
+    TOLERANCE,
     Net,
     attempt,
     backward,
@@ -25,7 +24,7 @@ from samnesia.conformance.problems import (
     train,
     weights,
 )
-from samnesia.conformance.rows.algebra import TOLERANCE, equal_radii, formula_of, train_by_formula
+from samnesia.conformance.rows.algebra import equal_radii, formula_of, train_by_formula
 from samnesia.conformance.subject import Candidate, Row
 
 RHO = 0.1
@@ -218,15 +217,14 @@ def _converted(candidate: Candidate) -> None:
 
 
 def replaced_storage(candidate: Candidate) -> None:
-    """As `.to()` and assigning loads do it: the parameter is the same object, its storage another one."""
-    model, twin = network(), network()
+    """As `.to()` does it, there and back: the parameter is the same object, its storage another one."""
+    model, twin = network(), network().float().double()
     subject, reference = candidate.build(model, rho=RHO), candidate.build(twin, rho=RHO)
-    for p in model.parameters():
-        p.data = copy.deepcopy(p.data)
+    model.float().double()
     for one, net in ((reference, twin), (subject, model)):
         torch.manual_seed(0)
         train(one, net, batches(2))
-    expect_close(weights(model), weights(twin), TOLERANCE, "after p.data was replaced, two steps differ from those due")
+    expect_close(weights(model), weights(twin), TOLERANCE, "after .float().double() two steps differ from those due")
 
 
 ROWS = (

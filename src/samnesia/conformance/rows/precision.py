@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from samnesia.conformance.adapters import Differentiate
 from samnesia.conformance.outcome import NotApplicable, Violation, refused
 from samnesia.conformance.problems import (
+    TOLERANCE,
     attempt,
     backward,
     batches,
@@ -19,7 +20,6 @@ from samnesia.conformance.problems import (
     train,
     weights,
 )
-from samnesia.conformance.rows.algebra import TOLERANCE
 from samnesia.conformance.subject import Candidate, Row
 
 

@@ -13,6 +13,7 @@ from samnesia.conformance.adapters import Closure
 from samnesia.conformance.outcome import NotApplicable, Violation
 from samnesia.conformance.problems import (
     HIDDEN,
+    TOLERANCE,
     Batch,
     backward,
     batches,
@@ -22,7 +23,6 @@ from samnesia.conformance.problems import (
     train,
     weights,
 )
-from samnesia.conformance.rows.algebra import TOLERANCE
 from samnesia.conformance.subject import Candidate, Row
 
 RHO = 0.1

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from samnesia.conformance.adapters import Subject
 from samnesia.conformance.outcome import NotApplicable, Violation
 from samnesia.conformance.problems import (
+    TOLERANCE,
     Net,
     backward,
     batches,
+    counted_steps,
     expect_close,
     expect_same,
     network,
@@ -27,8 +29,6 @@ from samnesia.conformance.problems import (
     train,
     weights,
 )
-from samnesia.conformance.rows.algebra import TOLERANCE
-from samnesia.conformance.rows.failure import counted_steps
 from samnesia.conformance.subject import Candidate, Row
 
 RHO = 0.1
