@@ -26,7 +26,7 @@ from samnesia.perturb.errors import TrainingCollapsedWarning
 from samnesia.train.config import RunConfig
 from samnesia.train.log import environment, write_json
 from samnesia.train.loop import train
-from samnesia.train.methods import ASAM, GSAM, OBF, SAM, Method, Random
+from samnesia.train.parts.methods import ASAM, GSAM, OBF, SAM, Method, Random
 from samnesia.train.recipes import find
 
 RESULTS = Path(__file__).parent / "results" / "digits_radii.json"

@@ -10,7 +10,7 @@ import pytest
 
 from samnesia import cli
 from samnesia.train.log import read_result
-from samnesia.train.methods import SAM
+from samnesia.train.parts.methods import SAM
 from samnesia.train.recipes import RECIPES, find
 
 

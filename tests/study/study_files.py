@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from samnesia.train.config import RunConfig
-from samnesia.train.methods import METHODS
+from samnesia.train.parts.methods import METHODS
 
 # Test accuracy at its best and at the end, and the flipped labels fitted at the end, by method.
 COURSES = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train import config, methods
 from samnesia.train.config import CNN, MLP, SGD, Constant, Cosine, Digits, Perturbed, RunConfig
-from samnesia.train.methods import ASAM, GSAM, METHODS, OBF, SAM, Random, Unperturbed, method_name
+from samnesia.train.parts.methods import ASAM, GSAM, METHODS, OBF, SAM, Random, Unperturbed, method_name
 from samnesia.train.recipes import RECIPES
 
 RADII = st.floats(0, 10)

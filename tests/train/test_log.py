@@ -10,7 +10,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.train import log
 from samnesia.train.config import CNN, Digits, Perturbed, RunConfig
 from samnesia.train.loop import train
-from samnesia.train.methods import SAM
+from samnesia.train.parts.methods import SAM
 
 SMALL = RunConfig(
     "digits-noisy-sam",

@@ -13,7 +13,7 @@ from samnesia.data.digits import Split, Splits, digits
 from samnesia.perturb.errors import ConfigurationError, IdleScheduleWarning, TrainingCollapsedWarning
 from samnesia.train.config import CNN, MLP, SGD, Constant, Digits, Perturbed, RunConfig
 from samnesia.train.loop import train
-from samnesia.train.methods import ASAM, GSAM, METHODS, OBF, SAM, Random, Unperturbed
+from samnesia.train.parts.methods import ASAM, GSAM, METHODS, OBF, SAM, Random, Unperturbed
 from samnesia.train.recipes import find
 
 # Just large and long enough to learn something in two epochs of 20 steps, of which the second is perturbed.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.train.methods import METHODS, method_name
+from samnesia.train.parts.methods import METHODS, method_name
 from samnesia.train.recipes import RECIPES, find
 
 PROBLEMS = ("digits", "digits-noisy")

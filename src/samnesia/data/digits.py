@@ -10,16 +10,16 @@ Repository, 1998; scikit-learn holds its test part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from samnesia.data.augment import Shift
 from samnesia.data.draws import FLIP_TRAIN, FLIP_VALIDATION, SPLIT, permutation
 from samnesia.data.label_noise import flip_labels
+from samnesia.data.problem import Augment, Problem, TensorSplit
 from samnesia.extras import require
 
 NUM_CLASSES = 10
@@ -31,39 +31,11 @@ PIXEL_MEAN = 4.8842
 PIXEL_STD = 6.0168
 
 
-@dataclass(frozen=True)
-class Split:
-    """Images and their labels.
-
-    Attributes:
-        images: float32, shape ``[n, channels, height, width]``, standardised.
-        labels: int64, shape ``[n]``: the labels that training and evaluation see.
-        clean_labels: int64, shape ``[n]``: the true classes.
-    """
-
-    images: Tensor
-    labels: Tensor
-    clean_labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The three parts of a problem; the test labels are always clean."""
-
-    train: Split
-    validation: Split
-    test: Split
-    num_classes: int
-
-
-def digits(seed: int, flipped: float = 0.0) -> Splits:
+def digits(seed: int, flipped: float = 0.0, *, shift: int = 0) -> Problem:
     """Split the digits by ``seed``: 800 training, 200 validation and 797 test images, disjoint, of shape ``[1, 8, 8]``.
 
     A share ``flipped`` of the training labels, and separately the same share of the validation labels, is moved to one
-    of the other nine classes. Pixels ``v`` of 0 to 16 are standardised as ``(v - 4.8842) / 6.0168``.
+    of the other nine classes. In training, images are shifted by up to ``shift`` pixels. Pixels ``v`` of 0 to 16 are standardised as ``(v - 4.8842) / 6.0168``.
 
     The same seed gives the same images and labels on every machine and every version of NumPy.
 
@@ -74,15 +46,18 @@ def digits(seed: int, flipped: float = 0.0) -> Splits:
     images, labels = _all_digits()
     order = permutation(len(labels), key=(seed, SPLIT))
     train, validation, test = np.split(order, [NUM_TRAIN, NUM_TRAIN + NUM_VALIDATION])
-    return Splits(
-        train=_split(images, labels, train, flipped=flipped, key=(seed, FLIP_TRAIN)),
+    return Problem(
+        train=_split(
+            images, labels, train, flipped=flipped, key=(seed, FLIP_TRAIN), augment=Shift(shift, seed) if shift else None
+        ),
         validation=_split(images, labels, validation, flipped=flipped, key=(seed, FLIP_VALIDATION)),
         test=_split(images, labels, test, flipped=0.0, key=(seed,)),
-        num_classes=NUM_CLASSES,
+        num_outputs=NUM_CLASSES,
+        shape=images.shape[1:],
     )
 
 
-def digits_noisy(seed: int) -> Splits:
+def digits_noisy(seed: int) -> Problem:
     """Split the digits by ``seed`` with exactly 40 % wrong labels: 320 of 800 and 80 of 200; the test is clean."""
     return digits(seed, flipped=0.4)
 
@@ -102,10 +77,12 @@ def _split(
     *,
     flipped: float,
     key: tuple[int, ...],
-) -> Split:
+    augment: Augment | None = None,
+) -> TensorSplit:
     clean = labels[members]
-    return Split(
-        images=torch.from_numpy(images[members]),
-        labels=torch.from_numpy(flip_labels(clean, flipped, num_classes=NUM_CLASSES, key=key)),
-        clean_labels=torch.from_numpy(clean),
+    return TensorSplit(
+        torch.from_numpy(images[members]),
+        torch.from_numpy(flip_labels(clean, flipped, num_classes=NUM_CLASSES, key=key)),
+        torch.from_numpy(clean),
+        augment=augment,
     )

@@ -24,7 +24,7 @@ from typing import Any
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
 from samnesia.train.log import RESULT, RunResult, read_result, write_json
-from samnesia.train.methods import Unperturbed, method_name
+from samnesia.train.parts.methods import Unperturbed, method_name
 
 ERROR = "error.json"
 _NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")

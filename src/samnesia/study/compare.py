@@ -12,8 +12,8 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.cells import Cell, cell_directory, check_alike, check_unchanged, locked, write_study
 from samnesia.train import recipes
 from samnesia.train.config import RunConfig
-from samnesia.train.methods import METHODS as METHODS_KNOWN
-from samnesia.train.methods import Unperturbed
+from samnesia.train.parts.methods import METHODS as METHODS_KNOWN
+from samnesia.train.parts.methods import Unperturbed
 from samnesia.train.plain import nearest
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ from samnesia.study.cells import Study
 from samnesia.study.statistics import Interval, mean_interval, paired_interval
 from samnesia.train.config import RunConfig
 from samnesia.train.log import RunResult
-from samnesia.train.methods import Unperturbed
+from samnesia.train.parts.methods import Unperturbed
 
 CONFIDENCE = 0.95
 POINTS = ("last", "best")

@@ -11,7 +11,7 @@ from samnesia.study.cells import Study
 from samnesia.study.figures import Curves, label
 from samnesia.study.statistics import LEAST
 from samnesia.train.config import RunConfig
-from samnesia.train.methods import Unperturbed
+from samnesia.train.parts.methods import Unperturbed
 from samnesia.train.recipes import RECIPES
 
 Summary = Mapping[str, Any]

@@ -29,7 +29,7 @@ from samnesia.perturb.errors import ConfigurationError, TrainingCollapsedWarning
 from samnesia.train import log
 from samnesia.train.config import RunConfig
 from samnesia.train.log import Row, RunResult
-from samnesia.train.methods import Unperturbed, method_name
+from samnesia.train.parts.methods import Unperturbed, method_name
 
 if TYPE_CHECKING:
     from samnesia import PerturbedGradient

@@ -89,9 +89,9 @@ def _union(members: tuple[Any, ...], plain: Any, path: str) -> Any:
     known = {
         member.__name__: member for member in members if isinstance(member, type) and dataclasses.is_dataclass(member)
     }
-    if not known:
-        (member,) = (member for member in members if member is not type(None))
-        return from_plain(member, plain, path=path)
+    others = [member for member in members if member is not type(None) and member not in known.values()]
+    if others and not isinstance(plain, dict):
+        return from_plain(others[0], plain, path=path)
     kind = plain.get("kind") if isinstance(plain, dict) else None
     if kind not in known:
         raise ConfigurationError(

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import CNN, SGD, Cosine, Digits, Perturbed, RunConfig
-from samnesia.train.methods import ASAM, GSAM, OBF, SAM, Method, Random, Unperturbed
+from samnesia.train.parts.methods import ASAM, GSAM, OBF, SAM, Method, Random, Unperturbed
 from samnesia.train.plain import nearest
 
 Recipe = Callable[[], RunConfig]

@@ -1,0 +1,98 @@
+"""What training needs of a data set: splits, whose samples are fetched in batches by number.
+
+A split knows how a sample looks in training and in evaluation. How it looks in training is a function of
+(seed, epoch, index) alone: it does not depend on the batch it is in, on the process that loads it, or on what was
+drawn before. Interrupted runs, other numbers of workers or devices, and repeated runs therefore see the same samples.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Batch = tuple[Any, Tensor]
+"""Inputs (a tensor, or a tuple, list or dictionary of tensors, with the samples first) and targets."""
+
+Augment = Callable[[Tensor, int, Sequence[int]], Tensor]
+"""(inputs, epoch, indices) -> inputs as training sees them in this epoch."""
+
+
+class Split(ABC):
+    """Samples 0, ..., len - 1 of a data set.
+
+    ``clean_labels`` are the true labels, int64 of shape ``[n]``, where those that training sees are partly wrong; None
+    where they are not known to be.
+    """
+
+    clean_labels: Tensor | None = None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    @abstractmethod
+    def batch(self, indices: Sequence[int], epoch: int | None = None) -> Batch:
+        """Return samples as training sees them in ``epoch``, or, without one, as evaluation sees them."""
+
+
+class TensorSplit(Split):
+    """Samples that are tensors in memory.
+
+    Args:
+        inputs: shape ``[n, ...]``.
+        labels: what training and evaluation see, shape ``[n]`` or ``[n, ...]``.
+        clean_labels: the true classes where labels may be wrong.
+        augment: how training sees the inputs; None is as they are.
+    """
+
+    def __init__(
+        self, inputs: Tensor, labels: Tensor, clean_labels: Tensor | None = None, *, augment: Augment | None = None
+    ) -> None:
+        self.inputs, self.labels, self.clean_labels, self._augment = inputs, labels, clean_labels, augment
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: Sequence[int], epoch: int | None = None) -> Batch:
+        """Return samples as training sees them in ``epoch``, or, without one, as evaluation sees them."""
+        chosen = torch.as_tensor(indices)
+        inputs = self.inputs[chosen]
+        if self._augment is not None and epoch is not None:
+            inputs = self._augment(inputs, epoch, indices)
+        return inputs, self.labels[chosen]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A data set as training needs it.
+
+    Attributes:
+        train: what is trained on.
+        validation: what decisions are made by; None if nothing was held out.
+        test: what is reported; None if there is none.
+        num_outputs: number of classes, or whatever the model shall put out per sample.
+        shape: of one input, without the batch; what models are built for.
+        mix: how batches are mixed in training (mixup), as (inputs, targets, epoch, indices) -> (inputs, targets).
+    """
+
+    train: Split
+    validation: Split | None
+    test: Split | None
+    num_outputs: int
+    shape: tuple[int, ...]
+    mix: Callable[[Any, Tensor, int, Sequence[int]], Batch] | None = None
+
+    @property
+    def judged_on(self) -> str:
+        """The split that results are reported for."""
+        return "test" if self.test is not None else "validation" if self.validation is not None else "train"
+
+    @property
+    def chosen_on(self) -> str:
+        """The split that the best epoch is chosen on."""
+        return "validation" if self.validation is not None else self.judged_on

@@ -1,0 +1,128 @@
+"""The base optimizer of a run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from samnesia.train.parts.checks import require
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Decayed = Literal["all", "matrices"]
+
+
+def _check(lr: float, weight_decay: float) -> None:
+    require(
+        0.0 < lr < math.inf,
+        f"cannot train with lr {lr}, because a learning rate is a positive number; use 0.05, say",
+    )
+    require(
+        0.0 <= weight_decay < math.inf,
+        f"cannot train with weight decay {weight_decay}, because it would make the weights grow; use 0 or more",
+    )
+
+
+def _groups(model: nn.Module, weight_decay: float, decayed: Decayed) -> Any:
+    """The parameters that are trained; those with fewer than two dimensions apart, where they do not decay."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if decayed == "all" or weight_decay == 0.0:
+        return trained
+    groups = (
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    )
+    return [group for group in groups if group["params"]]
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent, as in torch.optim.SGD; decoupled: as in timm.optim.SGDW."""
+
+    lr: float = 0.05
+    """Highest learning rate of the run."""
+    momentum: float = 0.9
+    """Share of the last update that is repeated, 0 to below 1."""
+    weight_decay: float = 5e-4
+    """Coefficient of the weights that is added to their gradient at the update; it is no part of the perturbation."""
+    nesterov: bool = False
+    """Look ahead along the momentum."""
+    decoupled: bool = False
+    """Shrink the weights by lr * weight_decay apart from the gradient, outside of the momentum (needs timm)."""
+    decayed: Decayed = "all"
+    """What decays: all weights, or matrices only (no bias, no scale of a normalization)."""
+
+    def __post_init__(self) -> None:
+        _check(self.lr, self.weight_decay)
+        require(
+            0.0 <= self.momentum < 1.0,
+            f"cannot train with momentum {self.momentum}, because the updates would grow without bound; "
+            "use a value from 0 to below 1",
+        )
+        require(
+            not self.nesterov or self.momentum > 0.0,
+            "cannot use nesterov with momentum 0, because there is nothing to look ahead along; "
+            "use a momentum of 0.9, say",
+        )
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimizer over the model's parameters."""
+        kind: Any
+        if self.decoupled:
+            from samnesia.extras import require as package
+
+            kind = package("timm.optim", extra="vision").SGDW
+        else:
+            from torch.optim import SGD as kind  # noqa: N811
+        optimizer: torch.optim.Optimizer = kind(
+            _groups(model, self.weight_decay, self.decayed),
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
+        )
+        return optimizer
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled weight decay, as in torch.optim.AdamW."""
+
+    lr: float = 1e-3
+    """Highest learning rate of the run."""
+    betas: tuple[float, ...] = (0.9, 0.999)
+    """Decay of the averages of the gradient and of its square."""
+    eps: float = 1e-8
+    """Added to the root of the averaged square."""
+    weight_decay: float = 0.01
+    """The weights shrink by lr * weight_decay at each update; it is no part of the perturbation."""
+    decayed: Decayed = "matrices"
+    """What decays: all weights, or matrices only (no bias, no scale of a normalization)."""
+
+    def __post_init__(self) -> None:
+        _check(self.lr, self.weight_decay)
+        require(
+            len(self.betas) == 2 and all(0.0 <= beta < 1.0 for beta in self.betas),
+            f"cannot train with betas {self.betas}, because Adam averages with two shares of 0 to below 1; "
+            "use 0.9 and 0.999",
+        )
+        require(
+            0.0 <= self.eps < math.inf,
+            f"cannot train with eps {self.eps}, because it is added under a division; use 1e-8",
+        )
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimizer over the model's parameters."""
+        import torch
+
+        first, second = self.betas
+        return torch.optim.AdamW(
+            _groups(model, self.weight_decay, self.decayed),
+            lr=self.lr,
+            betas=(first, second),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+        )
