@@ -1,10 +1,18 @@
 """What a run leaves on disk, and how to read it again.
 
-A run directory holds three files:
+A run directory holds:
 
 ``config.json``     the whole configuration (:meth:`RunConfig.to_json`): the run can be repeated from it alone.
+``environment.json``  versions, commit, hardware, devices and precision that the run was started with.
 ``metrics.jsonl``   grows by one JSON object per epoch (the rows of ``curves`` below), for looking at a run as it goes.
+``steps.jsonl``     grows by one JSON object per so many optimizer steps (:class:`Logging`), as the method measured them.
+``checkpoints/``    states to resume from and to measure (:mod:`samnesia.train.checkpoint`).
 ``result.json``     written last: a directory with a ``result.json`` is a finished run.
+
+A line of ``steps.jsonl``: ``step`` (optimizer steps before it, skipped ones included), ``epoch``, ``loss`` (of the
+first pass, before the step, on this process's samples; null where the first pass has no loss), ``learning_rate``,
+``rho`` (of each parameter group; empty on plain steps), ``perturbation_norm``, ``cosine``, ``gradient_norm`` (before
+clipping), ``gradient_evaluations``, ``finite``.
 
 ``config.json`` and ``result.json`` are written to a temporary file first and moved into place, so that a reader sees
 either nothing or the whole, whenever the run is killed.
@@ -12,7 +20,7 @@ either nothing or the whole, whenever the run is killed.
 ``result.json`` (accuracies and shares in percent of 0 to 100, losses in nats, ``null`` where a figure does not exist)::
 
     {
-      "schema": 1,
+      "schema": 2,
       "recipe": "digits-noisy-sam",             # name of the recipe the configuration started from
       "method": "sam",                          # sgd | sam | asam | gsam | obf | random
       "seed": 0,
@@ -48,30 +56,37 @@ either nothing or the whole, whenever the run is killed.
         "gradient_norm": 1.3                    # of the gradient that the optimizer saw
       },
       "weight_norm": 14.2,                      # ||w|| over the trained weights at the end, null if not finite
-      "collapsed": null                         # or the sentence of TrainingCollapsedWarning
+      "collapsed": null,                        # or the sentence of TrainingCollapsedWarning
+      "judged_by": {"split": "test", "measure": "accuracy", "unit": "%", "higher_is_better": true},
+                                                # the figure that the run is reported by: curve test_accuracy
+      "chosen_on": "validation"                 # the split whose measure decides which epoch is the best
     }
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
-SCHEMA = 1
-_CONTAINERS = {"config": dict, "environment": dict, "curves": dict, "last": dict, "best": dict, "report": dict}
+SCHEMA = 2
+ENVIRONMENT, STEPS = "environment.json", "steps.jsonl"
+ACCURACY = {"split": "test", "measure": "accuracy", "unit": "%", "higher_is_better": True}
+_CONTAINERS = {"config": dict, "environment": dict, "curves": dict, "last": dict, "best": dict, "report": dict,
+               "judged_by": dict}  # fmt: skip
 
-Row = dict[str, float | int | None]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,18 @@ class RunResult:
     collapsed: str | None
     perturbed_steps: int | None = None
     skipped_perturbed_steps: int | None = None
+    judged_by: dict[str, Any] = field(default_factory=lambda: dict(ACCURACY))
+    chosen_on: str = "validation"
+
+    @property
+    def figure(self) -> str:
+        """The name of the curve that the run is judged by, such as ``test_accuracy``."""
+        return f"{self.judged_by['split']}_{self.judged_by['measure']}"
+
+    def score(self, point: Literal["last", "best"]) -> float:
+        """Return the figure that the run is judged by, at its last or its best epoch; NaN where it is not finite."""
+        value = (self.last if point == "last" else self.best)[self.figure]
+        return math.nan if value is None else float(value)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``result.json``."""
@@ -122,17 +149,20 @@ class RunResult:
                     f"cannot read a result without {field.name!r}, because it is damaged; repeat the run"
                 )
             kind = _CONTAINERS.get(field.name)
-            if kind is not None and not isinstance(plain[field.name], kind):
+            if kind is not None and field.name in plain and not isinstance(plain[field.name], kind):
                 raise ConfigurationError(
                     f"cannot read a result whose {field.name!r} is {plain[field.name]!r}, because it is damaged; "
                     "repeat the run"
                 )
         values = {field.name: plain[field.name] for field in fields(RunResult) if field.name in plain}
+        judged_by = values.get("judged_by", ACCURACY)
+        if not {"split", "measure", "unit", "higher_is_better"} <= judged_by.keys():
+            raise ConfigurationError("cannot read a result that does not say what it is judged by; repeat the run")
+        figure = f"{judged_by['split']}_{judged_by['measure']}"
         for part in ("last", "best"):
-            if not isinstance(values[part].get("test_accuracy"), (int, float)):
+            if figure not in values[part]:
                 raise ConfigurationError(
-                    f"cannot read a result without a test accuracy under {part!r}, because it is damaged; "
-                    "repeat the run"
+                    f"cannot read a result without a {figure} under {part!r}, because it is damaged; repeat the run"
                 )
         if not all(isinstance(curve, list) for curve in values["curves"].values()):
             raise ConfigurationError(
@@ -171,10 +201,41 @@ def write_json(path: Path, content: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def append_row(out: Path, row: Row) -> None:
-    """Add the line of one epoch to ``metrics.jsonl``."""
-    with open(out / METRICS, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row, allow_nan=False) + "\n")
+class Lines:
+    """A file of JSON lines that a run adds to, and that a resumed run takes up where its checkpoint was made."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, line: Row) -> None:
+        """Add a line."""
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def cut(self, size: int) -> None:
+        """Forget what was written after the first ``size`` bytes: by steps that are repeated now.
+
+        Raises:
+            ConfigurationError: if the file is shorter, so that lines are missing.
+        """
+        if self.size < size:
+            raise ConfigurationError(
+                f"cannot go on with {self._path}, because it has {self.size} bytes where the checkpoint requires "
+                f"{size}; restore it, or start the run again in another directory"
+            )
+        if self.size:
+            os.truncate(self._path, size)
+
+    def flush(self) -> None:
+        """Wait until what was written is on disk: a checkpoint that counts on it follows."""
+        if self._path.exists():
+            with open(self._path, "rb") as file:
+                os.fsync(file.fileno())
 
 
 def read_result(out: Path) -> RunResult:

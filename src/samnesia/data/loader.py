@@ -1,0 +1,158 @@
+"""Which samples a rank loads, in which order, and the processes that load them.
+
+Samples are asked for by (epoch, index), so that loading is a function of the place in training alone. A run that goes on
+in the middle of an epoch loads what it would have loaded; nothing of a loader has to be saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from samnesia.data.draws import SHUFFLE, permutation
+from samnesia.data.problem import Batch, Problem, Split
+from samnesia.perturb.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an epoch is cut into steps, perturbations and ranks.
+
+    A batch of ``batch`` samples is cut into chunks of ``chunk`` (the last may be smaller), and the chunks are dealt to
+    the ranks in order, as evenly as possible; with ``chunk`` None, the samples are.
+    """
+
+    samples: int
+    batch: int
+    chunk: int | None
+    drop_last: bool
+    seed: int
+    ranks: int = 1
+
+    def __post_init__(self) -> None:
+        if self.samples < self.batch and self.drop_last:
+            raise ConfigurationError(
+                f"cannot train on {self.samples} samples with batches of {self.batch}, because only full batches are "
+                f"used and there is not even one; use a batch_size of at most {self.samples}"
+            )
+        if self._pieces(self.batch) < self.ranks:
+            raise ConfigurationError(
+                f"cannot share batches of {self.batch} in perturbations of {self.chunk or 1} samples among "
+                f"{self.ranks} processes, because each process needs one at least; use a micro_batch of at most "
+                f"{self.batch // self.ranks}, or fewer processes"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch. A remainder that cannot give every rank a piece is dropped in any case."""
+        full, rest = divmod(self.samples, self.batch)
+        return full + (not self.drop_last and rest > 0 and self._pieces(rest) >= self.ranks)
+
+    def batch_of(self, epoch: int, step: int, order: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """The samples of a step, over all ranks."""
+        order = self.order(epoch) if order is None else order
+        return order[step * self.batch : (step + 1) * self.batch]
+
+    def share(self, batch: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
+        """The samples of a batch that a rank trains on."""
+        edges = self._edges(len(batch))
+        return batch[edges[rank] : edges[rank + 1]]
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The order of the samples in an epoch."""
+        return permutation(self.samples, key=(self.seed, SHUFFLE, epoch))
+
+    def _pieces(self, samples: int) -> int:
+        return -(-samples // (self.chunk or 1))
+
+    def _edges(self, samples: int) -> list[int]:
+        pieces, unit = self._pieces(samples), self.chunk or 1
+        return [min(samples, unit * (pieces * rank // self.ranks)) for rank in range(self.ranks + 1)]
+
+
+class TrainingKeys(Sampler[list[tuple[int, int]]]):
+    """The keys (epoch, index) of a rank's batches in one epoch, from a step on."""
+
+    def __init__(self, plan: Plan, rank: int, epoch: int, start: int) -> None:
+        self._plan, self._rank, self._epoch, self._start = plan, rank, epoch, start
+
+    def __len__(self) -> int:
+        return self._plan.steps - self._start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = self._plan.order(self._epoch)
+        for step in range(self._start, self._plan.steps):
+            share = self._plan.share(self._plan.batch_of(self._epoch, step, order), self._rank)
+            yield [(self._epoch, int(index)) for index in share]
+
+
+class TrainingView(Dataset[Batch]):
+    """A problem's training samples by their keys, mixed within the groups that share a perturbation."""
+
+    def __init__(self, problem: Problem, group: int | None) -> None:
+        self._split, self._mix, self._group = problem.train, problem.mix, group
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        """The batch of these keys, all of one epoch."""
+        epoch = keys[0][0]
+        indices = [index for _, index in keys]
+        if self._mix is None:
+            return self._split.batch(indices, epoch)
+        size = self._group or len(indices)
+        groups = [indices[i : i + size] for i in range(0, len(indices), size)]
+        mixed = [self._mix(*self._split.batch(group, epoch), epoch, group) for group in groups]
+        return mixed[0] if len(mixed) == 1 else (torch.cat([x for x, _ in mixed]), torch.cat([y for _, y in mixed]))
+
+
+class EvaluationView(Dataset[tuple[Batch, list[int]]]):
+    """A split's samples as evaluation sees them, with their numbers."""
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[Batch, list[int]]:
+        """The batch of these samples."""
+        return self._split.batch(indices), list(indices)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def training_loader(view: TrainingView, keys: TrainingKeys, *, workers: int, pin: bool) -> DataLoader[Batch]:
+    """A loader over the keys. It draws no random numbers of this process."""
+    return DataLoader(
+        view,
+        batch_sampler=keys,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        pin_memory=pin,
+        generator=torch.Generator(),  # its own: the global one belongs to the model
+    )
+
+
+def evaluation_loader(
+    split: Split, *, batch: int, rank: int, ranks: int, workers: int, pin: bool
+) -> DataLoader[tuple[Batch, list[int]]]:
+    """A loader over the samples rank, rank + ranks, …: each sample of the split on exactly one rank."""
+    own = range(rank, len(split), ranks)
+    batches = [list(own[i : i + batch]) for i in range(0, len(own), batch)]
+    return DataLoader(
+        EvaluationView(split),
+        batch_sampler=batches,
+        collate_fn=_as_it_is,
+        num_workers=min(workers, len(batches)),
+        pin_memory=pin,
+        generator=torch.Generator(),
+    )
