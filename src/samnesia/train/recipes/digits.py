@@ -1,41 +1,15 @@
-"""Recipes: named runs. A recipe is a function that returns the whole configuration of a run.
-
-To try something else, change a copy (``dataclasses.replace``), override fields on the command line, or write a function
-of your own and call :func:`samnesia.train.loop.train` with what it returns.
-"""
+"""The digits: small enough for a laptop, and the demo of what the methods do about wrong labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from samnesia.perturb.errors import ConfigurationError
-from samnesia.train.config import CNN, SGD, Cosine, Digits, Perturbed, RunConfig
+from samnesia.train.config import CNN, SGD, Checkpoints, Cosine, Digits, Perturbed, RunConfig
 from samnesia.train.parts.methods import ASAM, GSAM, OBF, SAM, Method, Random, Unperturbed
-from samnesia.train.plain import nearest
+from samnesia.train.recipes.about import About
+from samnesia.train.recipes.registry import recipe
 
-Recipe = Callable[[], RunConfig]
-RECIPES: dict[str, Recipe] = {}
-"""Every recipe by its name."""
-
-
-def recipe(function: Recipe) -> Recipe:
-    """Register a recipe under the function's name, with hyphens."""
-    RECIPES[function.__name__.replace("_", "-")] = function
-    return function
-
-
-def find(name: str) -> RunConfig:
-    """Return the configuration of the recipe ``name``.
-
-    Raises:
-        ConfigurationError: for an unknown name, with the nearest known one.
-    """
-    if name not in RECIPES:
-        raise ConfigurationError(
-            f"cannot train recipe {name!r}, because there is no such recipe; {nearest(name, list(RECIPES))}"
-        )
-    return RECIPES[name]()
+ABOUT = About(source="this project's own demo, benchmarks/choose_radii.py", images=800, gmacs=0.0001)
 
 
 def digits(name: str, method: Method) -> RunConfig:
@@ -50,6 +24,7 @@ def digits(name: str, method: Method) -> RunConfig:
         when=Perturbed(start_epoch=4.0),
         epochs=80,
         batch_size=80,
+        checkpoints=Checkpoints(every_epochs=None, best=False),  # a run takes seconds
     )
 
 
@@ -61,73 +36,73 @@ def digits_noisy(name: str, method: Method) -> RunConfig:
 # The radii are chosen on validation, with seeds that no reported figure uses: benchmarks/choose_radii.py.
 
 
-@recipe
+@recipe(ABOUT)
 def digits_sgd() -> RunConfig:
     """Digits, clean labels: the base optimizer alone."""
     return digits("digits-sgd", Unperturbed())
 
 
-@recipe
+@recipe(ABOUT)
 def digits_sam() -> RunConfig:
     """Digits, clean labels: sharpness-aware minimization."""
     return digits("digits-sam", SAM(rho=0.2))
 
 
-@recipe
+@recipe(ABOUT)
 def digits_asam() -> RunConfig:
     """Digits, clean labels: adaptive SAM, with the perturbation scaled by the weights."""
     return digits("digits-asam", ASAM(rho=1.5))
 
 
-@recipe
+@recipe(ABOUT)
 def digits_gsam() -> RunConfig:
     """Digits, clean labels: SAM that also lowers the surrogate gap."""
     return digits("digits-gsam", GSAM(rho=0.3, alpha=0.2))
 
 
-@recipe
+@recipe(ABOUT)
 def digits_obf() -> RunConfig:
     """Digits, clean labels: perturbation by output-bias forgetting."""
     return digits("digits-obf", OBF(rho=0.1))
 
 
-@recipe
+@recipe(ABOUT)
 def digits_random() -> RunConfig:
     """Digits, clean labels: random perturbation."""
     return digits("digits-random", Random(rho=0.2))
 
 
-@recipe
+@recipe(ABOUT)
 def digits_noisy_sgd() -> RunConfig:
     """Digits, 40 % wrong labels: the base optimizer alone."""
     return digits_noisy("digits-noisy-sgd", Unperturbed())
 
 
-@recipe
+@recipe(ABOUT)
 def digits_noisy_sam() -> RunConfig:
     """Digits, 40 % wrong labels: sharpness-aware minimization."""
     return digits_noisy("digits-noisy-sam", SAM(rho=0.4))
 
 
-@recipe
+@recipe(ABOUT)
 def digits_noisy_asam() -> RunConfig:
     """Digits, 40 % wrong labels: adaptive SAM, with the perturbation scaled by the weights."""
     return digits_noisy("digits-noisy-asam", ASAM(rho=2.0))
 
 
-@recipe
+@recipe(ABOUT)
 def digits_noisy_gsam() -> RunConfig:
     """Digits, 40 % wrong labels: SAM that also lowers the surrogate gap."""
     return digits_noisy("digits-noisy-gsam", GSAM(rho=0.3, alpha=0.2))
 
 
-@recipe
+@recipe(ABOUT)
 def digits_noisy_obf() -> RunConfig:
     """Digits, 40 % wrong labels: perturbation by output-bias forgetting."""
     return digits_noisy("digits-noisy-obf", OBF(rho=0.7))
 
 
-@recipe
+@recipe(ABOUT)
 def digits_noisy_random() -> RunConfig:
     """Digits, 40 % wrong labels: random perturbation."""
     return digits_noisy("digits-noisy-random", Random(rho=0.05))
