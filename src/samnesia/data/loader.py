@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from samnesia.data.draws import SHUFFLE, permutation
-from samnesia.data.problem import Batch, Problem, Split
+from samnesia.data.problem import Batch, Mix, Problem, Split
 from samnesia.perturb.errors import ConfigurationError
 
 
@@ -108,8 +108,13 @@ class TrainingView(Dataset[Batch]):
             return self._split.batch(indices, epoch)
         size = self._group or len(indices)
         groups = [indices[i : i + size] for i in range(0, len(indices), size)]
-        mixed = [self._mix(*self._split.batch(group, epoch), epoch, group) for group in groups]
+        mixed = [self._mixed(group, epoch, self._mix) for group in groups]
         return mixed[0] if len(mixed) == 1 else (torch.cat([x for x, _ in mixed]), torch.cat([y for _, y in mixed]))
+
+
+    def _mixed(self, indices: list[int], epoch: int, mix: Mix) -> Batch:
+        inputs, targets = self._split.batch(indices, epoch)
+        return mix(inputs, targets, epoch, [index for index in indices if index not in self._split.damaged])
 
 
 class EvaluationView(Dataset[tuple[Batch, list[int]]]):
@@ -123,7 +128,8 @@ class EvaluationView(Dataset[tuple[Batch, list[int]]]):
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Batch, list[int]]:
         """The batch of these samples."""
-        return self._split.batch(indices), list(indices)
+        batch = self._split.batch(indices)
+        return batch, [index for index in indices if index not in self._split.damaged]
 
 
 def _as_it_is(batch: Batch) -> Batch:

@@ -8,7 +8,7 @@ drawn before. Interrupted runs, other numbers of workers or devices, and repeate
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ Batch = tuple[Any, Tensor]
 Augment = Callable[[Tensor, int, Sequence[int]], Tensor]
 """(inputs, epoch, indices) -> inputs as training sees them in this epoch."""
 
+Mix = Callable[[Any, Tensor, int, Sequence[int]], Batch]
+"""(inputs, targets, epoch, indices) -> inputs and targets, mixed with each other (mixup)."""
+
 
 class Split(ABC):
     """Samples 0, ..., len - 1 of a data set.
@@ -30,6 +33,8 @@ class Split(ABC):
     """
 
     clean_labels: Tensor | None = None
+    damaged: Set[int] = frozenset()
+    """Numbers of the samples that this process found damaged, and leaves out of the batches that it returns."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -85,7 +90,7 @@ class Problem:
     test: Split | None
     num_outputs: int
     shape: tuple[int, ...]
-    mix: Callable[[Any, Tensor, int, Sequence[int]], Batch] | None = None
+    mix: Mix | None = None
 
     @property
     def judged_on(self) -> str:

@@ -52,6 +52,10 @@ class PassesOpenError(PassesError):
     """Something that needs the true weights was asked for while a flow of passes is open."""
 
 
+class RunStopped(SamnesiaError):  # noqa: N818 (no error: it was asked for)
+    """A training run was asked to stop, and has written a checkpoint to go on from."""
+
+
 class SamnesiaWarning(UserWarning):
     """Root of all warnings issued by samnesia."""
 
@@ -70,6 +74,10 @@ class UnseenWrapperWarning(SamnesiaWarning):
 
 class UnperturbedParametersWarning(SamnesiaWarning):
     """The model has trainable parameters that the method's optimizer does not hold."""
+
+
+class DamagedCheckpointWarning(SamnesiaWarning):
+    """A checkpoint is truncated or altered, and the one before it is used."""
 
 
 class TrainingCollapsedWarning(SamnesiaWarning):

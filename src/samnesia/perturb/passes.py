@@ -214,7 +214,8 @@ class PerturbedGradient:
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs beside model and optimizer: the step count and the place inside an accumulation."""
         self._refuse_while_open("save the method's state")
-        return {"version": 1, "steps": self._steps, "micro_batch": self._micro_batch}
+        state = {"version": 1, "steps": self._steps, "micro_batch": self._micro_batch}
+        return state | ({} if self._measured is None else {"measured": self._measured})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state saved by `state_dict`; raises ConfigurationError for one of another kind."""
@@ -225,6 +226,7 @@ class PerturbedGradient:
                 "this release reads version 1; load it with the release that wrote it"
             )
         self._steps, self._micro_batch, self._fires = int(state["steps"]), int(state["micro_batch"]), None
+        self._measured = state.get("measured")
 
     def radii(self) -> tuple[float, ...]:
         """The radius of each parameter group at the current step."""

@@ -65,11 +65,14 @@ either nothing or the whole, whenever the run is killed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from importlib.metadata import version
@@ -81,7 +84,7 @@ from samnesia.train.config import RunConfig
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 SCHEMA = 2
-ENVIRONMENT, STEPS = "environment.json", "steps.jsonl"
+ENVIRONMENT, STEPS, LOCK = "environment.json", "steps.jsonl", ".lock"
 ACCURACY = {"split": "test", "measure": "accuracy", "unit": "%", "higher_is_better": True}
 _CONTAINERS = {"config": dict, "environment": dict, "curves": dict, "last": dict, "best": dict, "report": dict,
                "judged_by": dict}  # fmt: skip
@@ -187,6 +190,24 @@ def claim(out: Path, *, what: str = "a run") -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
+@contextmanager
+def locked(out: Path, *, what: str) -> Iterator[None]:
+    """Hold a directory for this process; the lock ends with the process, however it ends.
+
+    Raises:
+        ConfigurationError: when another process holds it.
+    """
+    with open(out / LOCK, "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"cannot work on the {what} in {out}, because another process is at work on it; wait for its end, or "
+                "use another --out"
+            ) from None
+        yield
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON to ``path`` so that a reader, or a killed process, leaves either the old file or the whole new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -236,6 +257,23 @@ class Lines:
         if self._path.exists():
             with open(self._path, "rb") as file:
                 os.fsync(file.fileno())
+
+
+def read_config(out: Path) -> RunConfig:
+    """Read the configuration of the run in ``out``.
+
+    Raises:
+        ConfigurationError: if there is none, or it cannot be read.
+    """
+    try:
+        plain = json.loads((out / CONFIG).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigurationError(
+            f"cannot find a run in {out}, because there is no {CONFIG}; name the directory that was given as --out"
+        ) from None
+    except ValueError as error:
+        raise ConfigurationError(f"cannot read {out / CONFIG}, because it is no valid JSON ({error})") from None
+    return RunConfig.from_json(plain)
 
 
 def read_result(out: Path) -> RunResult:

@@ -1,124 +1,383 @@
 """The training loop: one configuration in, one result out.
 
-The loop knows batches of inputs and labels, and nothing of images or of any method: a method is the passes it asks for.
+The loop knows batches of inputs and targets, and nothing of images or of any method: a method is the passes it asks for.
 All randomness comes from the seed of the configuration, so that two runs of one configuration agree bit by bit, in this
-process or in a worker, whatever ran before.
+process or in a worker, whatever ran before, and a run that was killed ends as if nothing had happened.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils import clip_grad_norm_
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
-from samnesia.data.digits import Split, Splits
-from samnesia.data.draws import AUGMENT, SHUFFLE, permutation
-from samnesia.perturb.errors import ConfigurationError, TrainingCollapsedWarning
-from samnesia.train import log
+from samnesia.data.problem import Batch
+from samnesia.perturb.errors import ConfigurationError, RunStopped, TrainingCollapsedWarning
+from samnesia.train import log, randomness
+from samnesia.train.averaging import AveragedWeights
+from samnesia.train.checkpoint import Position, Store
 from samnesia.train.config import RunConfig
+from samnesia.train.engine import Engine
+from samnesia.train.evaluation import Evaluator
 from samnesia.train.log import Row, RunResult
-from samnesia.train.parts.methods import Unperturbed, method_name
-
-if TYPE_CHECKING:
-    from samnesia import PerturbedGradient
-
-EVALUATION_BATCH = 512
+from samnesia.train.observers import Journal, Observer
+from samnesia.train.parts.methods import method_name
+from samnesia.train.run import Run, optimizer_of
+from samnesia.train.totals import collapse
 
 
-@dataclass
-class Totals:
-    """What accumulates over the steps of a run."""
-
-    steps: int = 0
-    skipped: int = 0
-    perturbed: int = 0
-    skipped_perturbed: int = 0
-    gradient_evaluations: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, name: str, value: float | None) -> None:
-        """Take one step's figure into the mean of ``name``, unless it does not exist."""
-        if value is not None and math.isfinite(value):
-            self.sums[name] = self.sums.get(name, 0.0) + value
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def mean(self, name: str) -> float | None:
-        """Return the mean over the steps on which there was such a figure."""
-        return self.sums[name] / self.counts[name] if name in self.sums else None
-
-
-def train(config: RunConfig, out: Path | None = None, *, progress: Callable[[Row], None] | None = None) -> RunResult:
+def train(
+    config: RunConfig,
+    out: Path | None = None,
+    *,
+    observers: Sequence[Observer] = (),
+    stop: Callable[[], bool] = lambda: False,
+) -> RunResult:
     """Train as ``config`` says, and return the result.
 
     Args:
         config: the run.
-        out: directory for ``config.json``, ``metrics.jsonl`` and ``result.json`` (see :mod:`samnesia.train.log`); it
-            must be empty or not exist. Nothing is written without it.
-        progress: called after each epoch with its row of figures.
+        out: directory of the run (see :mod:`samnesia.train.log`); it must be empty or not exist. Nothing is written
+            without it.
+        observers: are told of every logged step and every epoch.
+        stop: asked after every step; once it is true, a checkpoint is written and the run stops.
 
     Raises:
-        ConfigurationError: for values that cannot be trained with, a training set smaller than a batch, or an ``out``
-            that is not empty.
+        ConfigurationError: for values that cannot be trained with, a device or precision that is not there, a training
+            set smaller than a batch, or an ``out`` that is not empty.
+        RunStopped: when ``stop`` said so.
 
     Warns:
         TrainingCollapsedWarning: if the run ends near chance, or most steps, or most perturbed ones, were not finite.
         IdleScheduleWarning: if ``config.when`` fires on no step of the run.
     """
-    splits = config.data.load(config.seed)
-    if len(splits.train) < config.batch_size:
-        raise ConfigurationError(
-            f"cannot train on {len(splits.train)} samples with batches of {config.batch_size}, because only full "
-            f"batches are used and there is not even one; use a batch_size of at most {len(splits.train)}"
-        )
-    with _limited_to(config.threads), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        channels, height, width = splits.train.images.shape[1:]
-        model = config.model.build((channels, height, width), splits.num_classes)
-        optimizer = config.optimizer.build(model.parameters())
-        steps_per_epoch = len(splits.train) // config.batch_size
-        method = config.method.build(
-            model,
-            optimizer,
-            _criterion(config.label_smoothing),
-            when=config.when.window(steps_per_epoch),
-            seed=config.seed,
-            # The base optimizer has no schedule that could be idle.
-            total_steps=None if isinstance(config.method, Unperturbed) else config.epochs * steps_per_epoch,
-        )
+    if out is not None:
+        _check_json(config)
+    with _ready(config) as run:
         # Only now, when all that can be refused has been refused, does anything appear on disk.
-        if out is not None:
-            _check_json(config)
+        if out is not None and run.engine.leads:
             log.claim(out)
             log.write_json(out / log.CONFIG, config.to_json())
-        started, clock = datetime.now(UTC), time.perf_counter()
-        rows, totals = [], Totals()
-        for epoch in range(config.epochs):
-            rate = _train_epoch(config, model, optimizer, method, splits.train, epoch, totals)
-            rows.append({"epoch": epoch, "learning_rate": rate, **_evaluate(model, splits)})
-            if out is not None:
-                log.append_row(out, rows[-1])
-            if progress is not None:
-                progress(rows[-1])
-        result = _result(config, model, rows, totals, seconds=time.perf_counter() - clock, started=started)
-    result = replace(result, collapsed=_collapse(result, splits))
-    if result.collapsed is not None:
-        warnings.warn(result.collapsed, TrainingCollapsedWarning, stacklevel=2)
-    if out is not None:
-        log.write_json(out / log.RESULT, result.to_json())
+            log.write_json(out / log.ENVIRONMENT, _environment(run))
+        return _finish(run, out, observers, stop)
+
+
+def resume(
+    out: Path, *, observers: Sequence[Observer] = (), stop: Callable[[], bool] = lambda: False
+) -> RunResult:
+    """Go on with the run in ``out`` from its latest checkpoint that is whole, or from the start if there is none.
+
+    The weights, the log and the result become those of a run that was never interrupted, bit by bit on the same
+    machine (but for times). A finished run is returned as it is.
+
+    Raises:
+        ConfigurationError: if there is no run in ``out``, or another process is at work on it.
+        RunStopped: when ``stop`` said so.
+
+    Warns:
+        DamagedCheckpointWarning: for a checkpoint that is truncated or altered; the one before it is used.
+    """
+    config = log.read_config(out)
+    if (out / log.RESULT).exists():
+        return log.read_result(out)
+    with _ready(config) as run:
+        return _finish(run, out, observers, stop)
+
+
+@contextmanager
+def _ready(config: RunConfig) -> Iterator[Run]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.hardware.threads)
+    try:
+        with randomness.isolated(config.seed):
+            problem = config.data.load(config.seed)
+            yield Run(config, Engine(config.hardware), problem)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Callable[[], bool]) -> RunResult:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    leads = run.engine.leads
+    with log.locked(out, what="run") if out is not None and leads else nullcontext():
+        keeper = Keeper(run, out)
+        keeper.take_up()
+        observers = [*keeper.journals, *observers] if leads else []
+        for observer in observers:
+            observer.begin(run.config, run.plan.steps, run.position)
+        try:
+            evaluator = Evaluator(run.config, run.engine, run.problem)
+            while run.position.epoch < run.config.epochs:
+                _train_epoch(run, keeper, observers, stop)
+                _end_epoch(run, keeper, observers, evaluator)
+            result = _result(run, keeper, started)
+            if out is not None and leads:
+                log.write_json(out / log.RESULT, result.to_json())
+        finally:
+            for observer in observers:
+                observer.end()
+    if result.collapsed is not None and leads:
+        warnings.warn(result.collapsed, TrainingCollapsedWarning, stacklevel=4)
     return result
+
+
+class Keeper:
+    """Keeps what a run needs to go on after it was killed; without a directory, nothing."""
+
+    def __init__(self, run: Run, out: Path | None) -> None:
+        self._run, self._out = run, out
+        self._store = None if out is None else Store(out)
+        self.journals = [] if out is None else [Journal(out)]
+
+    def take_up(self) -> None:
+        """Set the run, and what it has written, back to its latest checkpoint, or to the start."""
+        if self._store is None:
+            return
+        newest = None
+        if self._run.engine.leads:
+            self._store.tidy()
+            newest = self._store.newest()
+            for journal in self.journals:
+                journal.cut(newest.state["journal"] if newest is not None else {})
+        found = self._run.engine.share(None if newest is None else newest.position)
+        if found is not None:
+            self._run.restore(newest or self._store.read(found))
+        elif 0 in self._run.config.checkpoints.keep_epochs:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint of where the run is."""
+        if self._store is None:
+            return
+        checkpoint = self._run.checkpoint(self.journals[0].sizes())
+        if self._run.engine.leads:
+            self._store.save(checkpoint)
+            self._prune()
+
+    def after_step(self) -> None:
+        """Save if it is time, inside an epoch."""
+        every, step = self._run.config.checkpoints.every_steps, self._run.position.step
+        if every is not None and step % every == 0 and step < self._run.plan.steps:
+            self.save()
+
+    def after_epoch(self) -> None:
+        """Save if it is time, after an epoch and its evaluation."""
+        config, epoch, rows = self._run.config.checkpoints, self._run.position.epoch, self._run.rows
+        evaluated = bool(rows) and rows[-1]["epoch"] == epoch - 1
+        best = config.best and evaluated and best_row(self._run) is rows[-1]
+        due = config.every_epochs is not None and epoch % config.every_epochs == 0
+        if due or best or epoch in config.keep_epochs or epoch == self._run.config.epochs:
+            self.save()
+        if best and self._store is not None and self._run.engine.leads:
+            self._store.mark_best(self._run.position)
+            self._prune()
+
+    def _prune(self) -> None:
+        config = self._run.config.checkpoints
+        if self._store is not None:
+            self._store.prune(last=config.last, keep=(Position(epoch) for epoch in config.keep_epochs))
+
+    def where(self) -> str:
+        """How to go on, for a run that was stopped."""
+        return "nothing was kept" if self._out is None else f"go on with: samnesia resume {self._out}"
+
+
+def _train_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], stop: Callable[[], bool]) -> None:
+    """Train on what is left of the epoch."""
+    run.model.train()
+    if run.position.step == run.plan.steps:  # stopped between the last step of an epoch and its evaluation
+        return
+    for batch in run.batches(run.position.step):
+        total, stopped = run.engine.total(len(batch[1]), stop())
+        line = _step(run, batch, total)
+        run.position = Position(run.position.epoch, run.position.step + 1)
+        if line is not None:
+            for observer in observers:
+                observer.step(line)
+        if stopped:
+            keeper.save()
+            raise RunStopped(f"stopped in epoch {run.position.epoch} after step {run.position.step}; {keeper.where()}")
+        keeper.after_step()
+
+
+def _step(run: Run, batch: Batch, total: float) -> Row | None:
+    """Take one optimizer step on this rank's part of a batch of ``total`` samples; return its line if it is logged."""
+    config, method, optimizer, step = run.config, run.method, run.optimizer, run.steps_done
+    rate = config.learning_rate(step, run.plan.steps)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    if config.when.fresh_state and step == run.window.start:
+        optimizer_of(run).state.clear()
+    _gradient(run, batch, total)
+    report, scaler = method.last_step, run.engine.scaler
+    scale = 1.0 if scaler is None else float(scaler.get_scale())
+    finite = report.finite
+    run.totals.note(report, finite=finite, scale=scale)
+    line = None
+    if config.logging.every_steps and step % config.logging.every_steps == 0:
+        line = {"step": step, "epoch": run.position.epoch, **_line(run, rate, scale)}
+    if finite and config.clip_norm is not None:
+        run.engine.fabric.clip_gradients(run.model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+    if finite or scaler is not None:  # a scaler skips the step itself, and lowers its scale
+        optimizer.step()
+    optimizer.zero_grad()
+    if finite:
+        if run.initial:
+            torch._foreach_lerp_(run.floating(), run.initial, config.shrink_perturb * rate / config.optimizer.lr)
+        if run.average is not None:
+            run.average.update(step)
+    return line
+
+
+def _gradient(run: Run, batch: Batch, total: float) -> None:
+    """Leave the method's gradient in ``p.grad``: a perturbation for each micro-batch, weighted by its samples."""
+    engine, chunks = run.engine, _chunks(batch, run.config.micro_batch)
+    if not len(batch[1]):
+        raise ConfigurationError(
+            f"cannot train on step {run.position.step} of epoch {run.position.epoch}, because all its samples are "
+            "damaged; mend them"
+        )
+    for chunk in chunks:
+        parts = _chunks(chunk, run.config.device_batch)
+        with engine.accumulating(run.model, more=chunk is not chunks[-1]):
+            for p in run.method.passes():
+                for layer in run.aware:
+                    layer.ascending = p.ascent
+                for part in parts:
+                    inputs, targets = part
+                    with engine.accumulating(run.model, more=part is not parts[-1]):
+                        with torch.set_grad_enabled(p.needs_gradient):
+                            # ranks are averaged, samples are summed: each counts 1 / total
+                            loss = p.loss(run.model(inputs), targets) * (len(targets) * engine.ranks / total)
+                        if p.needs_gradient:
+                            engine.fabric.backward(loss)
+
+
+def _chunks(batch: Batch, size: int | None) -> list[Batch]:
+    inputs, targets = batch
+    if size is None or len(targets) <= size:
+        return [batch]
+    return [(_slice(inputs, i, i + size), targets[i : i + size]) for i in range(0, len(targets), size)]
+
+
+def _slice(inputs: Any, start: int, stop: int) -> Any:
+    if isinstance(inputs, Tensor):
+        return inputs[start:stop]
+    if isinstance(inputs, dict):
+        return {name: _slice(value, start, stop) for name, value in inputs.items()}
+    return type(inputs)(_slice(value, start, stop) for value in inputs)
+
+
+def _line(run: Run, rate: float, scale: float) -> Row:
+    report = run.method.last_step
+    norm = report.gradient_norm
+    return {
+        "loss": _finite(report.loss),
+        "learning_rate": rate,
+        "rho": list(report.radii),
+        "perturbation_norm": _finite(report.perturbation_norm),
+        "cosine": _finite(report.cosine),
+        "gradient_norm": _finite(None if norm is None else norm / scale),
+        "gradient_evaluations": report.gradient_evaluations // max(1, report.micro_batches),
+        "finite": report.finite,
+    }
+
+
+def _end_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], evaluator: Evaluator) -> None:
+    """Evaluate, log and save after an epoch."""
+    epoch, steps = run.position.epoch, run.plan.steps
+    last = epoch + 1 == run.config.epochs
+    row: Row | None = None
+    if last or (epoch + 1) % run.config.evaluation.every_epochs == 0:
+        rate = run.config.learning_rate((epoch + 1) * steps - 1, steps)
+        row = {"epoch": epoch, "learning_rate": rate, **evaluator.row(run.module)}
+        if run.average is not None:
+            row |= _row_of_average(run, run.average, evaluator, row, last=last)
+        run.rows.append(row)
+        for observer in observers:
+            observer.epoch(row)
+    run.position = Position(epoch + 1)
+    keeper.after_epoch()
+
+
+def _row_of_average(run: Run, average: AveragedWeights, evaluator: Evaluator, row: Row, *, last: bool) -> Row:
+    """The figures of the averaged weights; where BatchNorm's statistics must come anew, after the last epoch only."""
+    figures: Row = dict.fromkeys(row.keys() - {"epoch", "learning_rate"})
+    if average.seen and (last or not average.statistics_anew):
+        with average.applied():
+            if average.statistics_anew:
+                with run.engine.fabric.autocast():
+                    update_bn((inputs for inputs, _ in run.batches(0)), run.module)
+                run.engine.average_buffers(run.module)
+                average.take_over()
+            figures = evaluator.row(run.module)
+    return {f"average_{name}": value for name, value in figures.items()}
+
+
+def best_row(run: Run) -> Row:
+    """The earliest row with the best value of the measure that epochs are chosen by."""
+    measure, described = next(iter(run.config.loss.measures(run.problem.num_outputs).items()))
+    sign = 1.0 if described.higher_is_better else -1.0
+
+    def value(row: Row) -> float:
+        figure = row[f"{run.problem.chosen_on}_{measure}"]
+        return -math.inf if figure is None else sign * figure
+
+    return max(run.rows, key=value)  # max returns the first of equals
+
+
+def _result(run: Run, keeper: Keeper, started: str) -> RunResult:
+    config, problem, rows, totals = run.config, run.problem, run.rows, run.totals
+    measure, described = next(iter(config.loss.measures(problem.num_outputs).items()))
+    result = RunResult(
+        recipe=config.recipe,
+        method=method_name(config.method),
+        seed=config.seed,
+        config=config,
+        environment={**_environment(run), "started": started},
+        parameters=run.num_parameters(),
+        curves={name: [row[name] for row in rows] for name in rows[0]},
+        last=rows[-1],
+        best=best_row(run),
+        steps=totals.steps,
+        skipped_steps=totals.skipped,
+        perturbed_steps=totals.perturbed,
+        skipped_perturbed_steps=totals.skipped_perturbed,
+        gradient_evaluations=totals.gradient_evaluations,
+        seconds=run.seconds,
+        report={name: totals.mean(name) for name in ("perturbation_norm", "cosine", "gradient_norm")},
+        weight_norm=_finite(run.weight_norm()),
+        collapsed=None,
+        judged_by={
+            "split": problem.judged_on,
+            "measure": measure,
+            "unit": described.unit,
+            "higher_is_better": described.higher_is_better,
+        },
+        chosen_on=problem.chosen_on,
+    )
+    return dataclasses.replace(result, collapsed=collapse(result, problem.num_outputs))
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    engine = run.engine
+    return {
+        **log.environment(),
+        "threads": run.config.hardware.threads,
+        "device": torch.cuda.get_device_name(engine.device) if engine.device.type == "cuda" else "cpu",
+        "precision": engine.precision,
+        "processes": engine.ranks,
+    }
 
 
 def _check_json(config: RunConfig) -> None:
@@ -130,165 +389,5 @@ def _check_json(config: RunConfig) -> None:
         ) from None
 
 
-@contextmanager
-def _limited_to(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _criterion(label_smoothing: float) -> Callable[[Tensor, Tensor], Tensor]:
-    def criterion(output: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(output, target, label_smoothing=label_smoothing)
-
-    return criterion
-
-
-def _train_epoch(
-    config: RunConfig,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    method: PerturbedGradient,
-    data: Split,
-    epoch: int,
-    totals: Totals,
-) -> float:
-    """Train for one epoch and return the learning rate of its last step."""
-    model.train()
-    inputs = config.data.augment(data.images, key=(config.seed, AUGMENT, epoch))
-    order = torch.from_numpy(permutation(len(data), key=(config.seed, SHUFFLE, epoch)))
-    steps_per_epoch = len(data) // config.batch_size
-    warmup_steps = round(config.schedule.warmup_epochs * steps_per_epoch)
-    rate = 0.0
-    for i, batch in enumerate(order.split(config.batch_size)[:steps_per_epoch]):
-        rate = config.optimizer.lr * config.schedule.factor(
-            epoch * steps_per_epoch + i, total_steps=config.epochs * steps_per_epoch, warmup_steps=warmup_steps
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        _train_step(config, model, optimizer, method, inputs[batch], data.labels[batch], totals)
-    return rate
-
-
-def _train_step(
-    config: RunConfig,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    method: PerturbedGradient,
-    inputs: Tensor,
-    labels: Tensor,
-    totals: Totals,
-) -> None:
-    micro_batch = config.micro_batch or config.batch_size
-    for x, y in zip(inputs.split(micro_batch), labels.split(micro_batch), strict=True):
-        for p in method.passes():  # each micro-batch has a perturbation of its own
-            with torch.set_grad_enabled(p.needs_gradient):
-                loss = p.loss(model(x), y) * (len(y) / len(labels))
-            if p.needs_gradient:
-                loss.backward()
-    report = method.last_step
-    totals.gradient_evaluations += report.gradient_evaluations // report.micro_batches
-    totals.add("gradient_norm", report.gradient_norm)
-    if report.perturbed:
-        totals.perturbed += 1
-        totals.skipped_perturbed += not report.finite
-        totals.add("perturbation_norm", report.perturbation_norm)
-        totals.add("cosine", report.cosine)
-    if report.finite:
-        if config.clip_norm is not None:
-            clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimizer.step()
-        totals.steps += 1
-    else:
-        totals.skipped += 1
-    optimizer.zero_grad()
-
-
-@torch.no_grad()
-def _evaluate(model: nn.Module, splits: Splits) -> Row:
-    """Return the figures of all three splits, without augmentation: shares in percent, losses in nats."""
-    model.eval()
-    row: Row = {}
-    for name in ("train", "validation", "test"):
-        split: Split = getattr(splits, name)
-        logits = torch.cat([model(images) for images in split.images.split(EVALUATION_BATCH)])
-        predicted = logits.argmax(dim=1)
-        row[f"{name}_loss"] = _finite(F.cross_entropy(logits, split.labels))
-        row[f"{name}_accuracy"] = _percent(predicted == split.labels)
-        if name == "train":
-            flipped = split.labels != split.clean_labels
-            row["flipped_fitted"] = _percent((predicted == split.labels)[flipped])
-            row["flipped_recovered"] = _percent((predicted == split.clean_labels)[flipped])
-    return row
-
-
-def _percent(hits: Tensor) -> float | None:
-    return 100.0 * int(hits.sum()) / len(hits) if len(hits) else None
-
-
-def _finite(value: Tensor) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def _result(
-    config: RunConfig, model: nn.Module, rows: list[Row], totals: Totals, *, seconds: float, started: datetime
-) -> RunResult:
-    # max returns the first of equals: the earliest epoch of the highest validation accuracy.
-    best = max(rows, key=lambda row: row["validation_accuracy"] or 0.0)
-    parameters = [p.detach() for p in model.parameters() if p.requires_grad]
-    return RunResult(
-        recipe=config.recipe,
-        method=method_name(config.method),
-        seed=config.seed,
-        config=config,
-        environment={
-            **log.environment(),
-            "threads": config.threads,
-            "started": started.isoformat(timespec="seconds"),
-        },
-        parameters=sum(p.numel() for p in parameters),
-        curves={name: [row[name] for row in rows] for name in rows[0]},
-        last=rows[-1],
-        best=best,
-        steps=totals.steps,
-        skipped_steps=totals.skipped,
-        perturbed_steps=totals.perturbed,
-        skipped_perturbed_steps=totals.skipped_perturbed,
-        gradient_evaluations=totals.gradient_evaluations,
-        seconds=seconds,
-        report={name: totals.mean(name) for name in ("perturbation_norm", "cosine", "gradient_norm")},
-        weight_norm=_finite(torch.stack([p.double().square().sum() for p in parameters]).sum().sqrt()),
-        collapsed=None,
-    )
-
-
-def _collapse(result: RunResult, splits: Splits) -> str | None:
-    """Return the sentence of the warning if the run learned nothing, None if it did."""
-    chance = 100.0 / splits.num_classes
-    accuracy = result.last["train_accuracy"] or 0.0
-    attempted = result.steps + result.skipped_steps
-    perturbed, lost = result.perturbed_steps or 0, result.skipped_perturbed_steps or 0
-    learned = accuracy > 1.5 * chance and result.skipped_steps <= attempted / 2
-    if learned and lost <= perturbed / 2:
-        return None
-    if learned:
-        return (
-            f"{result.recipe} (seed {result.seed}) trained mostly without its method: {lost} of {perturbed} perturbed "
-            "steps were not finite and were skipped; lower rho"
-        )
-    figures = f"training accuracy {accuracy:.1f} % where chance is {chance:.1f} %"
-    if result.skipped_steps:
-        figures += f", {result.skipped_steps} of {attempted} steps not finite"
-    run = f"{result.recipe} (seed {result.seed}) ended near chance"
-    norm = result.report["perturbation_norm"]
-    if isinstance(result.config.method, Unperturbed) or norm is None:
-        return f"{run}: {figures}; lower the learning rate, or train longer"
-    relative = f", {100 * norm / result.weight_norm:.0f} % of the weights'" if result.weight_norm else ""
-    return (
-        f"{run} with rho {result.config.method.rho:g} (mean length of the perturbation {norm:.3g}{relative}): "
-        f"{figures}; lower rho, perturb from a later epoch on, or train longer"
-    )
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,219 @@
+"""Lightning Fabric as a run uses it: devices, precision, processes, and the state of models spread over them.
+
+One process computes on one device. Several are started by ``torchrun`` (on one machine or many), which this module finds
+in the environment; nothing here starts processes.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.checkpoint import state_dict as sharded
+
+from samnesia.extras import require
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.parts.hardware import Hardware
+
+State = dict[str, Any]
+
+
+class Engine:
+    """Devices, precision and processes of a run.
+
+    Raises:
+        ConfigurationError: for a device that is not there, or a precision that it lacks.
+    """
+
+    def __init__(self, hardware: Hardware) -> None:
+        self.ranks = int(os.environ.get("WORLD_SIZE", "1"))
+        accelerator = _accelerator(hardware)
+        fabric = require("lightning.fabric", extra="train")
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", self.ranks))
+        with warnings.catch_warnings():
+            # what Fabric changes of its own accord is compared below, and said in a sentence of ours
+            warnings.filterwarnings("ignore", "You passed `Fabric")
+            try:
+                self.fabric = fabric.Fabric(
+                    accelerator=accelerator,
+                    devices=local,
+                    num_nodes=self.ranks // local,
+                    strategy=self._strategy(hardware) if self.ranks > 1 else "auto",
+                    precision=hardware.precision,
+                )
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"cannot train in {hardware.precision} with strategy {hardware.strategy}, because Lightning Fabric "
+                    f"has no such combination ({error}); use another precision or strategy"
+                ) from None
+        self.precision = str(self._plugin.precision)
+        if self.precision != hardware.precision:
+            raise ConfigurationError(
+                f"cannot train in {hardware.precision} on the {accelerator}, because only {self.precision} would be "
+                f"granted there; use --hardware.precision {self.precision}"
+            )
+        if self.ranks > 1:
+            self.fabric.launch()
+        self.rank: int = self.fabric.global_rank
+        self.device: torch.device = self.fabric.device
+        self._parts = hardware.strategy == "fsdp" and self.ranks > 1
+
+    def _strategy(self, hardware: Hardware) -> Any:
+        strategies = require("lightning.fabric.strategies", extra="train")
+        if hardware.strategy == "ddp":
+            return strategies.DDPStrategy()
+        return strategies.ModelParallelStrategy(parallelize_fn=_fully_sharded, tensor_parallel_size=1)
+
+    @property
+    def _plugin(self) -> Any:
+        return self.fabric.strategy.precision
+
+    @property
+    def scaler(self) -> Any:
+        """The gradient scaler of 16-mixed precision, or None."""
+        return getattr(self._plugin, "scaler", None)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes to disk."""
+        return self.rank == 0
+
+    def setup(
+        self, module: nn.Module, build: Callable[[nn.Module], torch.optim.Optimizer], *, compiled: bool
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """Return the module as training calls it and the optimizer as training steps it."""
+        model = self.fabric.setup(torch.compile(module) if compiled else module)  # moves, spreads and casts the module
+        return model, self.fabric.setup_optimizers(build(module))
+
+    def move(self, batch: Any) -> Any:
+        """The tensors of a batch on this process's device."""
+        return self.fabric.to_device(batch)
+
+    def predict(self, module: nn.Module, inputs: Any) -> Tensor:
+        """The outputs of a module outside of training, in the run's precision."""
+        with self.fabric.autocast():
+            output = module(self._plugin.convert_input(inputs))
+        converted: Tensor = self._plugin.convert_output(output)
+        return converted
+
+    def accumulating(self, model: nn.Module, *, more: bool) -> AbstractContextManager[Any]:
+        """A backward whose gradient is not averaged over processes yet, where more of it follows.
+
+        A model in parts reduces each backward at once: that is as right, and needs no whole gradient in any process.
+        """
+        if not more or self.ranks == 1 or self._parts:
+            return nullcontext()
+        context: AbstractContextManager[Any] = self.fabric.no_backward_sync(model)
+        return context
+
+    def total(self, *counts: float) -> list[float]:
+        """Sums over all processes."""
+        if self.ranks == 1:
+            return list(counts)
+        values = torch.tensor(counts, dtype=torch.float64, device=self.device)
+        dist.all_reduce(values)
+        return [float(value) for value in values.tolist()]
+
+    def gather(self, item: Any) -> list[Any]:
+        """The items of all processes, in the order of their ranks."""
+        if self.ranks == 1:
+            return [item]
+        items: list[Any] = [None] * self.ranks
+        dist.all_gather_object(items, item)
+        return items
+
+    def share(self, item: Any) -> Any:
+        """The item of the process that leads."""
+        return item if self.ranks == 1 else self.fabric.broadcast(item)
+
+    def agree_on_buffers(self, module: nn.Module) -> None:
+        """Give every process the buffers of the one that leads: BatchNorm's statistics are each process's own."""
+        if self.ranks > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def average_buffers(self, module: nn.Module) -> None:
+        """Give every process the mean of their floating-point buffers."""
+        if self.ranks > 1:
+            for buffer in module.buffers():
+                if buffer.is_floating_point():
+                    dist.all_reduce(buffer)
+                    buffer /= self.ranks
+
+    def model_state(self, module: nn.Module) -> dict[str, Tensor]:
+        """The whole state of the module on the CPU, in memory of its own; all processes call it."""
+        if self._parts:
+            options = sharded.StateDictOptions(full_state_dict=True, cpu_offload=True)
+            return dict(sharded.get_model_state_dict(module, options=options))
+        return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in module.state_dict().items()}
+
+    def load_model_state(self, module: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Take over what `model_state` returned."""
+        if self._parts:
+            options = sharded.StateDictOptions(full_state_dict=True)
+            sharded.set_model_state_dict(module, dict(state), options=options)
+        else:
+            module.load_state_dict(dict(state))
+
+    def optimizer_state(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+        """The whole state of the optimizer on the CPU; all processes call it."""
+        inner = _bare(optimizer)
+        if self._parts:
+            options = sharded.StateDictOptions(full_state_dict=True, cpu_offload=True)
+            return dict(sharded.get_optimizer_state_dict(module, inner, options=options))
+        state: State = inner.state_dict()
+        return state
+
+    def load_optimizer_state(self, module: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """Take over what `optimizer_state` returned."""
+        inner = _bare(optimizer)
+        if self._parts:
+            options = sharded.StateDictOptions(full_state_dict=True)
+            sharded.set_optimizer_state_dict(module, inner, state, options=options)
+        else:
+            inner.load_state_dict(state)
+
+    def scaler_state(self) -> State:
+        """The state of the gradient scaler, empty without one."""
+        return dict(self._plugin.state_dict())
+
+    def load_scaler_state(self, state: State) -> None:
+        """Take over what `scaler_state` returned."""
+        self._plugin.load_state_dict(state)
+
+
+def _accelerator(hardware: Hardware) -> str:
+    available = torch.cuda.is_available()
+    if hardware.accelerator == "cuda" and not available:
+        raise ConfigurationError(
+            "cannot train on cuda, because torch finds no such device here; use --hardware.accelerator cpu, or a "
+            "machine with a GPU and a build of torch that supports it"
+        )
+    if hardware.accelerator == "auto":
+        return "cuda" if available else "cpu"
+    return hardware.accelerator
+
+
+def _fully_sharded(module: nn.Module, mesh: Any) -> nn.Module:
+    """Apply FSDP2 to the members of lists and sequences (blocks, stages, layers) that have weights, then to the rest."""
+    from torch.distributed.fsdp import fully_shard
+
+    shard = partial(fully_shard, mesh=mesh["data_parallel"])
+    for parent in reversed([m for m in module.modules() if isinstance(m, (nn.Sequential, nn.ModuleList))]):
+        for child in parent.children():
+            if not isinstance(child, (nn.Sequential, nn.ModuleList)) and any(True for _ in child.parameters()):
+                shard(child)
+    shard(module)
+    return module
+
+
+def _bare(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
+    return inner

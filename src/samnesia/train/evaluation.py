@@ -1,0 +1,94 @@
+"""Exact evaluation: every sample of a split counts once, on however many processes and in whatever batches."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from samnesia.data.loader import evaluation_loader
+from samnesia.data.problem import Batch, Problem, Split
+from samnesia.train.config import RunConfig
+from samnesia.train.engine import Engine
+from samnesia.train.log import Row
+from samnesia.train.measures import MeanOfSamples, hits
+
+
+class Evaluator:
+    """The figures of a problem's splits, without augmentation."""
+
+    def __init__(self, config: RunConfig, engine: Engine, problem: Problem) -> None:
+        self._config, self._engine = config, engine
+        self._measures = config.loss.measures(problem.num_outputs)
+        splits = {"train": problem.train, "validation": problem.validation, "test": problem.test}
+        if not config.evaluation.train and problem.judged_on != "train":
+            del splits["train"]
+        self._splits: dict[str, Split] = {name: split for name, split in splits.items() if split is not None}
+
+    @torch.no_grad()
+    def row(self, module: nn.Module) -> Row:
+        """Return the figures by name; None where one does not exist or is not finite."""
+        module.eval()
+        self._engine.agree_on_buffers(module)
+        row: Row = {}
+        for name, split in self._splits.items():
+            row |= self._figures(module, name, split)
+        return row
+
+    def _figures(self, module: nn.Module, name: str, split: Split) -> Row:
+        metrics = {f"{name}_{key}": self._on_device(measure.build()) for key, measure in self._measures.items()}
+        flipped = {}
+        clean_labels = split.clean_labels
+        if name == "train" and clean_labels is not None:
+            flipped = {key: self._on_device(MeanOfSamples(hits(1), 100.0)) for key in _FLIPPED}
+        for (inputs, targets), indices in self._batches(split):
+            output = self._engine.predict(module, inputs)
+            for metric in metrics.values() if indices else ():
+                metric.update(output, targets)
+            if flipped and indices and clean_labels is not None:
+                clean = clean_labels[torch.as_tensor(indices)].to(targets.device)
+                wrong = targets != clean
+                flipped["flipped_fitted"].update(output[wrong], targets[wrong])
+                flipped["flipped_recovered"].update(output[wrong], clean[wrong])
+        row: Row = dict.fromkeys(_FLIPPED) if name == "train" else {}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The ``compute`` method")  # a rank without samples has its share of sums
+            return row | {key: _number(metric.compute()) for key, metric in (metrics | flipped).items()}
+
+    def _on_device(self, metric: Metric) -> Metric:
+        moved: Metric = metric.to(self._engine.device)
+        return moved
+
+    def _batches(self, split: Split) -> Iterator[tuple[Batch, list[int]]]:
+        """This rank's batches on its device, as many on every rank: those beyond its samples have no indices.
+
+        A model in parts needs all ranks in every forward.
+        """
+        engine, size = self._engine, self._config.evaluation.batch_size
+        most = -(-(-(-len(split) // engine.ranks)) // size)
+        loader = evaluation_loader(
+            split,
+            batch=size,
+            rank=engine.rank,
+            ranks=engine.ranks,
+            workers=self._config.hardware.workers,
+            pin=engine.device.type == "cuda",
+        )
+        count = 0
+        for batch, indices in loader:
+            yield engine.move(batch), indices
+            count += 1
+        for _ in range(most - count):
+            yield engine.move(split.batch([0])), []
+
+
+_FLIPPED = ("flipped_fitted", "flipped_recovered")
+
+
+def _number(value: Tensor) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,161 @@
+"""A run under way: everything that training changes, and how it is saved and taken up again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from samnesia.data.loader import Plan, TrainingKeys, TrainingView, training_loader
+from samnesia.data.problem import Batch, Problem
+from samnesia.models.ascent import aware_layers
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.tensors import local
+from samnesia.train import randomness
+from samnesia.train.averaging import AveragedWeights
+from samnesia.train.checkpoint import Checkpoint, Position
+from samnesia.train.config import RunConfig
+from samnesia.train.engine import Engine
+from samnesia.train.log import Row
+from samnesia.train.parts.methods import Training, Unperturbed
+from samnesia.train.totals import Totals
+
+
+class Run:
+    """Model, optimizer and method of a configuration on an engine, and how far they have come.
+
+    Raises:
+        ConfigurationError: for what cannot be trained with.
+    """
+
+    def __init__(self, config: RunConfig, engine: Engine, problem: Problem) -> None:
+        self.config, self.engine, self.problem = config, engine, problem
+        self.plan = Plan(
+            samples=len(problem.train),
+            batch=config.batch_size,
+            chunk=config.micro_batch,
+            drop_last=config.drop_last,
+            seed=config.seed,
+            ranks=engine.ranks,
+        )
+        self.module = config.model.build(problem.shape, problem.num_outputs)
+        randomness.seed_rank(config.seed, engine.rank)
+        self.model, self.optimizer = engine.setup(
+            self.module, config.optimizer.build, compiled=config.hardware.compile
+        )
+        self.window = config.when.window(self.plan.steps)
+        self.method = config.method.build(
+            Training(
+                self.model,
+                self.optimizer,
+                config.loss.criterion(),
+                lr_min=config.optimizer.lr * config.schedule.lowest,
+                lr_max=config.optimizer.lr,
+            ),
+            when=self.window,
+            seed=config.seed,
+            # samples that a rank perturbs on its own are never averaged with those of others
+            sync="batch" if config.micro_batch is None or engine.ranks == 1 else "rank",
+            # The base optimizer has no schedule that could be idle.
+            total_steps=None if isinstance(config.method, Unperturbed) else self.total_steps,
+        )
+        self.aware = aware_layers(self.module)
+        self.average = None
+        if config.average is not None:
+            self.average = AveragedWeights(self.module, config.average, self.plan.steps)
+        self.initial = [value.clone() for value in self.floating()] if config.shrink_perturb else []
+        self.position, self.rows, self.totals = Position(0), list[Row](), Totals()
+        self._clock = time.perf_counter()
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.config.epochs * self.plan.steps
+
+    @property
+    def steps_done(self) -> int:
+        """Optimizer steps so far, skipped ones included."""
+        return self.position.epoch * self.plan.steps + self.position.step
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on training and evaluation, over all processes that the run was cut into."""
+        return self.totals.seconds + time.perf_counter() - self._clock
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """This rank's batches of the epoch under way, from a step on, on its device."""
+        keys = TrainingKeys(self.plan, self.engine.rank, self.position.epoch, start)
+        view = TrainingView(self.problem, self.config.micro_batch)
+        pin = self.engine.device.type == "cuda"
+        for batch in training_loader(view, keys, workers=self.config.hardware.workers, pin=pin):
+            yield self.engine.move(batch)
+
+    def floating(self) -> list[Tensor]:
+        """Weights and floating-point buffers; of a model in parts, this process's part."""
+        tensors = (*self.module.parameters(), *self.module.buffers())
+        return [local(tensor.detach()) for tensor in tensors if tensor.is_floating_point()]
+
+    def checkpoint(self, journal: dict[str, int]) -> Checkpoint:
+        """Return the state of the run; every rank calls it."""
+        engine, average = self.engine, None
+        if self.average is not None and self.average.seen:
+            with self.average.applied():
+                average = engine.model_state(self.module)
+        self.totals.seconds, self._clock = self.seconds, time.perf_counter()
+        state: dict[str, Any] = {
+            "optimizer": engine.optimizer_state(self.module, self.optimizer),
+            "scaler": engine.scaler_state(),
+            "method": self.method.state_dict(),
+            "average_seen": 0 if self.average is None else self.average.seen,
+            "randomness": engine.gather(randomness.state()),
+            "rows": self.rows,
+            "totals": self.totals.to_state(),
+            "journal": journal,
+        }
+        return Checkpoint(self.position, model=engine.model_state(self.module), average=average, state=state)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint; every rank calls it.
+
+        Raises:
+            ConfigurationError: if it was made by another number of processes.
+        """
+        state, engine = checkpoint.state, self.engine
+        if len(state["randomness"]) != engine.ranks:
+            raise ConfigurationError(
+                f"cannot go on with {engine.ranks} process{'es' * (engine.ranks > 1)}, because the run was begun with "
+                f"{len(state['randomness'])}, and an exact continuation requires as many; start as many with torchrun"
+            )
+        if self.average is not None and checkpoint.average is not None:
+            engine.load_model_state(self.module, checkpoint.average)
+            self.average.take_over()
+            self.average.seen = int(state["average_seen"])
+        engine.load_model_state(self.module, checkpoint.model)
+        engine.load_optimizer_state(self.module, self.optimizer, state["optimizer"])
+        engine.load_scaler_state(state["scaler"])
+        self.method.load_state_dict(state["method"])
+        self.rows, self.totals = list(state["rows"]), Totals(**state["totals"])
+        self.position, self._clock = checkpoint.position, time.perf_counter()
+        randomness.restore(state["randomness"][engine.rank])
+
+    def weight_norm(self) -> float:
+        """Return the 2-norm of the trained weights."""
+        own = sum(float(local(p.detach()).double().square().sum()) for p in self._trained())
+        in_parts = any(local(p) is not p for p in self._trained())
+        return float((self.engine.total(own)[0] if in_parts else own) ** 0.5)
+
+    def num_parameters(self) -> int:
+        """Return the number of trained weights."""
+        return sum(p.numel() for p in self._trained())
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [p for p in self.module.parameters() if p.requires_grad]
+
+
+def optimizer_of(run: Run) -> torch.optim.Optimizer:
+    """The optimizer itself, without Fabric's wrapper."""
+    inner: torch.optim.Optimizer = getattr(run.optimizer, "optimizer", run.optimizer)
+    return inner
