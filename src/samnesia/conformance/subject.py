@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import torch
@@ -20,60 +16,18 @@ from samnesia.conformance.outcome import NotApplicable, first_line
 from samnesia.conformance.pair import Pair
 from samnesia.conformance.setup import Claims, Setup
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.sources import Source
 
 Make = Callable[[Setup], Subject]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a `make` is written, so that other processes find it: a file, and the function's name."""
-
-    file: Path
-    function: str
-
-    @classmethod
-    def parse(cls, text: str) -> Source:
-        """From FILE.py:function; raises ConfigurationError."""
-        file, colon, function = text.rpartition(":")
-        if not (file and colon and function.isidentifier()):
-            raise ConfigurationError(
-                f"cannot find an optimizer by {text!r}, because that is not of the form FILE.py:function; write the "
-                "file and the name of the function in it that builds the optimizer, as in my_sam.py:make"
-            )
-        return cls(Path(file).resolve(), function)
-
-    def make(self) -> Make:
-        """Import the file and return the function; raises ConfigurationError."""
-        make = getattr(_imported(self.file), self.function, None)
-        if not callable(make):
-            raise ConfigurationError(
-                f"cannot build an optimizer by {self.function!r}, because {self.file} has no such function; define "
-                f"def {self.function}(setup) in it"
-            )
-        function: Make = make
-        return function
+EXAMPLE = "my_sam.py:make"
 
 
-def _imported(file: Path) -> ModuleType:
-    """A file as a module that pickled objects of its classes find again."""
-    name = f"samnesia_conformance_of_{file.stem}_{zlib.crc32(str(file).encode()):08x}"
-    if name in sys.modules and sys.modules[name].__file__ == str(file):
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    if not file.is_file() or spec is None or spec.loader is None:
-        raise ConfigurationError(f"cannot read {file}, because there is no such Python file; check the path")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    if str(file.parent) not in sys.path:  # as for a script: it may import its neighbours
-        sys.path.insert(0, str(file.parent))
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise ConfigurationError(
-            f"cannot import {file}, because it raises {first_line(error)}; mend it first"
-        ) from error
-    return module
+def _make(origin: Source) -> Make:
+    """The function that a file holds; raises ConfigurationError."""
+    make: Make = origin.load(what="build an optimizer", remedy=f"define def {origin.function}(setup) in it")
+    return make
 
 
 class Candidate:
@@ -94,7 +48,7 @@ class Candidate:
     @classmethod
     def of(cls, origin: Source | Make) -> Candidate:
         """The candidate that another process described by its `origin`."""
-        return cls(origin.make(), origin=origin) if isinstance(origin, Source) else cls(origin)
+        return cls(_make(origin), origin=origin) if isinstance(origin, Source) else cls(origin)
 
     def build(
         self,
@@ -181,5 +135,5 @@ class Row:
 
 def load(text: str, *, pair: Pair | None = None) -> Candidate:
     """The candidate that FILE.py:function names; raises ConfigurationError."""
-    origin = Source.parse(text)
-    return Candidate(origin.make(), origin=origin, pair=pair)
+    origin = Source.parse(text, what="an optimizer", example=EXAMPLE)
+    return Candidate(_make(origin), origin=origin, pair=pair)

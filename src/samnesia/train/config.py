@@ -18,6 +18,7 @@ from samnesia.train.parts.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from samnesia.train.parts.methods import METHODS, Method, Unperturbed, method_name
 from samnesia.train.parts.models import CNN, MLP, Model
 from samnesia.train.parts.optimizers import SGD, AdamW
+from samnesia.train.parts.own import OwnData, OwnLoss, OwnModel
 from samnesia.train.parts.saving import Checkpoints, Evaluation, Logging
 from samnesia.train.parts.schedules import Constant, Cosine, Linear, Schedule, Steps
 from samnesia.train.parts.when import Perturbed
@@ -42,6 +43,9 @@ __all__ = [
     "Linear",
     "Logging",
     "Method",
+    "OwnData",
+    "OwnLoss",
+    "OwnModel",
     "Perturbed",
     "RunConfig",
     "Steps",
@@ -58,11 +62,11 @@ class RunConfig:
 
     recipe: str
     """Name under which the results are filed: the recipe that the run started from."""
-    data: Data = field(default_factory=Digits)
+    data: Data | OwnData = field(default_factory=Digits)
     """The data set, with its augmentation."""
-    model: Model = field(default_factory=CNN)
+    model: Model | OwnModel = field(default_factory=CNN)
     """The model."""
-    loss: Loss = field(default_factory=CrossEntropy)
+    loss: Loss | OwnLoss = field(default_factory=CrossEntropy)
     """What is minimised, and what the run is judged by."""
     optimizer: SGD | AdamW = field(default_factory=SGD)
     """The base optimizer."""

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
+from samnesia.train.own import find_recipe
 from samnesia.train.recipes.about import About
 
 
@@ -61,11 +62,13 @@ def recipe(about: About) -> Callable[[Callable[[], RunConfig]], Callable[[], Run
 
 
 def find(name: str) -> RunConfig:
-    """Return the configuration of the recipe ``name``.
+    """Return the configuration of the recipe ``name``, or of a function of a user's own file, ``FILE.py:function``.
 
     Raises:
         ConfigurationError: for an unknown name, with the nearest known one.
     """
+    if ".py" in name:
+        return find_recipe(name)
     if name not in RECIPES:
         raise ConfigurationError(f"cannot train recipe {name!r}, because there is no such recipe; {_advice(name)}")
     return RECIPES[name]()
