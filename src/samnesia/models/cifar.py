@@ -8,7 +8,7 @@ from samnesia.models.residual import PaddedShortcut, Residual, classifier, conv
 
 
 def cifar_resnet(in_channels: int, num_classes: int, *, depth: int = 20, width: int = 16) -> nn.Sequential:
-    """Residual net of He et al. (2016), section 4.2: three stages of basic blocks, shortcuts without weights (option A).
+    """Residual net of He et al. (2016), section 4.2: three stages of basic blocks, shortcuts of option A (no weights).
 
     With 3 channels and 10 classes: 0.27 M weights at depth 20, 0.46 M at 32, 0.66 M at 44, 0.85 M at 56.
 

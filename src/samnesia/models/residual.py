@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def conv(before: int, after: int, size: int = 3, *, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution that keeps the side of the image (divided by ``stride``), without bias: BatchNorm has one."""
+    """Return a convolution without bias (BatchNorm has one) that divides the side of the image by ``stride``."""
     return nn.Conv2d(before, after, size, stride=stride, padding=size // 2, bias=False)
 
 
@@ -52,9 +52,11 @@ def classifier(
 ) -> nn.Sequential:
     """Return stem, blocks, last activation, global average pooling and a linear head, with the papers' initial weights.
 
-    Convolutions are normal with variance 2 / (outputs of the kernel) (He et al., 2015), the head keeps PyTorch's uniform
-    weights and starts with bias 0.
+    Convolutions are normal with variance 2 / (kernel's pixels x output channels) (He et al., 2015); the head keeps
+    PyTorch's uniform weights and starts with bias 0.
     """
+    head = nn.Linear(features, num_classes)
+    nn.init.zeros_(head.bias)
     net = nn.Sequential(
         OrderedDict(
             stem=stem,
@@ -62,11 +64,10 @@ def classifier(
             last=last,
             pool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
-            head=nn.Linear(features, num_classes),
+            head=head,
         )
     )
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    nn.init.zeros_(net.head.bias)
     return net

@@ -85,8 +85,8 @@ def pyramid_net(
     """PyramidNet of bottleneck blocks (Han et al., 2017) with ShakeDrop (Yamada et al., 2019).
 
     The width of block k of N is ``⌊16 + k alpha / N⌋`` (its output has four times as many channels); shortcuts have no
-    weights. Block l of L keeps its branch with probability ``1 - (l / L) shakedrop`` (linear decay). With 3 channels and
-    10 classes: 26.0 M weights at depth 272 and alpha 200.
+    weights. Block k keeps its branch with probability ``1 - (k / N) shakedrop`` (linear decay). With 3 channels and 10
+    classes: 26.0 M weights at depth 272 and alpha 200.
 
     Args:
         in_channels: channels of the images.

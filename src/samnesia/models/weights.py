@@ -45,6 +45,11 @@ def load_weights(net: nn.Module, path: str | Path, *, new_head: bool = False) ->
     net.load_state_dict({**net.state_dict(), **theirs})
 
 
+def first_sentence(error: Exception) -> str:
+    """Return what another library's error says first, without its full stop, to stand inside a sentence of ours."""
+    return (str(error).splitlines() or [""])[0].partition(". ")[0].rstrip(".") or type(error).__name__
+
+
 def head_names(net: nn.Module) -> list[str]:
     """Return the names of the layers that make the logits: timm's classifier, else the last linear layer."""
     classifier = getattr(net, "get_classifier", None)
@@ -103,10 +108,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigurationError(
-            f"cannot read weights from {file}, because it is damaged or holds other things than tensors ({reason}); "
-            "copy it again or take an earlier checkpoint"
+            f"cannot read weights from {file}, because it is damaged or holds other things than tensors "
+            f"({first_sentence(error)}); copy it again or take an earlier checkpoint"
         ) from error
     for key in ("state_dict", "model"):  # where training scripts put the weights among other things
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

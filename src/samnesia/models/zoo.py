@@ -10,8 +10,11 @@ import torch
 from torch import nn
 
 from samnesia.extras import require
-from samnesia.models.weights import head_names
+from samnesia.models.weights import first_sentence, head_names
 from samnesia.perturb.errors import ConfigurationError
+
+
+_TIMM_NAMES = {"channels": "in_chans", "classes": "num_classes", "image_size": "img_size", "pooling": "global_pool"}
 
 
 def timm_model(
@@ -26,7 +29,7 @@ def timm_model(
         shape: channels, height, width.
         num_classes: number of logits.
         pretrained: load timm's weights; the head is new if they have another number of classes.
-        options: further arguments of the model; those that are None are left at the model's own values.
+        options: further arguments of the model, and ``pooling`` for timm's ``global_pool``; those that are None are left at the model's own values.
 
     Raises:
         ConfigurationError: for an unknown name (with the nearest ones), an option or image size that the model does not
@@ -35,11 +38,11 @@ def timm_model(
     timm = require("timm", extra="vision")
     _check_name(timm, name)
     options = {key: value for key, value in options.items() if value is not None}
-    options |= {"in_chans": shape[0], "num_classes": num_classes}
+    options |= {"channels": shape[0], "classes": num_classes}
     state = torch.get_rng_state()
     try:
-        net = _create(timm, name, {**options, "img_size": shape[1:]})
-        options["img_size"] = shape[1:]
+        net = _create(timm, name, {**options, "image_size": shape[1:]})
+        options["image_size"] = shape[1:]
     except _NoSuchOptionError:
         torch.set_rng_state(state)  # so that the initial weights do not depend on how far the attempt came
         try:
@@ -75,17 +78,17 @@ def _check_name(timm: Any, name: str) -> None:
 
 def _create(timm: Any, name: str, options: dict[str, Any]) -> nn.Module:
     try:
-        net: nn.Module = timm.create_model(name, **options)
+        net: nn.Module = timm.create_model(name, **{_TIMM_NAMES.get(key, key): value for key, value in options.items()})
     except TypeError as error:
         unknown = re.search(r"keyword argument '(\w+)'", str(error))
-        if unknown is None or unknown[1] not in options:
+        option = next((key for key in options if unknown and _TIMM_NAMES.get(key, key) == unknown[1]), None)
+        if option is None:
             raise
-        raise _NoSuchOptionError(unknown[1]) from None
+        raise _NoSuchOptionError(option) from None
     except (AssertionError, ValueError, RuntimeError, KeyError, ZeroDivisionError) as error:
         given = ", ".join(f"{key}={value}" for key, value in options.items())
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigurationError(
-            f"cannot build {name} with {given}, because timm refuses that ({reason}); change it"
+            f"cannot build {name} with {given}, because timm refuses that ({first_sentence(error)}); change it"
         ) from error
     return net
 
@@ -106,12 +109,11 @@ def _check_patches(net: nn.Module, name: str, image: tuple[int, ...]) -> None:
 
 def _pretrained(timm: Any, name: str, options: dict[str, Any]) -> nn.Module:
     try:
-        net: nn.Module = timm.create_model(name, pretrained=True, **options)
+        net = _create(timm, name, {"pretrained": True, **options})
     except Exception as error:  # the network and the hub's client fail in their own many ways
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigurationError(
             f"cannot load the pretrained weights of {name}, because they do not exist or could not be fetched "
-            f"({reason}); check name and network, or give weights=PATH of a file on this machine"
+            f"({first_sentence(error)}); check name and network, or give weights=PATH of a file on this machine"
         ) from error
     return net
 
@@ -171,3 +173,9 @@ def use_small_stem(net: nn.Module, name: str) -> None:
     nn.init.kaiming_normal_(small.weight, mode="fan_out", nonlinearity="relu")
     net.add_module("conv1", small)
     net.add_module("maxpool", nn.Identity())
+
+
+def pretrained_classes(net: nn.Module) -> int | None:
+    """Return the number of classes of timm's weights for this model, None without such weights."""
+    known: dict[str, Any] = getattr(net, "pretrained_cfg", None) or {}
+    return known.get("num_classes")
