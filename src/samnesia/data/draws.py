@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-SPLIT, FLIP_TRAIN, FLIP_VALIDATION, SHUFFLE, AUGMENT = range(5)
+SPLIT, FLIP_TRAIN, FLIP_VALIDATION, SHUFFLE, AUGMENT, MIX = range(6)
 """Second entry of a key, after the seed: what the draw is for."""
 
 
@@ -33,3 +33,8 @@ def permutation(count: int, *, key: tuple[int, ...]) -> NDArray[np.int64]:
 def integers(count: int, *, below: int, key: tuple[int, ...]) -> NDArray[np.int64]:
     """Return ``count`` integers of ``0, ..., below - 1``, uniform up to a bias of ``below / 2**64``."""
     return (words(count, key=key) % np.uint64(below)).astype(np.int64)
+
+
+def uniforms(count: int, *, key: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return ``count`` numbers, uniform over the multiples of ``2**-53`` in [0, 1)."""
+    return (words(count, key=key) >> np.uint64(11)).astype(np.float64) * 2.0**-53

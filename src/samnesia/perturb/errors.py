@@ -16,6 +16,7 @@
     ├── IdleScheduleWarning                  a schedule that never fires
     ├── UnseenWrapperWarning                 several processes, but no wrapper that averages gradients was found
     ├── UnperturbedParametersWarning         trainable parameters that the optimizer does not hold
+    ├── DamagedSampleWarning                 a sample that cannot be decoded, and is left out
     └── TrainingCollapsedWarning             a run that ended near chance
 """
 
@@ -78,6 +79,10 @@ class UnperturbedParametersWarning(SamnesiaWarning):
 
 class DamagedCheckpointWarning(SamnesiaWarning):
     """A checkpoint is truncated or altered, and the one before it is used."""
+
+
+class DamagedSampleWarning(SamnesiaWarning):
+    """A sample of the data set cannot be decoded, and is left out."""
 
 
 class TrainingCollapsedWarning(SamnesiaWarning):
