@@ -7,9 +7,25 @@ chosen where the papers are silent, stands in docs/recipes.md.
 
 from __future__ import annotations
 
+from samnesia.train.recipes import (
+    foret_cifar,
+    foret_imagenet,
+    foret_noise,
+    foret_tuning,
+    kwon,
+    mordido,
+    vani,
+    vani_transfer,
+    zhou,
+)
 from samnesia.train.recipes.about import About, Published, gradients_per_image
-from samnesia.train.recipes.digits import digits, digits_noisy
+from samnesia.train.recipes.demo import digits, digits_noisy
 from samnesia.train.recipes.registry import RECIPES, Recipe, find, recipe, register, starting_with
+
+for _family in (
+    vani, vani_transfer, foret_cifar, foret_imagenet, foret_tuning, foret_noise, kwon, mordido, zhou,
+):  # fmt: skip
+    _family.register_all()
 
 __all__ = [
     "RECIPES",

@@ -1,0 +1,57 @@
+"""What ``samnesia recipes`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from samnesia.train.recipes.about import ASSUMED_SHARE
+from samnesia.train.recipes.registry import Recipe
+
+FAMILIES = {
+    "digits": "this project's demo: scikit-learn's digits, seconds on a CPU",
+    "vani": "Vani et al., ICML 2024: ImageNet, and CIFAR fine-tuning, with OBF and its rivals",
+    "foret": "Foret et al., ICLR 2021: CIFAR, ImageNet, EfficientNet fine-tuning, wrong labels",
+    "kwon": "Kwon et al., ICML 2021: ASAM on CIFAR",
+    "mordido": "Mordido et al., ICML 2024: the baselines of Lookbehind on CIFAR",
+    "zhou": "Zhou et al., ICLR 2025: SAM in the late phase of training on CIFAR-10",
+}
+"""What the first words of the names stand for."""
+
+ESTIMATE = (
+    "GPU-hours are an estimate for one A100: 6 operations per multiply-add of the forward pass, image and gradient "
+    f"evaluation, at {100 * ASSUMED_SHARE:g} % of the bf16 peak; small images reach less."
+)
+
+
+def families(recipes: Iterable[Recipe]) -> Iterator[str]:
+    """A line per family, with how many recipes it has."""
+    for family, members in groupby(recipes, key=lambda one: one.family):
+        yield f"{family:9} {len(list(members)):4}  {FAMILIES[family]}"
+
+
+def short(recipes: Iterable[Recipe]) -> Iterator[str]:
+    """A line per recipe."""
+    recipes = list(recipes)
+    width = max(len(one.name) for one in recipes)
+    for one in recipes:
+        yield f"{one.name:{width}}  {one.says}"
+
+
+def long(recipes: Iterable[Recipe]) -> Iterator[str]:
+    """What each recipe reproduces, its published number and its cost, in a few lines each."""
+    for one in recipes:
+        about = one.about
+        yield one.name
+        yield f"  what       {one.says}"
+        yield f"  source     {about.source}"
+        yield f"  published  {about.published or 'not known here'}"
+        if about.yardstick is not None:
+            yield f"  yardstick  {about.yardstick}: another paper's number, not its authors' own"
+        yield f"  GPU-hours  {_hours(about.gpu_hours(one()))}"
+        yield ""
+    yield ESTIMATE
+
+
+def _hours(hours: float) -> str:
+    return "under 0.01" if hours < 0.01 else f"about {hours:.2g}" if hours < 100 else f"about {round(hours, -1):.0f}"
