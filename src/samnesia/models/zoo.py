@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,7 +11,6 @@ from torch import nn
 from samnesia.extras import require
 from samnesia.models.weights import first_sentence, head_names
 from samnesia.perturb.errors import ConfigurationError
-
 
 _TIMM_NAMES = {"channels": "in_chans", "classes": "num_classes", "image_size": "img_size", "pooling": "global_pool"}
 
@@ -29,7 +27,8 @@ def timm_model(
         shape: channels, height, width.
         num_classes: number of logits.
         pretrained: load timm's weights; the head is new if they have another number of classes.
-        options: further arguments of the model, and ``pooling`` for timm's ``global_pool``; those that are None are left at the model's own values.
+        options: further arguments of the model, and ``pooling`` for timm's ``global_pool``; those that are None stay at
+            the model's own values.
 
     Raises:
         ConfigurationError: for an unknown name (with the nearest ones), an option or image size that the model does not
@@ -76,12 +75,15 @@ def _check_name(timm: Any, name: str) -> None:
         )
 
 
+def _as_timm_says(options: dict[str, Any]) -> dict[str, Any]:
+    return {_TIMM_NAMES.get(key, key): value for key, value in options.items()}
+
+
 def _create(timm: Any, name: str, options: dict[str, Any]) -> nn.Module:
     try:
-        net: nn.Module = timm.create_model(name, **{_TIMM_NAMES.get(key, key): value for key, value in options.items()})
+        net: nn.Module = timm.create_model(name, **_as_timm_says(options))
     except TypeError as error:
-        unknown = re.search(r"keyword argument '(\w+)'", str(error))
-        option = next((key for key in options if unknown and _TIMM_NAMES.get(key, key) == unknown[1]), None)
+        option = next((key for key in options if f"'{_TIMM_NAMES.get(key, key)}'" in str(error)), None)
         if option is None:
             raise
         raise _NoSuchOptionError(option) from None
@@ -96,10 +98,10 @@ def _create(timm: Any, name: str, options: dict[str, Any]) -> nn.Module:
 def _check_patches(net: nn.Module, name: str, image: tuple[int, ...]) -> None:
     """A grid of patches that leaves pixels over, or is empty, fails in the middle of training or not at all."""
     embed = getattr(net, "patch_embed", None)
-    patch, grid = getattr(embed, "patch_size", None), getattr(embed, "grid_size", None)
-    if patch is None or grid is None or getattr(embed, "dynamic_img_pad", False):
+    if not isinstance(embed, require("timm.layers", extra="vision").PatchEmbed) or embed.dynamic_img_pad:
         return
-    if any(cells * side != pixels for cells, side, pixels in zip(grid, patch, image, strict=True)):
+    patch = embed.patch_size
+    if any(pixels % side for pixels, side in zip(image, patch, strict=True)):
         raise ConfigurationError(
             f"cannot build {name} for images of {image[0]} x {image[1]} pixels, because its patches are {patch[0]} x "
             f"{patch[1]} and must cover them exactly; use images of {patch[0] * max(1, image[0] // patch[0])} pixels, "
@@ -109,7 +111,7 @@ def _check_patches(net: nn.Module, name: str, image: tuple[int, ...]) -> None:
 
 def _pretrained(timm: Any, name: str, options: dict[str, Any]) -> nn.Module:
     try:
-        net = _create(timm, name, {"pretrained": True, **options})
+        net: nn.Module = timm.create_model(name, pretrained=True, **_as_timm_says(options))
     except Exception as error:  # the network and the hub's client fail in their own many ways
         raise ConfigurationError(
             f"cannot load the pretrained weights of {name}, because they do not exist or could not be fetched "
