@@ -138,7 +138,7 @@ def _on_our_grid(net: nn.Module, theirs: dict[str, Tensor]) -> dict[str, Tensor]
 
 
 def _check_fit(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], heads: tuple[str, ...], file: Path) -> None:
-    for name in [*ours, *theirs]:
+    for name in [*ours, *sorted(theirs)]:
         mine, other = ours.get(name), theirs.get(name)
         if mine is not None and other is not None and mine.shape == other.shape:
             continue
