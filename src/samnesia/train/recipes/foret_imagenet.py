@@ -1,4 +1,4 @@
-"""Foret et al., ICLR 2021: residual nets on ImageNet (methods.md 1)."""
+"""Foret et al., ICLR 2021: residual nets on ImageNet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from samnesia.train.recipes.about import About, Published
 from samnesia.train.recipes.images import IMAGENET_IMAGES, imagenet
 from samnesia.train.recipes.registry import register
 
-SOURCE = "Foret et al., ICLR 2021 (methods.md 1)"
+SOURCE = "Foret et al., ICLR 2021"
 GMACS = {50: 4.09, 101: 7.80, 152: 11.5}
 """Multiply-adds of a forward pass in 1e9, by depth."""
 ERRORS = {

@@ -1,4 +1,4 @@
-"""Foret et al., ICLR 2021: CIFAR-10 with wrong labels (methods.md 9)."""
+"""Foret et al., ICLR 2021: CIFAR-10 with wrong labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from samnesia.train.recipes.foret_cifar import SMALL, training
 from samnesia.train.recipes.images import CIFAR_IMAGES, REFLECTED, cifar
 from samnesia.train.recipes.registry import register
 
-SOURCE = "Foret et al., ICLR 2021, Table 4 (methods.md 9)"
+SOURCE = "Foret et al., ICLR 2021, Table 4"
 RADII = {20: 0.1, 40: 0.1, 60: 0.1, 80: 0.05}
 """SAM's radius by percent of wrong labels."""
 ACCURACY = {

@@ -1,4 +1,4 @@
-"""Foret et al., ICLR 2021: EfficientNets fine-tuned on small data sets (methods.md 1)."""
+"""Foret et al., ICLR 2021: EfficientNets fine-tuned on small data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from samnesia.train.recipes.about import About
 from samnesia.train.recipes.images import FINE_TUNED
 from samnesia.train.recipes.registry import register
 
-SOURCE = "Foret et al., ICLR 2021, released command for EfficientNet-L2-475 (methods.md 1)"
+SOURCE = "Foret et al., ICLR 2021, released command for EfficientNet-L2-475"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ ESTIMATE = (
 def families(recipes: Iterable[Recipe]) -> Iterator[str]:
     """A line per family, with how many recipes it has."""
     for family, members in groupby(recipes, key=lambda one: one.family):
-        yield f"{family:9} {len(list(members)):4}  {FAMILIES[family]}"
+        count = len(list(members))
+        yield f"{family:9} {count:3} recipes  {FAMILIES[family]}"
+    yield "samnesia recipes PREFIX lists those whose names begin so; --long says what each reproduces, and its cost."
 
 
 def short(recipes: Iterable[Recipe]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Mordido et al., ICML 2024: the baselines of Lookbehind on CIFAR (methods.md 5)."""
+"""Mordido et al., ICML 2024: the baselines of Lookbehind on CIFAR."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from samnesia.train.recipes.about import About
 from samnesia.train.recipes.images import BLACK, CIFAR_IMAGES, cifar
 from samnesia.train.recipes.registry import register
 
-SOURCE = "Mordido et al., ICML 2024, released example (methods.md 5)"
+SOURCE = "Mordido et al., ICML 2024, released example"
 GMACS = {34: 1.16, 50: 1.30}
 """Multiply-adds of a forward pass in 1e9, by depth."""
 METHODS: dict[str, Method] = {"sgd": Unperturbed(), "sam": SAM(rho=0.05), "asam": ASAM(rho=0.5, eta=0.0)}

@@ -1,4 +1,4 @@
-"""Vani et al., ICML 2024: the ImageNet runs of the released scripts (methods.md 4.4 to 4.6)."""
+"""Vani et al., ICML 2024: the ImageNet runs of the released scripts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from samnesia.train.recipes.about import About, Published
 from samnesia.train.recipes.images import IMAGENET_IMAGES, imagenet
 from samnesia.train.recipes.registry import register
 
-SOURCE = "Vani et al., ICML 2024, released scripts (methods.md 4.5, 4.6)"
+SOURCE = "Vani et al., ICML 2024, released scripts"
 MICRO_BATCH = 64
 LINEAR_MARGIN = 1e-12
 """The gamma of all runs but the ViTs' SAM and GSAM: it leaves the linear margin, in which the link does not matter."""

@@ -1,4 +1,4 @@
-"""Vani et al., ICML 2024: fine-tuning on CIFAR in both protocols (methods.md 4.6)."""
+"""Vani et al., ICML 2024: fine-tuning on CIFAR in both protocols."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from samnesia.train.recipes.images import CIFAR_IMAGES, cifar_large
 from samnesia.train.recipes.registry import register
 from samnesia.train.recipes.vani import LINEAR_MARGIN, MICRO_BATCH, NETS, VIT_S32, obf
 
-SOURCE = "Vani et al., ICML 2024, released scripts (methods.md 4.6, CIFAR fine-tuning)"
+SOURCE = "Vani et al., ICML 2024, released scripts"
 
 
 @dataclass(frozen=True)
