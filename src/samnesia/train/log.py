@@ -222,6 +222,13 @@ def write_json(path: Path, content: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def tidy(out: Path) -> None:
+    """Remove what a process that was killed in :func:`write_json` has left half written."""
+    for name in (CONFIG, ENVIRONMENT, RESULT):
+        for temporary in out.glob(f".{name}.*"):
+            temporary.unlink(missing_ok=True)
+
+
 class Lines:
     """A file of JSON lines that a run adds to, and that a resumed run takes up where its checkpoint was made."""
 

@@ -68,13 +68,10 @@ def train(
         if out is not None and run.engine.leads:
             log.claim(out)
             log.write_json(out / log.CONFIG, config.to_json())
-            log.write_json(out / log.ENVIRONMENT, _environment(run))
         return _finish(run, out, observers, stop)
 
 
-def resume(
-    out: Path, *, observers: Sequence[Observer] = (), stop: Callable[[], bool] = lambda: False
-) -> RunResult:
+def resume(out: Path, *, observers: Sequence[Observer] = (), stop: Callable[[], bool] = lambda: False) -> RunResult:
     """Go on with the run in ``out`` from its latest checkpoint that is whole, or from the start if there is none.
 
     The weights, the log and the result become those of a run that was never interrupted, bit by bit on the same
@@ -144,8 +141,11 @@ class Keeper:
         if self._store is None:
             return
         newest = None
-        if self._run.engine.leads:
+        if self._run.engine.leads and self._out is not None:
+            log.tidy(self._out)
             self._store.tidy()
+            if not (self._out / log.ENVIRONMENT).exists():
+                log.write_json(self._out / log.ENVIRONMENT, environment(self._run))
             newest = self._store.newest()
             for journal in self.journals:
                 journal.cut(newest.state["journal"] if newest is not None else {})
@@ -213,6 +213,7 @@ def _train_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], stop: 
 def _step(run: Run, batch: Batch, total: float) -> Row | None:
     """Take one optimizer step on this rank's part of a batch of ``total`` samples; return its line if it is logged."""
     config, method, optimizer, step = run.config, run.method, run.optimizer, run.steps_done
+    randomness.seed_step(config.seed, run.engine.rank, step)
     rate = config.learning_rate(step, run.plan.steps)
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -344,7 +345,7 @@ def _result(run: Run, keeper: Keeper, started: str) -> RunResult:
         method=method_name(config.method),
         seed=config.seed,
         config=config,
-        environment={**_environment(run), "started": started},
+        environment={**environment(run), "started": started},
         parameters=run.num_parameters(),
         curves={name: [row[name] for row in rows] for name in rows[0]},
         last=rows[-1],
@@ -369,7 +370,7 @@ def _result(run: Run, keeper: Keeper, started: str) -> RunResult:
     return dataclasses.replace(result, collapsed=collapse(result, problem.num_outputs))
 
 
-def _environment(run: Run) -> dict[str, Any]:
+def environment(run: Run) -> dict[str, Any]:
     engine = run.engine
     return {
         **log.environment(),

@@ -1,4 +1,8 @@
-"""The global random generators of a process: seeded for a run, saved with it, and left as they were found."""
+"""The global random generators of a process: seeded for a run, and left as they were found.
+
+Torch's are saved with a run and restored. Those of Python and NumPy are seeded anew before every step: packages that are
+imported late draw from them, at other places in a resumed run than in an unbroken one.
+"""
 
 from __future__ import annotations
 
@@ -12,51 +16,54 @@ import torch
 
 from samnesia.data.draws import words
 
-RANK = 1000
-"""Second entry of the key, after the seed, of what a rank other than the first draws in training."""
+RANK, STEP = 1000, 1001
+"""Second entries of keys, after the seed: what a rank other than the first draws, and what a step draws."""
 
 
-def state() -> dict[str, Any]:
-    """Return the state of all generators as tensors and plain values."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    python = random.getstate()
+def torch_state() -> dict[str, Any]:
+    """Return the state of torch's generators."""
     return {
-        "torch": torch.get_rng_state(),
+        "cpu": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [str(kind), torch.from_numpy(np.asarray(keys).copy()), int(position), int(has_gauss), float(gauss)],
-        "python": [python[0], list(python[1]), python[2]],
     }
 
 
-def restore(saved: dict[str, Any]) -> None:
-    """Give all generators the state that :func:`state` returned."""
-    torch.set_rng_state(saved["torch"])
+def restore_torch(saved: dict[str, Any]) -> None:
+    """Give torch's generators the state that :func:`torch_state` returned."""
+    torch.set_rng_state(saved["cpu"])
     if saved["cuda"]:
         torch.cuda.set_rng_state_all(saved["cuda"])
-    kind, keys, position, has_gauss, gauss = saved["numpy"]
-    np.random.set_state((kind, keys.numpy(), position, has_gauss, gauss))
-    version, internal, gauss_next = saved["python"]
-    random.setstate((version, tuple(internal), gauss_next))
 
 
 @contextmanager
 def isolated(seed: int) -> Iterator[None]:
     """Seed all generators, the same on every rank, and give them back as they were."""
-    before = state()
-    _seed(seed)
+    before = random.getstate(), np.random.get_state(), torch_state()
+    _seed_host(seed)
+    torch.manual_seed(seed)
     try:
         yield
     finally:
-        restore(before)
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        restore_torch(before[2])
 
 
 def seed_rank(seed: int, rank: int) -> None:
     """Let ranks other than the first draw other numbers from here on: dropout must not be the same on all."""
     if rank:
-        _seed(int(words(1, key=(seed, RANK, rank))[0] >> np.uint64(1)))
+        torch.manual_seed(_word(seed, RANK, rank))
 
 
-def _seed(seed: int) -> None:
+def seed_step(seed: int, rank: int, step: int) -> None:
+    """Let what a step draws from the generators of Python and NumPy be a function of the step."""
+    _seed_host(_word(seed, STEP, rank, step))
+
+
+def _seed_host(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+
+
+def _word(*key: int) -> int:
+    return int(words(1, key=key)[0] >> np.uint64(1))

@@ -43,9 +43,7 @@ class Run:
         )
         self.module = config.model.build(problem.shape, problem.num_outputs)
         randomness.seed_rank(config.seed, engine.rank)
-        self.model, self.optimizer = engine.setup(
-            self.module, config.optimizer.build, compiled=config.hardware.compile
-        )
+        self.model, self.optimizer = engine.setup(self.module, config.optimizer.build, compiled=config.hardware.compile)
         self.window = config.when.window(self.plan.steps)
         self.method = config.method.build(
             Training(
@@ -110,7 +108,7 @@ class Run:
             "scaler": engine.scaler_state(),
             "method": self.method.state_dict(),
             "average_seen": 0 if self.average is None else self.average.seen,
-            "randomness": engine.gather(randomness.state()),
+            "randomness": engine.gather(randomness.torch_state()),
             "rows": self.rows,
             "totals": self.totals.to_state(),
             "journal": journal,
@@ -139,7 +137,7 @@ class Run:
         self.method.load_state_dict(state["method"])
         self.rows, self.totals = list(state["rows"]), Totals(**state["totals"])
         self.position, self._clock = checkpoint.position, time.perf_counter()
-        randomness.restore(state["randomness"][engine.rank])
+        randomness.restore_torch(state["randomness"][engine.rank])
 
     def weight_norm(self) -> float:
         """Return the 2-norm of the trained weights."""
