@@ -59,7 +59,7 @@ def test_a_directory_means_the_file_in_it(file, trained):
 
 
 def test_a_run_means_its_last_checkpoint(tmp_path, trained):
-    for name, seed in {"epoch009-step000900": 2, "epoch1000-step100000": 1, ".epoch2000-step200000": 3}.items():
+    for name, seed in {"epoch999-step099900": 2, "epoch1000-step100000": 1, ".epoch2000-step200000": 3}.items():
         directory = tmp_path / "checkpoints" / name
         directory.mkdir(parents=True)
         save_file(net(seed=seed).state_dict(), directory / "model.safetensors")
