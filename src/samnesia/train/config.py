@@ -10,46 +10,86 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from samnesia.train.parts.augmentations import PadCropFlip, Plain, RandomResizedCropFlip
 from samnesia.train.parts.averages import EMA, SWA, Average
 from samnesia.train.parts.checks import MOST_EPOCHS, check_share, require
-from samnesia.train.parts.data import Data, Digits
+from samnesia.train.parts.data import Data, Digits, Images
 from samnesia.train.parts.hardware import Hardware
 from samnesia.train.parts.losses import BinaryCrossEntropy, CrossEntropy, Loss
-from samnesia.train.parts.methods import METHODS, Method, Unperturbed, method_name
-from samnesia.train.parts.models import CNN, MLP, Model
+from samnesia.train.parts.methods import (
+    ASAM,
+    GSAM,
+    METHODS,
+    OBF,
+    SAM,
+    ASAMAfterNorm,
+    ASAMBeforeNorm,
+    Method,
+    OutputBias,
+    Random,
+    Unperturbed,
+    method_name,
+)
+from samnesia.train.parts.mixing import Mixing
+from samnesia.train.parts.models import CNN, MLP, VGG, CifarResNet, Model, PyramidNet, ShakeShake, Timm, WideResNet
 from samnesia.train.parts.optimizers import SGD, AdamW
 from samnesia.train.parts.own import OwnData, OwnLoss, OwnModel
 from samnesia.train.parts.saving import Checkpoints, Evaluation, Logging
 from samnesia.train.parts.schedules import Constant, Cosine, Linear, Schedule, Steps
+from samnesia.train.parts.sources import TFDS, Folder, Hub, Shards, Torchvision
 from samnesia.train.parts.when import Perturbed
 from samnesia.train.plain import from_plain, to_plain
 
 __all__ = [
-    "CNN",
-    "EMA",
-    "METHODS",
-    "MLP",
-    "SGD",
-    "SWA",
+    "ASAM",
+    "ASAMAfterNorm",
+    "ASAMBeforeNorm",
     "AdamW",
     "BinaryCrossEntropy",
+    "CNN",
     "Checkpoints",
+    "CifarResNet",
     "Constant",
     "Cosine",
     "CrossEntropy",
     "Digits",
+    "EMA",
     "Evaluation",
+    "Folder",
+    "GSAM",
     "Hardware",
+    "Hub",
+    "Images",
     "Linear",
     "Logging",
+    "METHODS",
+    "MLP",
     "Method",
+    "Mixing",
+    "OBF",
+    "OutputBias",
     "OwnData",
     "OwnLoss",
     "OwnModel",
+    "PadCropFlip",
     "Perturbed",
+    "Plain",
+    "PyramidNet",
+    "Random",
+    "RandomResizedCropFlip",
     "RunConfig",
+    "SAM",
+    "SGD",
+    "SWA",
+    "ShakeShake",
+    "Shards",
     "Steps",
+    "TFDS",
+    "Timm",
+    "Torchvision",
     "Unperturbed",
+    "VGG",
+    "WideResNet",
     "method_name",
 ]
 
@@ -91,7 +131,7 @@ class RunConfig:
     average: Average | None = None
     """An average of the weights to evaluate as well."""
     shrink_perturb: float = 0.0
-    """Shrink and perturb: after each step, move the weights by this share, times lr / highest lr, to the initial ones."""
+    """Shrink and perturb: after each step, move the weights by this share (times lr / highest lr) to the initial ones."""
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     """What is saved, and when."""
     evaluation: Evaluation = field(default_factory=Evaluation)

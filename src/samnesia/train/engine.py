@@ -1,7 +1,7 @@
 """Lightning Fabric as a run uses it: devices, precision, processes, and the state of models spread over them.
 
-One process computes on one device. Several are started by ``torchrun`` (on one machine or many), which this module finds
-in the environment; nothing here starts processes.
+One process computes on one device. Several are started by ``torchrun``, on one machine or many, which this module
+finds in the environment; nothing here starts processes.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _accelerator(hardware: Hardware) -> str:
 
 
 def _fully_sharded(module: nn.Module, mesh: Any) -> nn.Module:
-    """Apply FSDP2 to the members of lists and sequences (blocks, stages, layers) that have weights, then to the rest."""
+    """Apply FSDP2 to the members of lists and sequences (blocks, stages, layers) with weights, then to the rest."""
     from torch.distributed.fsdp import fully_shard
 
     shard = partial(fully_shard, mesh=mesh["data_parallel"])

@@ -69,7 +69,7 @@ class Evaluator:
         A model in parts needs all ranks in every forward.
         """
         engine, size = self._engine, self._config.evaluation.batch_size
-        most = -(-(-(-len(split) // engine.ranks)) // size)
+        most = math.ceil(math.ceil(len(split) / engine.ranks) / size)
         loader = evaluation_loader(
             split,
             batch=size,

@@ -3,7 +3,7 @@
 A run directory holds:
 
 ``config.json``     the whole configuration (:meth:`RunConfig.to_json`): the run can be repeated from it alone.
-``environment.json``  versions, commit, hardware, devices and precision that the run was started with.
+``environment.json``  what the run was started with: versions, commit, hardware, precision, processes.
 ``metrics.jsonl``   grows by one JSON object per epoch (the rows of ``curves`` below), for looking at a run as it goes.
 ``steps.jsonl``     grows by one JSON object per so many optimizer steps (:class:`Logging`), as the method measured them.
 ``checkpoints/``    states to resume from and to measure (:mod:`samnesia.train.checkpoint`).
@@ -146,18 +146,18 @@ class RunResult:
                 f"cannot read a result of schema {plain.get('schema')!r}, because this version writes and reads schema "
                 f"{SCHEMA}; repeat the run"
             )
-        for field in fields(RunResult):
-            if field.name not in plain and field.default is MISSING:
+        for entry in fields(RunResult):
+            if entry.name not in plain and entry.default is MISSING and entry.default_factory is MISSING:
                 raise ConfigurationError(
-                    f"cannot read a result without {field.name!r}, because it is damaged; repeat the run"
+                    f"cannot read a result without {entry.name!r}, because it is damaged; repeat the run"
                 )
-            kind = _CONTAINERS.get(field.name)
-            if kind is not None and field.name in plain and not isinstance(plain[field.name], kind):
+            kind = _CONTAINERS.get(entry.name)
+            if kind is not None and entry.name in plain and not isinstance(plain[entry.name], kind):
                 raise ConfigurationError(
-                    f"cannot read a result whose {field.name!r} is {plain[field.name]!r}, because it is damaged; "
+                    f"cannot read a result whose {entry.name!r} is {plain[entry.name]!r}, because it is damaged; "
                     "repeat the run"
                 )
-        values = {field.name: plain[field.name] for field in fields(RunResult) if field.name in plain}
+        values = {entry.name: plain[entry.name] for entry in fields(RunResult) if entry.name in plain}
         judged_by = values.get("judged_by", ACCURACY)
         if not {"split", "measure", "unit", "higher_is_better"} <= judged_by.keys():
             raise ConfigurationError("cannot read a result that does not say what it is judged by; repeat the run")

@@ -1,8 +1,8 @@
 """The training loop: one configuration in, one result out.
 
 The loop knows batches of inputs and targets, and nothing of images or of any method: a method is the passes it asks for.
-All randomness comes from the seed of the configuration, so that two runs of one configuration agree bit by bit, in this
-process or in a worker, whatever ran before, and a run that was killed ends as if nothing had happened.
+All randomness comes from the seed of the configuration, so that two runs of one configuration agree bit by bit, in
+this process or in a worker, whatever ran before, and a run that was killed ends as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -371,6 +371,7 @@ def _result(run: Run, keeper: Keeper, started: str) -> RunResult:
 
 
 def environment(run: Run) -> dict[str, Any]:
+    """Return what a run was computed with and on."""
     engine = run.engine
     return {
         **log.environment(),

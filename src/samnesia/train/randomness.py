@@ -1,7 +1,7 @@
 """The global random generators of a process: seeded for a run, and left as they were found.
 
-Torch's are saved with a run and restored. Those of Python and NumPy are seeded anew before every step: packages that are
-imported late draw from them, at other places in a resumed run than in an unbroken one.
+Torch's are saved with a run and restored. Those of Python and NumPy are seeded anew before every step: packages that
+are imported late draw from them, at other places in a resumed run than in an unbroken one.
 """
 
 from __future__ import annotations
