@@ -14,7 +14,7 @@ SEEDS = [0, 1, 1000]
 def test_splits_are_a_partition_of_all_digits(seed):
     splits = digits(seed)
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [800, 200, 797]
-    found = torch.cat([part.images for part in (splits.train, splits.validation, splits.test)])
+    found = torch.cat([part.inputs for part in (splits.train, splits.validation, splits.test)])
     wanted = (load_digits().images - 4.8842) / 6.0168
     assert np.array_equal(_sorted(found.flatten(1).numpy()), _sorted(wanted.reshape(1797, 64).astype(np.float32)))
 
@@ -29,16 +29,16 @@ def test_images_keep_their_labels():
         image.tobytes(): label for image, label in zip(bunch.images.astype(np.uint8), bunch.target, strict=True)
     }
     test = digits(0).test
-    pixels = (test.images[:, 0].double() * 6.0168 + 4.8842).round().numpy().astype(np.uint8)
+    pixels = (test.inputs[:, 0].double() * 6.0168 + 4.8842).round().numpy().astype(np.uint8)
     assert [label_of[image.tobytes()] for image in pixels] == test.labels.tolist()
 
 
 def test_shapes_types_and_standardisation():
     train = digits(0).train
-    assert train.images.shape == (800, 1, 8, 8)
-    assert train.images.dtype == torch.float32
+    assert train.inputs.shape == (800, 1, 8, 8)
+    assert train.inputs.dtype == torch.float32
     assert train.labels.dtype == train.clean_labels.dtype == torch.int64
-    everything = torch.cat([part.images for part in (train, digits(0).validation, digits(0).test)])
+    everything = torch.cat([part.inputs for part in (train, digits(0).validation, digits(0).test)])
     assert abs(float(everything.mean())) < 1e-4
     assert abs(float(everything.std()) - 1) < 1e-4
 
@@ -53,10 +53,10 @@ def test_noisy_labels_are_exactly_forty_percent_and_the_test_is_clean(seed):
 def test_noise_leaves_images_and_true_classes_alone():
     clean, noisy = digits(3), digits_noisy(3)
     for name in ("train", "validation", "test"):
-        assert torch.equal(getattr(clean, name).images, getattr(noisy, name).images)
+        assert torch.equal(getattr(clean, name).inputs, getattr(noisy, name).inputs)
         assert torch.equal(getattr(clean, name).labels, getattr(noisy, name).clean_labels)
 
 
 def test_seed_decides():
     assert torch.equal(digits_noisy(5).train.labels, digits_noisy(5).train.labels)
-    assert not torch.equal(digits(5).train.images, digits(6).train.images)
+    assert not torch.equal(digits(5).train.inputs, digits(6).train.inputs)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samnesia.data.draws import integers, permutation, words
+from samnesia.data.draws import integers, permutation, uniforms, words
 
 KEYS = st.tuples(st.integers(0, 2**31), st.integers(0, 4), st.integers(0, 1000))
 
@@ -38,3 +38,13 @@ def test_draws_are_those_of_every_version():
 def test_integers_are_uniform():
     counts = np.bincount(integers(90_000, below=9, key=(7,)), minlength=9)
     assert np.abs(counts - 10_000).max() < 500  # five standard deviations
+
+
+def test_uniforms_lie_in_the_unit_interval():
+    drawn = uniforms(40_000, key=(3,))
+    assert 0.0 <= drawn.min() and drawn.max() < 1.0
+    counts = np.histogram(drawn, bins=10, range=(0, 1))[0]
+    assert np.abs(counts - 4000).max() < 300  # five standard deviations
+    assert uniforms(2, key=(0, 0)).tolist() == [
+        word * 2.0**-53 for word in (11749869230777074271 >> 11, 4976686463289251617 >> 11)
+    ]

@@ -1,11 +1,11 @@
-"""Label noise: exact counts, other classes only, uniform over them."""
+"""Label noise under both conventions: exact counts, and uniform over the other classes or over all."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samnesia.data.label_noise import flip_labels
+from samnesia.data.label_noise import flip_labels, redraw_labels
 from samnesia.perturb.errors import ConfigurationError
 
 LABELS = np.arange(200) % 10
@@ -48,3 +48,24 @@ def test_a_share_that_is_none_is_refused(fraction):
 def test_one_class_has_no_other():
     with pytest.raises(ConfigurationError, match="another class"):
         flip_labels(np.zeros(3, dtype=np.int64), 0.5, num_classes=1, key=(0,))
+
+
+def test_redrawn_labels_are_uniform_over_all_classes():
+    labels = np.full(100_000, 3)
+    counts = np.bincount(redraw_labels(labels, 0.4, num_classes=10, key=(0,)), minlength=10)
+    assert np.abs(np.delete(counts, 3) - 4_000).max() < 320  # five standard deviations
+    assert abs(counts[3] - 64_000) < 320  # "40 %" are 36 % wrong
+
+
+def test_redrawing_draws_an_exact_number():
+    unknown = np.full(1000, -1)
+    assert np.count_nonzero(redraw_labels(unknown, 0.4, num_classes=10, key=(0,)) >= 0) == 400
+    with pytest.raises(ConfigurationError, match="a share lies between 0 and 1"):
+        redraw_labels(unknown, 1.4, num_classes=10, key=(0,))
+
+
+def test_both_conventions_draw_the_same_samples():
+    """A study of the two compares what is done to them, not which ones were drawn."""
+    flipped = flip_labels(LABELS, 0.4, num_classes=10, key=(0,)) != LABELS
+    redrawn = redraw_labels(LABELS, 0.4, num_classes=10, key=(0,)) != LABELS
+    assert not (redrawn & ~flipped).any()

@@ -35,7 +35,8 @@ def digits(seed: int, flipped: float = 0.0, *, shift: int = 0) -> Problem:
     """Split the digits by ``seed``: 800 training, 200 validation and 797 test images, disjoint, of shape ``[1, 8, 8]``.
 
     A share ``flipped`` of the training labels, and separately the same share of the validation labels, is moved to one
-    of the other nine classes. In training, images are shifted by up to ``shift`` pixels. Pixels ``v`` of 0 to 16 are standardised as ``(v - 4.8842) / 6.0168``.
+    of the other nine classes. In training, images are shifted by up to ``shift`` pixels. Pixels ``v`` of 0 to 16 are
+    standardised as ``(v - 4.8842) / 6.0168``.
 
     The same seed gives the same images and labels on every machine and every version of NumPy.
 
@@ -46,10 +47,9 @@ def digits(seed: int, flipped: float = 0.0, *, shift: int = 0) -> Problem:
     images, labels = _all_digits()
     order = permutation(len(labels), key=(seed, SPLIT))
     train, validation, test = np.split(order, [NUM_TRAIN, NUM_TRAIN + NUM_VALIDATION])
+    augment = Shift(shift, seed) if shift else None
     return Problem(
-        train=_split(
-            images, labels, train, flipped=flipped, key=(seed, FLIP_TRAIN), augment=Shift(shift, seed) if shift else None
-        ),
+        train=_split(images, labels, train, flipped=flipped, key=(seed, FLIP_TRAIN), augment=augment),
         validation=_split(images, labels, validation, flipped=flipped, key=(seed, FLIP_VALIDATION)),
         test=_split(images, labels, test, flipped=0.0, key=(seed,)),
         num_outputs=NUM_CLASSES,

@@ -11,6 +11,8 @@ from samnesia.data.samples import FileSamples, ImageSets
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
 
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
+"""What counts as an image, in either case; timm alone knows the first three."""
 
 def open_folders(root: str, *, train: str, validation: str | None, test: str | None) -> ImageSets:
     """Return the images under ``root``, a folder per split, in it a folder per class.
@@ -54,7 +56,7 @@ def _reader(root: Path, split: str) -> Any:
             f"{'there are ' + ', '.join(there[:5]) if there else 'put a folder of classes there'}"
         )
     try:
-        reader = readers.ReaderImageFolder(str(folder))
+        reader = readers.ReaderImageFolder(str(folder), input_key=";".join(EXTENSIONS))
     except RuntimeError:
         raise ConfigurationError(
             f"cannot load images from {folder}, because no folder in it has any; put a folder per class there, "

@@ -27,6 +27,8 @@ def open_hub(
     def opened(split: str) -> HubSamples:
         try:
             reader = readers.create_reader(f"hfds/{name}", root=root, split=split, input_key=image, target_key=label)
+            if image not in reader.dataset.column_names:
+                raise ValueError(f"no field {image!r}")
             labels = reader.dataset.with_format("numpy", columns=[label])[label]
         except (OSError, ValueError, KeyError) as error:
             raise _not_there("the hub's", name, split, error) from None
@@ -44,7 +46,7 @@ def open_hub(
 
 
 def _not_there(whose: str, name: str, split: str, error: BaseException) -> ConfigurationError:
-    reason = str(error).strip().strip("'\"").partition("\n")[0].rstrip(".") or type(error).__name__
+    reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
     return ConfigurationError(
         f"cannot load the split {split!r} of {whose} {name}, because it or a field of it is not there ({reason}); "
         "correct data.source, or download it where there is a network"
@@ -75,7 +77,8 @@ def open_tfds(
     """Return splits of a set of TensorFlow Datasets by its random access (``tfds.data_source``).
 
     That requires files in the format ``array_record``, in which a set is prepared once by
-    ``tfds.builder(name, file_format="array_record").download_and_prepare()``.
+    ``tfds.builder(name, file_format="array_record").download_and_prepare()``. For the labels, every record is read once
+    before training, which takes its time with large sets.
 
     Raises:
         ConfigurationError: for a set, split or field that is not there, or one in another format.
@@ -86,11 +89,11 @@ def open_tfds(
 
     def opened(split: str) -> TFDSSamples:
         try:
-            fields = {key: library.decode.PartialDecoding({key: True}) for key in (label,)}
-            targets = builder.as_data_source(split, decoders=fields[label])
-            labels = [int(targets[index][label]) for index in range(len(targets))]
-            skip = {image: library.decode.SkipDecoding()}
-            images = builder.as_data_source(split, decoders=skip)
+            missing = {image, label} - set(builder.info.features)
+            if missing:
+                raise ValueError(f"no field {missing.pop()!r}")
+            images = builder.as_data_source(split, decoders={image: library.decode.SkipDecoding()})
+            labels = [int(images[index][label]) for index in range(len(images))]
         except (OSError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
             raise _not_there("TensorFlow Datasets'", name, split, error) from None
         what = f"{name} ({split})"

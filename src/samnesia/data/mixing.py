@@ -43,7 +43,7 @@ class Mixer:
     def __call__(self, inputs: Tensor, targets: Tensor, epoch: int, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return images of shape ``[n, channels, height, width]`` mixed, and targets as shares, ``[n, classes]``."""
         height, width = inputs.shape[-2:]
-        draws = np.stack([uniforms(5, key=(self.seed, MIX, epoch, int(index))) for index in indices])
+        draws = np.array([uniforms(5, key=(self.seed, MIX, epoch, int(index))) for index in indices]).reshape(-1, 5)
         mixes, switches, quantiles, rows, columns = draws.T
         cuts = (switches < self.switch) if self.mixup and self.cutmix else np.full(len(draws), self.cutmix > 0)
         alphas = np.where(cuts, self.cutmix, self.mixup)

@@ -52,16 +52,17 @@ def open_torchvision(
             "set data.source.root to where the data set lies, or data.source.download"
         )
 
-    def opened(splits: str | None) -> tuple[Samples, int | None] | None:
-        if splits is None:
-            return None
+    def opened(splits: str) -> tuple[Samples, int | None]:
         parts = [_open(make, name, root, split, download) for split in splits.split("+")]
         return parts[0][0] if len(parts) == 1 else Joined([samples for samples, _ in parts]), parts[0][1]
 
-    sets = [opened(splits) for splits in (train, validation, test)]
-    samples = [None if one is None else one[0] for one in sets]
-    assert sets[0] is not None and samples[0] is not None  # train is no None
-    return ImageSets(samples[0], samples[1], samples[2], sets[0][1])
+    samples, num_classes = opened(train)
+    return ImageSets(
+        samples,
+        None if validation is None else opened(validation)[0],
+        None if test is None else opened(test)[0],
+        num_classes,
+    )
 
 
 def _open(make: Any, name: str, root: str, split: str, download: bool) -> tuple[Samples, int | None]:
@@ -102,7 +103,11 @@ def _first_line(error: BaseException) -> str:
 
 def _samples(dataset: Any, what: str) -> Samples:
     if callable(getattr(dataset, "loader", None)):
-        return _files(dataset, what)
+        dataset.loader = str  # what would be decoded is given back as its path
+        pairs = [dataset[index] for index in range(len(dataset))]
+        return _files([file for file, _ in pairs], [label for _, label in pairs], what)
+    if hasattr(dataset, "_images") and hasattr(dataset, "_labels"):  # OxfordIIITPet
+        return _files([str(file) for file in dataset._images], dataset._labels, what)
     labels = next((getattr(dataset, name) for name in _LABELS if hasattr(dataset, name)), None)
     if labels is None:
         raise ConfigurationError(
@@ -115,16 +120,14 @@ def _samples(dataset: Any, what: str) -> Samples:
     return DatasetSamples(dataset, as_labels(labels, what), what)
 
 
-def _files(dataset: Any, what: str) -> FileSamples:
-    dataset.loader = str  # what would be decoded is given back as its path
-    pairs = [dataset[index] for index in range(len(dataset))]
-    lost = [file for file, _ in pairs if not Path(file).is_file()]
+def _files(files: list[str], labels: Any, what: str) -> FileSamples:
+    lost = [file for file in files if not Path(file).is_file()]
     if lost:
         raise ConfigurationError(
-            f"cannot load {what}, because {len(lost)} of its {len(pairs)} images are not there, such as {lost[0]}, "
+            f"cannot load {what}, because {len(lost)} of its {len(files)} images are not there, such as {lost[0]}, "
             "perhaps after a download that was interrupted; remove what is there of it, and load it again"
         )
-    return FileSamples([file for file, _ in pairs], as_labels([label for _, label in pairs], what))
+    return FileSamples(files, as_labels(labels, what))
 
 
 class DatasetSamples(Samples):
@@ -144,6 +147,5 @@ class DatasetSamples(Samples):
         return image
 
     def name(self, index: int) -> str:
-        """Return the number of the image, and its file where the set says it."""
-        files = getattr(self._dataset, "_images", None)
-        return f"image {index} of {self._what}" + (f" ({files[index]})" if files else "")
+        """Return the number of the image in its data set."""
+        return f"image {index} of {self._what}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from samnesia.extras import require
@@ -160,7 +160,22 @@ def random_resized_crop_flip(
             f"cannot augment images with autoaugment {autoaugment!r}, because timm has no such policy "
             f"({error or 'unknown words'}); use rand-m9-mstd0.5-inc1 or original, say"
         ) from None
+    for step in transform.transforms:
+        _keep_a_bit(step)
     after = []
     if erasing:
         after.append(require("timm.data.random_erasing", extra="vision").RandomErasing(erasing, device="cpu"))
     return Finished(Chain(*transform.transforms[:-1]), look, after)  # without the conversion, which is ours
+
+
+def _keep_a_bit(policy: Any) -> None:
+    """Let posterizing keep a bit of each colour: timm's strongest keeps none, which newer Pillows refuse."""
+    posterize = require("timm.data.auto_augment", extra="vision").posterize
+    operations = [*getattr(policy, "ops", ()), *(one for several in getattr(policy, "policy", ()) for one in several)]
+    for operation in operations:
+        if operation.aug_fn is posterize:
+            operation.aug_fn = _posterize
+
+
+def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
+    return ImageOps.posterize(image, min(8, max(1, bits)))
