@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from samnesia.train.config import RunConfig
+from samnesia.train.log import SCHEMA
 from samnesia.train.parts.methods import METHODS
 
 # Test accuracy at its best and at the end, and the flipped labels fitted at the end, by method.
@@ -46,7 +47,7 @@ def make_result(config, method):
     peak = int(np.argmax(curves["validation_accuracy"]))
     passes = 1 if method == "sgd" else 2
     return {
-        "schema": 1, "recipe": config.recipe, "method": method, "seed": config.seed, "config": config.to_json(),
+        "schema": SCHEMA, "recipe": config.recipe, "method": method, "seed": config.seed, "config": config.to_json(),
         "environment": ENVIRONMENT, "parameters": 22650, "curves": curves,
         "last": {name: values[-1] for name, values in curves.items()},
         "best": {name: values[peak] for name, values in curves.items()},

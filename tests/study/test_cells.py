@@ -13,11 +13,11 @@ from samnesia.study.cells import (
     check_unchanged,
     config_differences,
     flatten,
-    locked,
     read_study,
     write_study,
     write_text,
 )
+from samnesia.train.log import locked
 from tests.study.study_files import make_config, make_study, write_run
 
 
@@ -127,10 +127,13 @@ def test_cells_of_another_problem_are_refused(study):
 
 
 def test_a_study_belongs_to_one_process_at_a_time(tmp_path):
-    with locked(tmp_path):
-        with pytest.raises(ConfigurationError, match="because another process is at work on it"), locked(tmp_path):
+    with locked(tmp_path, what="study"):
+        with (
+            pytest.raises(ConfigurationError, match="because another process is at work on it"),
+            locked(tmp_path, what="study"),
+        ):
             pass
-    with locked(tmp_path):
+    with locked(tmp_path, what="study"):
         pass
 
 

@@ -9,20 +9,21 @@ import joblib
 import pytest
 import torch
 
+from samnesia.data import loader
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study import compare as module
 from samnesia.study import report
-from samnesia.study.cells import locked
 from samnesia.study.compare import compare, override, plan
 from samnesia.train import config as train_config
-from samnesia.train import loop, recipes
+from samnesia.train import recipes
+from samnesia.train.log import locked
 from tests.study.study_files import write_run
 
 
 @pytest.fixture(autouse=True)
 def no_image_files(monkeypatch):
     """The report is written, but for its image files, which cost most of its time."""
-    monkeypatch.setattr(report, "_write_files", lambda directory, panels: None)
+    monkeypatch.setattr(report, "_write_files", lambda directory, panels, judged: None)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_a_failed_run_is_reported_the_rest_goes_on_and_the_next_call_tries_again
     monkeypatch.setattr(module, "_train", fails_once)
     summary = run(tmp_path)
     assert summary["failures"] == [{"method": "sam", "seed": 0, "reason": "RuntimeError: too hot"}]
-    assert summary["methods"][1]["accuracy"]["last"]["per_seed"][0] is None
+    assert summary["methods"][1]["score"]["last"]["per_seed"][0] is None
     assert "SAM, seed 0, failed: RuntimeError: too hot" in capsys.readouterr().out
     assert "RuntimeError: too hot" in (tmp_path / "report.html").read_text()
 
@@ -138,7 +139,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(trained, tmp_path,
 
 def test_a_second_process_is_refused(trained, tmp_path):
     run(tmp_path)
-    with locked(tmp_path), pytest.raises(ConfigurationError, match="another process is at work on it"):
+    with locked(tmp_path, what="study"), pytest.raises(ConfigurationError, match="another process is at work on it"):
         run(tmp_path)
 
 
@@ -184,12 +185,12 @@ def test_overrides_reach_every_run_and_nothing_else(tmp_path):
 
 def test_methods_of_one_seed_share_data_initial_weights_and_order(monkeypatch, tmp_path):
     seen = []  # for each run, digests of the data, of the initial weights, and of the order of each epoch
-    load, build, permutation = train_config.Digits.load, train_config.CNN.build, loop.permutation
+    load, build, permutation = train_config.Digits.load, train_config.CNN.build, loader.permutation
 
     def recorded_load(data, seed):
         splits = load(data, seed)
         parts = (splits.train, splits.validation, splits.test)
-        seen.append([digest(*(tensor for part in parts for tensor in (part.images, part.labels, part.clean_labels)))])
+        seen.append([digest(*(tensor for part in parts for tensor in (part.inputs, part.labels, part.clean_labels)))])
         return splits
 
     def recorded_build(model, *arguments):
@@ -204,9 +205,10 @@ def test_methods_of_one_seed_share_data_initial_weights_and_order(monkeypatch, t
 
     monkeypatch.setattr(train_config.Digits, "load", recorded_load)
     monkeypatch.setattr(train_config.CNN, "build", recorded_build)
-    monkeypatch.setattr(loop, "permutation", recorded_permutation)
+    monkeypatch.setattr(loader, "permutation", recorded_permutation)
     methods = ("sgd", "sam", "asam", "gsam", "obf", "random")
     run(tmp_path, methods=methods, progress=False, overrides={"epochs": 2, "when.start_epoch": 0.0})
+    seen = seen[1:]  # the first time, the data are only counted
     first, second = seen[: len(methods)], seen[len(methods) :]
     assert all(len(run) == 4 for run in seen)
     assert all(run == first[0] for run in first)

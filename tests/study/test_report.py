@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from samnesia.study import figures, wording
+from samnesia.study import figures, numbers, wording
 from samnesia.study.cells import read_study, write_study
 from samnesia.study.report import curves_by_method, split_settings, write_report
 from samnesia.study.summary import summarize
@@ -109,19 +109,27 @@ def test_settings_are_split_into_shared_and_own(study):
     assert "recipe" not in shared and "recipe" not in own["sam"]
 
 
+ACCURACY = {
+    "split": "test", "measure": "accuracy", "unit": "%", "higher_is_better": True, "chosen_on": "validation",
+    "decimals": 1,
+}  # fmt: skip
+ERROR = ACCURACY | {"measure": "rmse", "unit": "mm", "higher_is_better": False, "decimals": 2}
+
+
 def estimate(mean, low=None, high=None, n=5):
     return {"n": n, "mean": mean, "low": low, "high": high, "per_seed": [0.0] * 5}
 
 
-def summary_of(*differences):
+def summary_of(*differences, judged_by=ACCURACY):
     """A summary in which the methods m1, m2 … differ from the baseline by (last, best)."""
     rows = [("sgd", estimate(0.0, 0.0, 0.0), estimate(0.0, 0.0, 0.0))]
     rows += [(f"m{index}", last, best) for index, (last, best) in enumerate(differences, start=1)]
     level = estimate(80.0, 79.0, 81.0)
     return {
         "baseline": "sgd",
+        "judged_by": judged_by,
         "methods": [
-            {"method": name, "accuracy": {"last": level, "best": level}, "difference": {"last": last, "best": best}}
+            {"method": name, "score": {"last": level, "best": level}, "difference": {"last": last, "best": best}}
             for name, last, best in rows
         ],
     }
@@ -194,8 +202,8 @@ def test_the_number_of_runs_is_told_where_it_differs(study):
     (study / "cells" / "sam-seed1" / "result.json").unlink()
     write_study(study, "digits-noisy", methods=("sgd", "sam", "obf"), seeds=range(5), command="")
     sgd, sam, _ = write_report(study)["methods"]
-    assert wording.ends(sam["difference"]["last"]).endswith(", n = 4")
-    assert "n =" not in wording.ends(sgd["accuracy"]["last"])
+    assert numbers.ends(sam["difference"]["last"]).endswith(", n = 4")
+    assert "n =" not in numbers.ends(sgd["score"]["last"])
     page = (study / "report.html").read_text()
     assert page.count(", n = 4</span>") == 5
     assert "the finished ones of 5 seeds (n stands with the row)" in page

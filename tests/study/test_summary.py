@@ -25,15 +25,15 @@ def test_compare_json_has_the_promised_shape(summary):
     assert (summary["recipe"], summary["seeds"], summary["baseline"]) == ("digits-noisy", [0, 1, 2, 3, 4], "sgd")
     assert [row["method"] for row in summary["methods"]] == ["sgd", "sam", "obf"]
     for row in summary["methods"]:
-        assert {"config", "accuracy", "difference", "gradient_evaluations", "seconds"} <= row.keys()
+        assert {"config", "score", "difference", "gradient_evaluations", "seconds"} <= row.keys()
         assert "seed" not in row["config"]
-        for name in ("accuracy", "difference"):
+        for name in ("score", "difference"):
             assert row[name].keys() == {"last", "best"}
             for estimate in row[name].values():
                 assert estimate.keys() == ESTIMATE
                 assert len(estimate["per_seed"]) == 5
                 assert estimate["n"] == 5
-                if name == "accuracy" or row["method"] != "sgd":
+                if name == "score" or row["method"] != "sgd":
                     assert estimate["low"] <= estimate["mean"] <= estimate["high"]
 
 
@@ -51,8 +51,8 @@ def test_its_numbers_are_those_of_the_results(study, summary, point):
         for method in ("sgd", "sam")
     }
     sam = summary["methods"][1]
-    assert sam["accuracy"][point]["per_seed"] == accuracy["sam"].tolist()
-    assert sam["accuracy"][point]["mean"] == pytest.approx(accuracy["sam"].mean())
+    assert sam["score"][point]["per_seed"] == accuracy["sam"].tolist()
+    assert sam["score"][point]["mean"] == pytest.approx(accuracy["sam"].mean())
     expected = stats.ttest_rel(accuracy["sam"], accuracy["sgd"]).confidence_interval(0.95)
     assert sam["difference"][point]["low"] == pytest.approx(expected.low)
     assert sam["difference"][point]["high"] == pytest.approx(expected.high)
@@ -68,18 +68,18 @@ def test_the_baseline_differs_from_itself_by_nothing(summary):
 def test_a_missing_run_leaves_its_pair_out(study):
     (study / "cells" / "sgd-seed3" / "result.json").unlink()
     sgd, *others = summarize(read_study(study))["methods"]
-    assert sgd["accuracy"]["last"]["per_seed"][3] is None
+    assert sgd["score"]["last"]["per_seed"][3] is None
     for row in others:
-        assert row["accuracy"]["last"]["per_seed"][3] is not None
+        assert row["score"]["last"]["per_seed"][3] is not None
         assert row["difference"]["last"]["per_seed"][3] is None
-        assert (row["accuracy"]["last"]["n"], row["difference"]["last"]["n"]) == (5, 4)
+        assert (row["score"]["last"]["n"], row["difference"]["last"]["n"]) == (5, 4)
 
 
 @pytest.mark.parametrize("seeds", [(3,), (3, 4)])
 def test_fewer_than_three_seeds_give_means_without_intervals(tmp_path, seeds):
     summary = summarize(read_study(make_study(tmp_path, seeds=seeds)))
     for row in summary["methods"]:
-        for estimate in (*row["accuracy"].values(), *row["difference"].values()):
+        for estimate in (*row["score"].values(), *row["difference"].values()):
             assert estimate["mean"] is not None
             assert estimate["low"] is None and estimate["high"] is None
 
@@ -87,7 +87,7 @@ def test_fewer_than_three_seeds_give_means_without_intervals(tmp_path, seeds):
 def test_a_method_without_any_run_is_listed_without_numbers(study):
     write_study(study, "digits-noisy", methods=("sgd", "random"), seeds=(0, 1), command="")
     row = summarize(read_study(study))["methods"][1]
-    assert row["accuracy"]["last"] == {"n": 0, "mean": None, "low": None, "high": None, "per_seed": [None, None]}
+    assert row["score"]["last"] == {"n": 0, "mean": None, "low": None, "high": None, "per_seed": [None, None]}
     assert row["seconds"] is None
 
 

@@ -11,12 +11,10 @@ A cell is addressed by method and seed alone, so adding seeds or methods runs on
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from typing import Any
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
 from samnesia.train.log import RESULT, RunResult, read_result, write_json
-from samnesia.train.parts.methods import Unperturbed, method_name
+from samnesia.train.parts.methods import Unperturbed
 
 ERROR = "error.json"
 _NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
@@ -91,29 +89,38 @@ def check_alike(out: Path, asked: Iterable[Cell] = ()) -> None:
     Raises:
         ConfigurationError: with the entries that differ, as "name: there -> asked".
     """
-    found = {path.name: path for _, _, path in sorted(_find_cells(out)) if (path / RESULT).exists()}
-    configs = {name: _read_cell(path, None).config for name, path in found.items()}
-    configs.update({cell.directory.name: cell.config for cell in asked})
+    found = {(method, seed): path for method, seed, path in sorted(_find_cells(out)) if (path / RESULT).exists()}
+    configs = {key: _read_cell(path, None).config for key, path in found.items()}
+    configs.update({(cell.method, cell.seed): cell.config for cell in asked})
     _check_alike(out, configs)
 
 
-def _check_alike(out: Path, configs: Mapping[str, RunConfig]) -> None:
+def _check_alike(out: Path, configs: Mapping[tuple[str, int], RunConfig]) -> None:
     if not configs:
         return
     first, *others = configs
     for other in others:
-        differences = config_differences(_shared(configs[first]), _shared(configs[other]))
+        differences = config_differences(_shared(configs[first], first[0]), _shared(configs[other], other[0]))
         if differences:
+            names = [f"{method}-seed{seed}" for method, seed in (first, other)]
             raise ConfigurationError(
                 f"cannot compare the runs in {out}, because a comparison requires equal settings but for method and "
-                f"seed, and {first} and {other} differ ({'; '.join(differences)}); use another --out for one of them"
+                f"seed, and {names[0]} and {names[1]} differ ({'; '.join(differences)}); use another --out for one of "
+                "them"
             )
 
 
-def _shared(config: RunConfig) -> RunConfig:
+def _shared(config: RunConfig, method: str) -> RunConfig:
     """The configuration with method and seed taken out, for the eye of a comparison."""
-    problem = config.recipe.removesuffix(f"-{method_name(config.method)}")
-    return replace(config, recipe=problem, method=Unperturbed(), seed=0)
+    return replace(config, recipe=_problem_of(config.recipe, method), method=Unperturbed(), seed=0)
+
+
+def _problem_of(recipe: str, method: str) -> str:
+    """What is left of a recipe's name, PROBLEM-METHOD or FILE:METHOD, without the method."""
+    for ending in (f"-{method}", f":{method.replace('-', '_')}"):
+        if recipe.endswith(ending):
+            return recipe.removesuffix(ending)
+    return recipe
 
 
 def config_differences(there: RunConfig, asked: RunConfig) -> list[str]:
@@ -142,24 +149,6 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the study for this process; the lock ends with the process, however it ends.
-
-    Raises:
-        ConfigurationError: when another process holds it.
-    """
-    with open(out / ".lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"cannot work on the study in {out}, because another process is at work on it; wait for its end, or "
-                "use another --out"
-            ) from None
-        yield
-
-
 def write_study(out: Path, problem: str, *, methods: Sequence[str], seeds: Sequence[int], command: str) -> None:
     """Write down what was asked for, so that the report keeps the order of the methods and the seeds."""
     content = {"recipe": problem, "methods": list(methods), "seeds": list(seeds), "command": command}
@@ -176,7 +165,7 @@ def read_study(out: Path) -> Study:
     asked = _read_asked(out / "study.json")
     command = asked["command"] if asked else None
     results = {(method, seed): _read_cell(path, command) for method, seed, path in found if (path / RESULT).exists()}
-    _check_alike(out, {f"{method}-seed{seed}": run.config for (method, seed), run in results.items()})
+    _check_alike(out, {key: run.config for key, run in results.items()})
     failures = {
         (method, seed): str(read_json(path / ERROR).get("reason"))
         for method, seed, path in found
@@ -268,4 +257,4 @@ def _find_cells(out: Path) -> Iterable[tuple[str, int, Path]]:
 
 
 def _problem(results: Mapping[tuple[str, int], RunResult]) -> str:
-    return next((run.recipe.removesuffix(f"-{run.method}") for run in results.values()), "")
+    return next((_problem_of(run.recipe, method) for (method, _), run in results.items()), "")

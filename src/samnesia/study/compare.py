@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.study.cells import Cell, cell_directory, check_alike, check_unchanged, locked, write_study
+from samnesia.study import numbers, wording
+from samnesia.study.cells import Cell, cell_directory, check_alike, check_unchanged, write_study
+from samnesia.study.figures import label
+from samnesia.study.judged import Judged
 from samnesia.train import recipes
 from samnesia.train.config import RunConfig
+from samnesia.train.log import CONFIG, locked
+from samnesia.train.own import find_recipe
 from samnesia.train.parts.methods import METHODS as METHODS_KNOWN
 from samnesia.train.parts.methods import Unperturbed
 from samnesia.train.plain import nearest
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 METHODS = ("sgd", "sam", "asam", "gsam", "obf")
+_OPTIONS = {"epochs": "--epochs", "hardware.threads": "--threads"}
+"""Overrides that samnesia compare has an option for."""
 
 
 def compare(
@@ -41,8 +49,9 @@ def compare(
     go on.
 
     Args:
-        problem: first part of the recipes' names, which are ``PROBLEM-METHOD``.
-        methods: second parts; the first is the one that the others are compared to.
+        problem: first part of the recipes' names, which are ``PROBLEM-METHOD``; or a Python file.
+        methods: second parts, or functions of the file that return a run each, with hyphens or underscores; the first
+            is the one that the others are compared to.
         out: directory of the study, new, empty, or one that an earlier call has made.
         seeds: distinct seeds, of 0 and above.
         workers: number of processes; None is one per CPU core. With 1, everything runs in this process.
@@ -63,7 +72,7 @@ def compare(
     """
     from samnesia.study.report import PACKAGES, write_report
 
-    for module in ("joblib", "rich", "sklearn", *PACKAGES):  # all at once: not after the first half hour
+    for module in ("joblib", "rich", *PACKAGES):  # all at once: not after the first half hour
         require(module, extra="train")
     from rich.console import Console
 
@@ -72,10 +81,10 @@ def compare(
     cells = plan(problem, methods, out=out, seeds=seeds, overrides=overrides)
     command = _command(problem, methods, seeds, out, overrides)
     _check_directory(out)
-    with locked(out):
+    with locked(out, what="study"):
         check_unchanged(cells)
         check_alike(out, cells)
-        write_study(out, problem, methods=methods, seeds=seeds, command=command)
+        write_study(out, problem_name(problem), methods=methods, seeds=seeds, command=command)
         console = Console()
         _run_missing(cells, console, workers=workers, progress=progress)
         summary = write_report(out)
@@ -105,42 +114,53 @@ def plan(
                 f"cannot override {name} in a comparison, because each of its runs has its own; give {instead} instead"
             )
     configs = {method: override(_recipe(problem, method), overrides) for method in methods}
-    for config in configs.values():
-        _refuse_idle(config)
-    return [
+    cells = [
         Cell(method, seed, override(configs[method], {"seed": seed}), cell_directory(out, method, seed))
         for seed in seeds
         for method in methods
     ]
+    _refuse_idle(list(configs.values()), seeds[0])
+    return cells
+
+
+def problem_name(problem: str) -> str:
+    """The name of a problem in results: of a file, that without its folder and ending."""
+    return Path(problem).stem if problem.endswith(".py") else problem
 
 
 def _recipe(problem: str, method: str) -> RunConfig:
+    if problem.endswith(".py"):
+        return find_recipe(f"{problem}:{method.replace('-', '_')}")
     if f"{problem}-{method}" in recipes.RECIPES:
         return recipes.find(f"{problem}-{method}")
-    endings = tuple(f"-{name}" for name in METHODS_KNOWN)
-    problems = list(dict.fromkeys(name.removesuffix(end) for name in recipes.RECIPES for end in endings
-                                  if name.endswith(end)))  # fmt: skip
     if any(name.startswith(f"{problem}-") for name in recipes.RECIPES):
         known = [name.removeprefix(f"{problem}-") for name in recipes.RECIPES if name.startswith(f"{problem}-")]
-        known = [name for name in known if "-" not in name]
         raise ConfigurationError(
             f"cannot compare method {method!r} on {problem}, because there is no recipe {problem}-{method}; "
             f"{nearest(method, known)}"
         )
-    raise ConfigurationError(
-        f"cannot compare on problem {problem!r}, because no recipe begins with it; {nearest(problem, problems)}"
-    )
+    endings = tuple(f"-{name}" for name in METHODS_KNOWN)
+    problems = {name.removesuffix(end) for name in recipes.RECIPES for end in endings if name.endswith(end)}
+    matches = get_close_matches(problem, sorted(problems), n=1, cutoff=0.5)
+    advice = f"did you mean {matches[0]!r}?" if matches else "see samnesia recipes, or name a file of your own, FILE.py"
+    raise ConfigurationError(f"cannot compare on problem {problem!r}, because no recipe begins with it; {advice}")
 
 
-def _refuse_idle(config: RunConfig) -> None:
-    steps_per_epoch = config.data.train_size // config.batch_size
-    if isinstance(config.method, Unperturbed) or config.perturbed_steps or not steps_per_epoch:
-        return
-    raise ConfigurationError(
-        f"cannot compare {config.recipe} over {config.epochs} epoch{'' if config.epochs == 1 else 's'}, because "
-        f"{config.when.window(steps_per_epoch)} falls on none of its steps and the run would be that of the base "
-        "optimizer alone; use more epochs, or an earlier start of the perturbation"
-    )
+def _refuse_idle(configs: Sequence[RunConfig], seed: int) -> None:
+    """Refuse methods that would perturb on no step. Data are loaded for it, once: what they lack is told as early."""
+    samples: dict[Any, int] = {}
+    for config in configs:
+        if config.data not in samples:
+            samples[config.data] = len(config.data.load(seed).train)
+        full, rest = divmod(samples[config.data], config.batch_size)
+        steps = full if config.drop_last else full + bool(rest)
+        if isinstance(config.method, Unperturbed) or not steps or config.perturbed_steps(steps):
+            continue
+        raise ConfigurationError(
+            f"cannot compare {config.recipe} over {config.epochs} epoch{'' if config.epochs == 1 else 's'}, because "
+            f"{config.when.window(steps)} falls on none of its steps and the run would be that of the base "
+            "optimizer alone; use more epochs, or an earlier start of the perturbation"
+        )
 
 
 def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
@@ -167,33 +187,52 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     """The comparison as a table for a terminal of 80 columns: a row per method, mean and half the interval's width."""
     from rich.table import Table
 
-    from samnesia.study import wording
-    from samnesia.study.figures import label
-
-    base = label(summary["baseline"])
+    base, judged = label(summary["baseline"]), Judged.of(summary)
+    unit = " %" if judged.unit == "%" else ""
+    flipped = any(row["flipped_fitted"]["last"]["mean"] is not None for row in summary["methods"])
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("method", no_wrap=True)
-    for heading in ("last\nepoch %", "best\nepoch %", f"last,\nto {base}", f"best,\nto {base}",
-                    "flipped\nfitted %", "grad.\nevals", "seconds"):  # fmt: skip
+    for heading in (f"last\nepoch{unit}", f"best\nepoch{unit}", f"last,\nto {base}", f"best,\nto {base}",
+                    *(["flipped\nfitted %"] if flipped else []), "grad.\nevals", "seconds"):  # fmt: skip
         table.add_column(heading, justify="right", no_wrap=True)
     for row in summary["methods"]:
         differences = row["difference"] if row["method"] != summary["baseline"] else {}
+        fitted = row["flipped_fitted"]["last"]
         table.add_row(
             "\n".join((label(row["method"]), *_counts(row, len(summary["seeds"])))),
-            *(wording.plus_minus(wording.plain, row["accuracy"][point]) for point in ("last", "best")),
             *(
-                wording.plus_minus(wording.signed, differences[point]) if differences else ""
-                for point in ("last", "best")
+                judged.value(score["mean"]) + numbers.half_width(score, judged.decimals)
+                for score in row["score"].values()
             ),
-            wording.plus_minus(wording.plain, row["flipped_fitted"]["last"]),
-            wording.plain(row["gradient_evaluations"], 0),
-            wording.plain(row["seconds"]),
+            *(
+                judged.difference(change["mean"]) + numbers.half_width(change, judged.decimals)
+                for change in differences.values()
+            ),
+            *([] if differences else ["", ""]),
+            *([numbers.plain(fitted["mean"]) + numbers.half_width(fitted)] if flipped else []),
+            numbers.plain(row["gradient_evaluations"], 0),
+            numbers.plain(row["seconds"]),
         )
     return table
 
 
+def explanation(summary: Mapping[str, Any]) -> str:
+    """What the numbers of the table are, in a sentence."""
+    judged = Judged.of(summary)
+    share = f"half the {100 * summary['confidence']:g} % interval over seeds"
+    if judged.unit == "%":
+        start, points = "Mean of the runs", "in points and "
+    else:
+        better = "higher" if judged.higher_is_better else "lower"
+        start, points = f"{wording.capital(judged.heading)}, {better} is better: mean of the runs", ""
+    return (
+        f"{start} \N{PLUS-MINUS SIGN} {share}; differences are {points}paired by seed, and not widened for the number "
+        "of methods.\n"
+    )
+
+
 def _counts(row: Mapping[str, Any], seeds: int) -> list[str]:
-    runs, pairs = row["accuracy"]["last"]["n"], row["difference"]["last"]["n"]
+    runs, pairs = row["score"]["last"]["n"], row["difference"]["last"]["n"]
     if runs == pairs:
         return [f"n = {runs}"] if runs < seeds else []
     return [f"n = {runs},", f"{pairs} pairs"]
@@ -225,9 +264,12 @@ def _run_missing(cells: Sequence[Cell], console: Console, *, workers: int | None
 
 
 def _train(cell: Cell) -> None:
-    from samnesia.train.loop import train
+    from samnesia.train.loop import resume, train
 
-    train(cell.config, out=cell.directory)
+    if (cell.directory / CONFIG).exists():  # it was interrupted
+        resume(cell.directory)
+    else:
+        train(cell.config, out=cell.directory)
 
 
 def _check_directory(out: Path) -> None:
@@ -244,10 +286,10 @@ def _check_directory(out: Path) -> None:
 def _command(
     problem: str, methods: Sequence[str], seeds: Sequence[int], out: Path, overrides: Mapping[str, Any]
 ) -> str:
-    if list(seeds) == list(range(len(seeds))) and overrides.keys() <= {"epochs", "threads"}:
+    if list(seeds) == list(range(len(seeds))) and overrides.keys() <= _OPTIONS.keys():
         words = ["samnesia", "compare", problem, "--methods", *methods, "--seeds", str(len(seeds))]
         for name, value in overrides.items():
-            words += [f"--{name}", str(value)]
+            words += [_OPTIONS[name], str(value)]
         return shlex.join([*words, "--out", str(out)])
     call = f"{problem!r}, {list(methods)!r}, seeds={list(seeds)!r}, out={str(out)!r}"
     call += f", overrides={dict(overrides)!r}" if overrides else ""
@@ -257,16 +299,9 @@ def _command(
 
 
 def _print_summary(console: Console, out: Path, summary: Mapping[str, Any]) -> None:
-    from samnesia.study import wording
-
     console.print()
     console.print(summary_table(summary))
-    console.print(
-        f"Mean of the runs \N{PLUS-MINUS SIGN} half the {100 * summary['confidence']:g} % interval over seeds; "
-        "differences are in points and paired by seed, and not widened for the number of methods.\n",
-        style="dim",
-        highlight=False,
-    )
+    console.print(explanation(summary), style="dim", highlight=False, markup=False)
     console.print(wording.headline(summary), highlight=False, markup=False)
     for sentence in wording.troubles(summary):
         console.print(sentence, highlight=False, markup=False, style="yellow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -13,10 +14,11 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any
 
-from samnesia.perturb.errors import TrainingCollapsedWarning
+from samnesia.perturb.errors import ConfigurationError, TrainingCollapsedWarning
 from samnesia.sentences import warnings_as_sentences
 from samnesia.study.cells import ERROR, Cell
-from samnesia.train.log import CONFIG, METRICS, RESULT, write_json
+from samnesia.train.checkpoint import DIRECTORY as CHECKPOINTS
+from samnesia.train.log import CONFIG, ENVIRONMENT, LOCK, METRICS, RESULT, STEPS, read_config, write_json
 
 Train = Callable[[Cell], object]
 
@@ -28,7 +30,7 @@ def run_cells(cells: Sequence[Cell], train: Train, *, workers: int) -> Iterator[
     part of its configuration (one, by default), so the number of workers cannot change a result.
 
     Args:
-        cells: what to run; what a run that was killed has left in a directory is removed first.
+        cells: what to run; a run that was killed goes on, if it is of the same configuration.
         train: trains one cell into its directory. With several workers it must be picklable.
         workers: number of processes; with 1 the cells run in this process.
 
@@ -64,7 +66,7 @@ def run_cells(cells: Sequence[Cell], train: Train, *, workers: int) -> Iterator[
 
 
 def run_cell(cell: Cell, train: Train) -> None:
-    """Train one cell into its directory, emptied; a failure is written to its ``error.json``."""
+    """Train one cell into its directory; a failure is written to its ``error.json``."""
     _clear(cell)
     cell.directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -117,15 +119,30 @@ def _end_with(study: int) -> None:
 
 
 def _clear(cell: Cell) -> None:
-    """Remove what a run that did not finish has left; nothing else that lies there is touched."""
-    if cell.directory.is_dir():
-        for name in (CONFIG, METRICS, ERROR):
-            (cell.directory / name).unlink(missing_ok=True)
-        for name in (CONFIG, RESULT, ERROR):  # what a kill in the middle of `write_json` leaves
-            for temporary in cell.directory.glob(f".{name}.*"):
-                temporary.unlink(missing_ok=True)
-        with suppress(OSError):  # not empty: the trainer will refuse it in words
-            cell.directory.rmdir()
+    """Keep an interrupted run of this very configuration, which goes on; remove what any other has left.
+
+    Nothing else that lies there is touched.
+    """
+    if not cell.directory.is_dir():
+        return
+    (cell.directory / ERROR).unlink(missing_ok=True)
+    if _can_go_on(cell):
+        return
+    for name in (CONFIG, ENVIRONMENT, METRICS, STEPS, LOCK):
+        (cell.directory / name).unlink(missing_ok=True)
+    for name in (CONFIG, ENVIRONMENT, RESULT, ERROR):  # what a kill in the middle of `write_json` leaves
+        for temporary in cell.directory.glob(f".{name}.*"):
+            temporary.unlink(missing_ok=True)
+    shutil.rmtree(cell.directory / CHECKPOINTS, ignore_errors=True)
+    with suppress(OSError):  # not empty: the trainer will refuse it in words
+        cell.directory.rmdir()
+
+
+def _can_go_on(cell: Cell) -> bool:
+    try:
+        return (cell.directory / CHECKPOINTS).is_dir() and read_config(cell.directory) == cell.config
+    except ConfigurationError:
+        return False
 
 
 def _ended(cell: Cell) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from samnesia.study.judged import Judged
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -68,21 +70,21 @@ def label(method: str) -> str:
     return method.upper() if len(method) <= 5 else method
 
 
-def draw_accuracy(axes: Axes, palette: Palette, *, summary: Summary) -> None:
-    """Test accuracy by method: mean with interval at the last and at the best validation epoch, and every seed."""
-    rows = summary["methods"]
+def draw_scores(axes: Axes, palette: Palette, *, summary: Summary) -> None:
+    """What runs are judged by, by method: mean with interval at the last and at the best epoch, and every seed."""
+    rows, judged = summary["methods"], Judged.of(summary)
     for index, row in enumerate(rows):
         for point in POINTS:
-            _interval_row(axes, index, row["accuracy"][point], point, palette.method(index), palette, bounds=(0, 100))
+            _interval_row(axes, index, row["score"][point], point, palette.method(index), palette, judged.bounds)
     _name_rows(axes, [label(row["method"]) for row in rows])
     _style(axes, palette, grid="x")
-    axes.set_xlabel("test accuracy (%)", color=palette.ink)
-    _point_legend(axes, palette)
+    axes.set_xlabel(judged.axis, color=palette.ink)
+    _point_legend(axes, palette, judged)
 
 
 def draw_differences(axes: Axes, palette: Palette, *, summary: Summary) -> None:
-    """Paired difference of each method to the first one, in points of test accuracy, with interval and every seed."""
-    rows = summary["methods"][1:]
+    """Paired difference of each method to the first one, in steps of the unit, with interval and every seed."""
+    rows, judged = summary["methods"][1:], Judged.of(summary)
     axes.axvline(0.0, color=palette.muted, linewidth=0.9, zorder=1)
     for index, row in enumerate(rows):
         for point in POINTS:
@@ -91,60 +93,87 @@ def draw_differences(axes: Axes, palette: Palette, *, summary: Summary) -> None:
                 continue
             drawn = _interval_row(axes, index, difference, point, palette.method(index + 1), palette)
             axes.annotate(
-                f"{difference['mean']:+.1f}".replace("-", "\N{MINUS SIGN}"), (1.0, drawn), (5, 0),
+                judged.difference(difference["mean"]), (1.0, drawn), (5, 0),
                 xycoords=("axes fraction", "data"), textcoords="offset points", va="center", annotation_clip=False,
                 color=palette.ink if point == "last" else palette.muted,
             )  # fmt: skip
     _name_rows(axes, [label(row["method"]) for row in rows])
     _style(axes, palette, grid="x")
-    axes.set_xlabel(f"difference to {label(summary['baseline'])} (points of test accuracy)", color=palette.ink)
-    _point_legend(axes, palette)
+    of = f"{judged.step} of {judged.name}" if judged.step else judged.name
+    axes.set_xlabel(f"difference to {label(summary['baseline'])} ({of})", color=palette.ink)
+    _point_legend(axes, palette, judged)
 
 
-def draw_curves(axes: Axes, palette: Palette, *, curves: Curves, ylabel: str, methods: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class Course:
+    """A figure over epochs.
+
+    Attributes:
+        curves: by method and seed.
+        epochs: the epochs of the numbers of a curve, counted from 1.
+        ylabel: what it is, with its unit.
+        falls: whether it begins high: then the steep start is above what follows, and not below.
+    """
+
+    curves: Curves
+    epochs: Sequence[int]
+    ylabel: str
+    falls: bool = False
+
+    def ends_of_axis(self) -> tuple[float | None, float | None]:
+        """Where the axis is to begin or to end for the steep start to be left out; None is left to the figure."""
+        edge = self.extreme(skip_start=True)
+        return (None, edge) if self.falls else (edge, None)
+
+    def extreme(self, *, skip_start: bool) -> float:
+        """The value furthest on the side of the start, without the first tenth of the epochs when ``skip_start``.
+
+        The steep start would press what differs later into one end of a panel, so its axis begins where that has
+        passed.
+        """
+        values = [
+            value
+            for seeds in self.curves.values()
+            for curve in seeds
+            for value in curve[len(curve) // 10 if skip_start else 0 :]
+            if value is not None
+        ]
+        return max(values) if self.falls else min(values)
+
+
+def draw_curves(axes: Axes, palette: Palette, *, course: Course, methods: Sequence[str]) -> None:
     """One curve over epochs per method: the mean over seeds, and the band from the lowest to the highest seed."""
     import numpy as np
     from matplotlib.ticker import MaxNLocator
 
+    curves = course.curves
     ends: list[tuple[float, int]] = []
-    epochs = 0
     for index, method in enumerate(methods):
         if not curves.get(method):
             continue
         length = min(len(seed) for seed in curves[method])
         values = np.array([list(seed)[:length] for seed in curves[method]], dtype=float)
-        epoch = np.arange(1, length + 1)
+        epoch = np.array(course.epochs[:length])
         colour = palette.method(index)
         axes.fill_between(epoch, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.16, linewidth=0)
         axes.plot(epoch, values.mean(axis=0), color=colour, linewidth=1.5, zorder=3)
-        ends.append((float(values[:, -1].mean()), index))
-        epochs = max(epochs, length)
+        if np.isfinite(values[:, -1]).all():
+            ends.append((float(values[:, -1].mean()), index))
     _style(axes, palette, grid="y")
-    axes.set_xlim(1, max(epochs, 2))
-    bottom = lowest(curves, skip_start=True)
-    axes.set_ylim(bottom=bottom - 0.04 * (axes.get_ylim()[1] - bottom))
+    axes.set_xlim(course.epochs[0], max(course.epochs[-1], course.epochs[0] + 1))
+    bottom, top = course.ends_of_axis()
+    if bottom is not None:
+        axes.set_ylim(bottom=bottom - 0.04 * (axes.get_ylim()[1] - bottom))
+    if top is not None:
+        axes.set_ylim(top=top + 0.04 * (top - axes.get_ylim()[0]))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch", color=palette.ink)
-    axes.set_ylabel(ylabel, color=palette.ink)
+    axes.set_ylabel(course.ylabel, color=palette.ink)
     low, high = axes.get_ylim()
     places = spread([value for value, _ in ends], gap=0.062 * (high - low))
     for (_, index), place in zip(ends, places, strict=True):
         axes.annotate(label(methods[index]), (1.0, place), (5, 0), xycoords=("axes fraction", "data"), va="center",
                       textcoords="offset points", color=palette.method(index), annotation_clip=False)  # fmt: skip
-
-
-def lowest(curves: Curves, *, skip_start: bool) -> float:
-    """The lowest value of all curves, without the first tenth of the epochs when ``skip_start``.
-
-    The steep start would press what differs later into the top of a panel, so its axis begins where that has passed.
-    """
-    return min(
-        value
-        for seeds in curves.values()
-        for curve in seeds
-        for value in curve[len(curve) // 10 if skip_start else 0 :]
-        if value is not None
-    )
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
@@ -244,12 +273,12 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def _point_legend(axes: Axes, palette: Palette) -> None:
+def _point_legend(axes: Axes, palette: Palette, judged: Judged) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], marker="o", linestyle="", markersize=5.2, color=palette.muted, mew=1.3, mfc=face, label=text)
-        for face, text in ((palette.muted, "last epoch"), (palette.surface, "best validation epoch"))
+        for face, text in ((palette.muted, "last epoch"), (palette.surface, judged.best_epoch))
     ]
     axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False,
                 handletextpad=0.2, columnspacing=1.2, borderaxespad=0.2, borderpad=0.2,

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from samnesia.study.cells import ERROR, Cell, read_json
 from samnesia.study.figures import label
-from samnesia.train.log import METRICS, read_result
+from samnesia.study.summary import POINTS
+from samnesia.train.log import METRICS, RunResult, read_result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +77,7 @@ class Bars:
         with self._lock:
             done = 0
             for directory, cell in self._pending.items():
-                epochs = _epochs_on_disk(directory)
+                epochs = _epochs_on_disk(cell)
                 if epochs is None:
                     continue
                 if directory not in self._tasks:
@@ -134,16 +135,23 @@ def _outcome(cell: Cell) -> str:
     if not cell.finished:
         return f"{name}: failed: {read_json(cell.directory / ERROR).get('reason')}"
     result = read_result(cell.directory)
-    last, best = result.last["test_accuracy"], result.best["test_accuracy"]
-    return f"{name}: last epoch {last:.1f} %, best epoch {best:.1f} %, {result.seconds:.1f} s"
+    last, best = (_score(result, point) for point in POINTS)
+    return f"{name}: last epoch {last}, best epoch {best}, {result.seconds:.1f} s"
+
+
+def _score(result: RunResult, point: Literal["last", "best"]) -> str:
+    unit = result.judged_by["unit"]
+    value = result.score(point)
+    return f"{value:.1f} %" if unit == "%" else f"{value:.4g} {unit}".rstrip()
 
 
 def _epochs(cell: Cell) -> int:
     return cell.config.epochs
 
 
-def _epochs_on_disk(directory: Path) -> int | None:
+def _epochs_on_disk(cell: Cell) -> int | None:
     try:
-        return (directory / METRICS).read_bytes().count(b"\n")
+        evaluated = (cell.directory / METRICS).read_bytes().count(b"\n")
     except FileNotFoundError:
-        return 0 if directory.exists() else None
+        return 0 if cell.directory.exists() else None
+    return min(evaluated * cell.config.evaluation.every_epochs, cell.config.epochs)

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from samnesia.extras import require
-from samnesia.study import figures, wording
+from samnesia.study import figures, numbers, wording
 from samnesia.study.cells import Study, flatten, read_study, write_text
+from samnesia.study.facts import facts, words_of
+from samnesia.study.judged import SHARE, Judged
 from samnesia.study.summary import summarize
 from samnesia.train.log import write_json
 
 PACKAGES = ("jinja2", "matplotlib", "scipy")
 CURVES_INCHES, OVERVIEW_INCHES = 2.9, 2.9  # heights
-CURVES = {"test_accuracy": "test accuracy (%)", "flipped_fitted": "flipped labels fitted (%)"}
+FLIPPED = "flipped_fitted"
 
 
 def write_report(out: Path) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def write_report(out: Path) -> dict[str, Any]:
     panels = _panels(study, summary)
     with figures.style_context():
         page = render(study, summary, {name: _inline(name, panel) for name, panel in panels.items()})
-        _write_files(out / "figures", panels)
+        _write_files(out / "figures", panels, Judged.of(summary))
     write_json(out / "compare.json", summary)
     write_text(out / "report.html", page)
     return summary
@@ -59,24 +61,27 @@ def render(study: Study, summary: Mapping[str, Any], svgs: Mapping[str, str]) ->
     )
     environment.filters.update(
         label=figures.label,
-        ends=wording.ends,
-        percent_ends=wording.percent_ends,
+        capital=wording.capital,
+        share_ends=partial(numbers.ends, bounds=SHARE),
         unbroken=wording.unbroken,
-        plain=wording.plain,
-        signed=wording.signed,
+        plain=numbers.plain,
         entry=wording.entry,
     )
     shared, own = split_settings(summary["methods"])
+    judged = Judged.of(summary)
     return environment.get_template("report.html").render(
         summary=summary,
+        judged=judged,
+        flipped=FLIPPED in svgs,
+        samples=words_of(next(iter(study.results.values())).config).samples,
         svgs={name: markupsafe.Markup(svg) for name, svg in svgs.items()},
         headline=wording.headline(summary),
         findings=wording.findings(summary),
         troubles=wording.troubles(summary),
-        cut_intervals=_cut_intervals(summary),
-        cut_start=_cut_start(study),
+        cut_intervals=_cut_intervals(summary, judged),
+        cut_start=_cut_start(study, judged),
         one_environment=len({(ran.get("commit"), ran.get("torch")) for ran in summary["environments"]}) <= 1,
-        facts=wording.facts(study, summary),
+        facts=facts(study, summary),
         shared=shared,
         own=own,
         light=figures.LIGHT,
@@ -121,31 +126,43 @@ class _Panel:
 
 
 def _panels(study: Study, summary: Mapping[str, Any]) -> dict[str, _Panel]:
-    height = 0.75 + 0.46 * len(summary["methods"])
-    accuracy = partial(figures.draw_accuracy, summary=summary)
-    panels = {"accuracy": _Panel(accuracy, height, wording.describe_accuracy(summary))}
+    height, judged = 0.75 + 0.46 * len(summary["methods"]), Judged.of(summary)
+    scores = partial(figures.draw_scores, summary=summary)
+    panels = {judged.measure: _Panel(scores, height, wording.describe_scores(summary))}
     if len(summary["methods"]) > 1:
         differences = partial(figures.draw_differences, summary=summary)
         panels["differences"] = _Panel(differences, height, wording.describe_differences(summary))
-    for name, ylabel in CURVES.items():
-        curves = curves_by_method(study, name)
-        if any(curves.values()):
-            draw = partial(figures.draw_curves, curves=curves, ylabel=ylabel, methods=study.methods)
-            panels[name] = _Panel(draw, CURVES_INCHES, wording.describe_curves(curves, ylabel))
+    for name, course in _courses(study, judged).items():
+        if any(course.curves.values()):
+            draw = partial(figures.draw_curves, course=course, methods=study.methods)
+            words = wording.describe_curves(course.curves, course.ylabel, 1 if name == FLIPPED else judged.decimals)
+            panels[name] = _Panel(draw, CURVES_INCHES, words)
     return panels
 
 
-def _cut_intervals(summary: Mapping[str, Any]) -> bool:
-    estimates = [row["accuracy"][point] for row in summary["methods"] for point in ("last", "best")]
-    estimates += [row["flipped_fitted"]["last"] for row in summary["methods"]]
+def _courses(study: Study, judged: Judged) -> dict[str, figures.Course]:
+    first = next(iter(study.results.values()))
+    epochs = [int(epoch) + 1 for epoch in first.curves["epoch"] if epoch is not None]
+    scores, fitted = (curves_by_method(study, name) for name in (judged.key, FLIPPED))
+    return {
+        judged.key: figures.Course(scores, epochs, judged.axis, falls=not judged.higher_is_better),
+        FLIPPED: figures.Course(fitted, epochs, "flipped labels fitted (%)"),
+    }
+
+
+def _cut_intervals(summary: Mapping[str, Any], judged: Judged) -> bool:
+    estimates = [row["flipped_fitted"]["last"] for row in summary["methods"]]
+    if judged.bounds is not None:
+        estimates += [estimate for row in summary["methods"] for estimate in row["score"].values()]
+    low, high = SHARE
     return any(
-        estimate["low"] is not None and (estimate["low"] < 0 or estimate["high"] > 100) for estimate in estimates
+        estimate["low"] is not None and (estimate["low"] < low or estimate["high"] > high) for estimate in estimates
     )
 
 
-def _cut_start(study: Study) -> bool:
-    curves = curves_by_method(study, "test_accuracy")
-    return any(curves.values()) and figures.lowest(curves, skip_start=False) < figures.lowest(curves, skip_start=True)
+def _cut_start(study: Study, judged: Judged) -> bool:
+    course = _courses(study, judged)[judged.key]
+    return any(course.curves.values()) and course.extreme(skip_start=False) != course.extreme(skip_start=True)
 
 
 def _inline(name: str, panel: _Panel) -> str:
@@ -153,12 +170,12 @@ def _inline(name: str, panel: _Panel) -> str:
     return figures.inline_svg(figure, f"figure-{name}", panel.description)
 
 
-def _write_files(directory: Path, panels: Mapping[str, _Panel]) -> None:
-    """Each panel as SVG and PNG, and ``overview``: accuracy beside its curves, also for pages with a dark ground."""
+def _write_files(directory: Path, panels: Mapping[str, _Panel], judged: Judged) -> None:
+    """Each panel as SVG and PNG, and ``overview``: scores beside their curves, also for pages with a dark ground."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, panel in panels.items():
         _write_file(directory, name, [panel.draw], figures.LIGHT, panel.height)
-    overview = [panels[name].draw for name in ("accuracy", "test_accuracy") if name in panels]
+    overview = [panels[name].draw for name in (judged.measure, judged.key) if name in panels]
     for name, palette in (("overview", figures.LIGHT), ("overview-dark", figures.DARK)):
         _write_file(directory, name, overview, palette, OVERVIEW_INCHES)
 
