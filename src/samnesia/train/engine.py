@@ -151,7 +151,8 @@ class Engine:
         """The whole state of the module on the CPU, in memory of its own; all processes call it."""
         if self._parts:
             options = sharded.StateDictOptions(full_state_dict=True, cpu_offload=True)
-            return dict(sharded.get_model_state_dict(module, options=options))
+            whole: dict[str, Any] = sharded.get_model_state_dict(module, options=options)
+            return whole
         return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in module.state_dict().items()}
 
     def load_model_state(self, module: nn.Module, state: Mapping[str, Tensor]) -> None:
