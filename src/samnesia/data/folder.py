@@ -14,6 +14,7 @@ from samnesia.perturb.errors import ConfigurationError
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
 """What counts as an image, in either case; timm alone knows the first three."""
 
+
 def open_folders(root: str, *, train: str, validation: str | None, test: str | None) -> ImageSets:
     """Return the images under ``root``, a folder per split, in it a folder per class.
 
