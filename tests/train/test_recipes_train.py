@@ -1,0 +1,60 @@
+"""Every recipe trains two steps on small files: the fast rows one per structure, the slow ones all of them."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from samnesia.perturb.errors import TrainingCollapsedWarning
+from samnesia.train.loop import train
+from samnesia.train.parts.methods import Random, Unperturbed
+from samnesia.train.recipes import RECIPES, find
+from tests.data import image_files
+from tests.train.tiny import CLASSES, STEPS, TRAINING_IMAGES, structure, tiny
+
+STRUCTURES = {structure(one()): name for name, one in reversed(RECIPES.items())}
+OTHERS = sorted(RECIPES.keys() - STRUCTURES.values())
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """CIFAR-10, CIFAR-100, class folders and a file of labels, of the sizes that tiny recipes are made for."""
+    root = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        image_files.cifar(root, 10, monkeypatch, per_batch=TRAINING_IMAGES // 5)
+        image_files.cifar(root, 100, monkeypatch, per_batch=TRAINING_IMAGES)
+        classes = [f"class {number}" for number in range(CLASSES)]
+        image_files.folders(root / "folders", classes=classes, each=TRAINING_IMAGES // CLASSES)
+        np.save(root / "labels.npy", np.arange(TRAINING_IMAGES) % 10)
+        yield root
+
+
+def two_steps(name, files):
+    """Train it, and check that it was trained as it says."""
+    config = tiny(find(name), files)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrainingCollapsedWarning)  # two steps teach nothing
+        result = train(config)
+    assert (result.steps, result.skipped_steps) == (STEPS, 0)
+    once = isinstance(config.method, Unperturbed | Random)
+    perturbed = STEPS - bool(config.when.start_epoch)
+    assert result.gradient_evaluations == STEPS + (0 if once else perturbed)
+    assert result.perturbed_steps == (0 if isinstance(config.method, Unperturbed) else perturbed)
+    assert np.isfinite(result.score("last"))
+
+
+@pytest.mark.parametrize("name", sorted(STRUCTURES.values()))
+def test_recipes_of_every_structure_train(files, name):
+    two_steps(name, files)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_all_other_recipes_train_as_well(files, name):
+    two_steps(name, files)
+
+
+@pytest.mark.parametrize("name", ["foret-wrn-28-10-cifar10-basic-200-sam", "vani-resnet-50-sam", "digits-sam"])
+def test_tiny_data_make_exactly_two_steps(files, name):
+    config = tiny(find(name), files)
+    assert len(config.data.load(0).train) == STEPS * config.batch_size

@@ -1,0 +1,109 @@
+"""A recipe made small enough for a CPU, with as much of it left as it is as can be.
+
+What stays: augmentation, mixing, label noise, loss, optimizer and learning rate, course, method with its radii, when it
+perturbs, clipping, shrink-and-perturb, kind and options of the model. What shrinks: the images, the net's depth and
+width, the batch and its chunks (in the same order of size), the epochs. Weights to start from are those of a fresh net
+of the same kind in a file.
+"""
+
+import dataclasses
+from dataclasses import replace
+
+import torch
+from safetensors.torch import save_file
+
+from samnesia.train.parts.data import Digits, Folder, Torchvision
+from samnesia.train.parts.models import CNN, VGG, CifarResNet, PyramidNet, ShakeShake, Timm, WideResNet
+
+STEPS, BATCH, CLASSES, SIDE = 2, 10, 4, 32
+TRAINING_IMAGES = STEPS * BATCH
+
+SMALLER_NETS = {
+    "vit_small_patch16_224": "vit_tiny_patch16_224",
+    "vit_small_patch32_224": "vit_tiny_patch16_224",
+    "resnet34": "resnet18",
+    "resnet50": "resnet26",
+    "resnet101": "resnet26",
+    "resnet152": "resnet26",
+    "tf_efficientnet_b7.ra_in1k": "tf_efficientnet_b0.in1k",
+    "tf_efficientnet_l2.ns_jft_in1k_475": "tf_efficientnet_b0.ns_jft_in1k",
+}
+SMALLER = {
+    CNN: {},
+    CifarResNet: {"depth": 8},
+    WideResNet: {"depth": 10, "width": 1},
+    VGG: {"depth": 11, "width": 4},
+    ShakeShake: {"depth": 8, "width": 4},
+    PyramidNet: {"depth": 20, "alpha": 12.0},
+}
+
+
+def smaller_model(model):
+    """The model with less of the same; nothing that would be fetched or read."""
+    if isinstance(model, Timm):
+        return replace(model, name=SMALLER_NETS[model.name], weights=None, new_head=False, pretrained=False)
+    return replace(model, **SMALLER[type(model)])
+
+
+def pretrained(small, model, files):
+    """The small model with weights as after pretraining, with another number of classes, where it starts from some."""
+    if model.weights is None:
+        return small
+    path = files / f"{small.name}.safetensors"
+    if not path.exists():
+        torch.manual_seed(7)
+        save_file(small.build((3, SIDE, SIDE), 1000).state_dict(), path)
+    return replace(small, weights=str(path), new_head=model.new_head)
+
+
+def smaller_data(data, files):
+    """The data from small files in the same format: CIFAR's batches, and folders of JPEGs for all else."""
+    if isinstance(data, Digits):
+        return data
+    cifar = isinstance(data.source, Torchvision) and data.source.name.startswith("CIFAR")
+    changes = {"image_size": SIDE, "relabel": data.relabel and str(files / "labels.npy")}
+    if cifar:
+        return replace(data, source=replace(data.source, root=str(files)), **changes)
+    return replace(data, source=Folder(root=str(files / "folders")), num_classes=CLASSES, **changes)
+
+
+def smaller_chunks(config):
+    """Samples per perturbation: one where it was one, the batch where it was the batch, half a batch between."""
+    if config.micro_batch in (None, 1):
+        return config.micro_batch
+    return BATCH if config.micro_batch == config.batch_size else BATCH // 2
+
+
+def tiny(config, files):
+    """The recipe's configuration for two steps on the small files, and weights in them where it starts from some."""
+    when = replace(config.when, start_epoch=0.5 if config.when.start_epoch else 0.0)
+    return replace(
+        config,
+        data=smaller_data(config.data, files),
+        model=pretrained(smaller_model(config.model), config.model, files),
+        when=when,
+        epochs=1,
+        batch_size=400 if isinstance(config.data, Digits) else BATCH,
+        micro_batch=smaller_chunks(config),
+        device_batch=config.device_batch and BATCH // 2,
+        schedule=replace(config.schedule, warmup_epochs=config.schedule.warmup_epochs / config.epochs),
+    )
+
+
+def structure(config):
+    """What a run is made of, without its numbers and names: recipes of one structure pass through the same code."""
+
+    def kinds(part):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if dataclasses.is_dataclass(value):
+                yield field.name, type(value).__name__
+                yield from kinds(value)
+            elif isinstance(value, str) and field.name not in ("backup", "scaled", "decayed", "link", "fill"):
+                yield field.name, "a text"  # a name or a path
+            elif isinstance(value, bool | str | None):
+                yield field.name, value
+            elif isinstance(value, int | float):
+                yield field.name, bool(value)  # whether it is off
+
+    return smaller_chunks(config), config.shrink_perturb > 0, *kinds(config)
