@@ -6,9 +6,24 @@ import shutil
 
 import pytest
 
-from samnesia.train.config import CNN, EMA, Checkpoints, Digits, Hardware, Logging, Perturbed, RunConfig
+from samnesia.train.config import (
+    CNN,
+    EMA,
+    SAM,
+    Checkpoints,
+    Digits,
+    Folder,
+    Hardware,
+    Images,
+    Logging,
+    Mixing,
+    Perturbed,
+    Random,
+    RandomResizedCropFlip,
+    RunConfig,
+)
 from samnesia.train.loop import train
-from samnesia.train.parts.methods import SAM, Random
+from tests.data.image_files import folders
 from tests.train.killing import Killer, until_finished, what_is_left
 
 TINY = RunConfig(
@@ -60,13 +75,35 @@ def test_killed_at_every_operation_on_files(killer, unbroken, tmp_path, first):
     assert operation > 400  # there are that many
 
 
+def photographs(root):
+    """The configuration of issue's kill test: a folder of JPEGs, augmented, mixed, loaded by two workers, m = 4."""
+    folders(root, classes=("ant", "bee", "cat"), each=10, width=24, height=20)
+    return dataclasses.replace(
+        TINY,
+        data=Images(
+            Folder(str(root)),
+            image_size=16,
+            augmentation=RandomResizedCropFlip(),
+            mixing=Mixing(mixup=0.2, cutmix=1.0),
+            flipped=0.2,
+        ),
+        method=SAM(rho=0.1),
+        batch_size=10,
+        micro_batch=4,
+        drop_last=False,
+        epochs=3,
+        hardware=Hardware(workers=2),
+    )
+
+
 @pytest.mark.filterwarnings("ignore::samnesia.perturb.errors.TrainingCollapsedWarning")
-def test_killed_at_random_times(killer, unbroken, tmp_path):
-    config = dataclasses.replace(TINY, method=SAM(0.1), hardware=Hardware(workers=2))
+@pytest.mark.parametrize("least", [6, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_killed_at_random_times(killer, unbroken, tmp_path, least):
+    config = photographs(tmp_path / "photographs")
     expected = unbroken(config)
-    rng, kills, run = random.Random(0), 0, tmp_path / "run"
-    longest = 1.5 * killer.attempt(tmp_path / "timed", config)["seconds"]
-    while kills < 8:
+    rng, kills, run = random.Random(least), 0, tmp_path / "run"
+    longest = 1.2 * killer.attempt(tmp_path / "timed", config)["seconds"]
+    while kills < least:
         kills += until_finished(killer, run, config, rng, longest=longest)
         assert what_is_left(run) == expected
         shutil.rmtree(run)
