@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from samnesia.data.draws import words
+from samnesia.data.generators import preserved_generators
 
 RANK, STEP = 1000, 1001
 """Second entries of keys, after the seed: what a rank other than the first draws, and what a step draws."""
@@ -38,32 +39,25 @@ def restore_torch(saved: dict[str, Any]) -> None:
 @contextmanager
 def isolated(seed: int) -> Iterator[None]:
     """Seed all generators, the same on every rank, and give them back as they were."""
-    before = random.getstate(), np.random.get_state(), torch_state()
-    _seed_host(seed)
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-        restore_torch(before[2])
+    before = torch_state()
+    with preserved_generators():
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            restore_torch(before)
 
 
 def seed_rank(seed: int, rank: int) -> None:
     """Let ranks other than the first draw other numbers from here on: dropout must not be the same on all."""
     if rank:
-        torch.manual_seed(_word(seed, RANK, rank))
+        torch.manual_seed(int(words(1, key=(seed, RANK, rank))[0] >> np.uint64(1)))
 
 
 def seed_step(seed: int, rank: int, step: int) -> None:
     """Let what a step draws from the generators of Python and NumPy be a function of the step."""
-    _seed_host(_word(seed, STEP, rank, step))
-
-
-def _seed_host(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-
-
-def _word(*key: int) -> int:
-    return int(words(1, key=key)[0] >> np.uint64(1))
+    first, second = words(2, key=(seed, STEP, rank, step)).tolist()
+    random.seed(first)
+    np.random.seed([second >> 32, second & 0xFFFFFFFF])
