@@ -62,27 +62,60 @@ def test_every_command_explains_its_options(samnesia, command):
     assert "--out" in out
 
 
-@pytest.mark.parametrize("name", RECIPES)
+HELPED = [*(name for name in RECIPES if name.startswith("digits")), "vani-vit-s32-gsam-obf", "zhou-vgg-16-cifar10-sgd"]
+
+
+@pytest.mark.parametrize("name", HELPED)
 def test_help_of_a_recipe_explains_every_field(samnesia, name):
     code, out, _ = samnesia("train", name, "--help")
     assert code == 0
     for option in ("--seed", "--epochs", "--optimizer.lr", "--data.flipped", "--when.start-epoch"):
         assert option in out
     assert ("--method.rho" in out) == (not name.endswith("sgd"))
-    assert "Images per step" in out
+    assert "Samples per optimizer step" in out
 
 
-def test_recipes_are_listed_with_a_line_each(samnesia):
+def test_recipes_are_listed_by_family(samnesia):
     code, out, _ = samnesia("recipes")
+    *families, advice = out.splitlines()
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == list(RECIPES)
-    assert all(len(line.split()) > 4 for line in out.splitlines())
+    assert [line.split()[0] for line in families] == list(dict.fromkeys(name.split("-")[0] for name in RECIPES))
+    assert sum(int(line.split()[1]) for line in families) == len(RECIPES)
+    assert len(families) < 15 and "samnesia recipes PREFIX" in advice
+
+
+def test_recipes_that_begin_so_are_listed_with_a_line_each(samnesia):
+    code, out, _ = samnesia("recipes", "vani-vit-s32")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == [n for n in RECIPES if n.startswith("vani-vit-s32")]
+    assert all(len(line.split()) > 3 for line in out.splitlines())
+
+
+def test_recipes_say_at_length_what_they_reproduce(samnesia):
+    code, out, _ = samnesia("recipes", "--long")
+    assert code == 0
+    blocks = dict(block.split("\n", 1) for block in out.split("\n\n"))
+    assert list(blocks)[:-1] == list(RECIPES)
+    for name in RECIPES:
+        assert [line.split()[0] for line in blocks[name].splitlines() if "yardstick" not in line] == [
+            "what", "source", "published", "GPU-hours",
+        ]  # fmt: skip
+    assert (
+        "error 16.5 % (Foret et al., WRN-28-10 on CIFAR-100, via a review; text)"
+        in blocks["foret-wrn-28-10-cifar100-basic-200-sam"]
+    )
+    vani = blocks["vani-vit-s32-gsam"]
+    assert "published  not known here" in vani
+    assert "73.8 % (Zhuang et al., ICLR 2022, Table 1; text): another paper's number, not its authors' own" in vani
+    assert "are an estimate for one A100" in out.splitlines()[-1]
 
 
 def test_recipes_can_be_written_out(samnesia, tmp_path):
     assert samnesia("recipes", "--out", tmp_path / "all")[0] == 0
     assert sorted(path.stem for path in (tmp_path / "all").iterdir()) == sorted(RECIPES)
     assert json.loads((tmp_path / "all" / "digits-sam.json").read_text()) == find("digits-sam").to_json()
+    assert samnesia("recipes", "kwon-wrn-28-10", "--out", tmp_path / "some")[0] == 0
+    assert len(list((tmp_path / "some").iterdir())) == 8
 
 
 def test_train_with_overrides(samnesia, tmp_path):
@@ -147,6 +180,7 @@ def test_overrides_of_every_kind(samnesia, tmp_path):
         ("compare --out OUT", "because PROBLEM is missing; see samnesia compare --help"),
         ("report OUT", "cannot report on"),
         ("report", "because DIR is missing; see samnesia report --help"),
+        ("recipes vaani", "because no recipe begins with it; "),
         ("recipes --ou OUT", "did you mean '--out'?"),
         ("conformance", "name the function that does, as in samnesia conformance my_sam.py:make"),
         ("conformance nowhere.py:make", "because there is no such Python file"),

@@ -1,14 +1,17 @@
 """Every recipe trains two steps on small files: the fast rows one per structure, the slow ones all of them."""
 
+import dataclasses
 import warnings
 
 import numpy as np
 import pytest
+import torch
 
-from samnesia.perturb.errors import TrainingCollapsedWarning
+from samnesia.models.weights import load_weights
+from samnesia.perturb.errors import ConfigurationError, TrainingCollapsedWarning
 from samnesia.train.loop import train
 from samnesia.train.parts.methods import Random, Unperturbed
-from samnesia.train.recipes import RECIPES, find
+from samnesia.train.recipes import RECIPES, find, write_predictions
 from tests.data import image_files
 from tests.train.tiny import CLASSES, STEPS, TRAINING_IMAGES, structure, tiny
 
@@ -52,6 +55,32 @@ def test_recipes_of_every_structure_train(files, name):
 @pytest.mark.parametrize("name", OTHERS)
 def test_all_other_recipes_train_as_well(files, name):
     two_steps(name, files)
+
+
+def test_bootstrap_trains_on_what_the_first_run_predicts(files, tmp_path):
+    first = dataclasses.replace(tiny(find("foret-resnet-32-noise-20-sam"), files), epochs=20)
+    train(first, tmp_path / "run")
+    path = write_predictions(tmp_path / "run", batch_size=7)
+    second = find("foret-resnet-32-noise-20-bootstrap-sam")
+    assert second.data.relabel == "runs/foret-resnet-32-noise-20-sam/predicted.npy"
+    assert second.data.flipped == first.data.flipped and second.seed == first.seed
+    problem = dataclasses.replace(tiny(second, files).data, relabel=str(path)).load(second.seed)
+    plain = first.data.load(first.seed)
+    indices = range(len(plain.train))
+    images, noisy = plain.train.batch(indices)
+    _, labels = problem.train.batch(indices)
+    net = first.model.build(plain.shape, plain.num_outputs)
+    load_weights(net, tmp_path / "run")
+    with torch.no_grad():
+        assert torch.equal(net.eval()(images).argmax(1), labels)
+    assert not torch.equal(labels, noisy)
+    assert torch.equal(problem.train.clean_labels, plain.train.clean_labels)
+
+
+def test_predictions_of_a_run_that_is_not_on_images_are_refused(tmp_path):
+    train(dataclasses.replace(find("digits-sgd"), epochs=1), tmp_path / "run")
+    with pytest.raises(ConfigurationError, match="cannot write predictions for .*, because only images"):
+        write_predictions(tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["foret-wrn-28-10-cifar10-basic-200-sam", "vani-resnet-50-sam", "digits-sam"])

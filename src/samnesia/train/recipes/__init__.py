@@ -19,6 +19,7 @@ from samnesia.train.recipes import (
     zhou,
 )
 from samnesia.train.recipes.about import About, Published, gradients_per_image
+from samnesia.train.recipes.bootstrap import write_predictions
 from samnesia.train.recipes.demo import digits, digits_noisy
 from samnesia.train.recipes.registry import RECIPES, Recipe, find, recipe, register, starting_with
 
@@ -39,4 +40,5 @@ __all__ = [
     "recipe",
     "register",
     "starting_with",
+    "write_predictions",
 ]
