@@ -1,7 +1,7 @@
 """A table of your own, with your own network, loss and measure: regression, judged by the root mean squared error.
 
-    samnesia train examples/own_table.py:sam --out runs/table
-    samnesia compare examples/own_table.py --methods sgd sam --out runs/tables
+samnesia train examples/own_table.py:sam --out runs/table
+samnesia compare examples/own_table.py --methods sgd sam --out runs/tables
 """
 
 import torch

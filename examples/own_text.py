@@ -1,7 +1,7 @@
 """Text of your own, as tokens with a mask: which module of Python's standard library is a line of code from?
 
-    samnesia train examples/own_text.py:sam --out runs/text
-    samnesia compare examples/own_text.py --methods adamw sam --out runs/texts
+samnesia train examples/own_text.py:sam --out runs/text
+samnesia compare examples/own_text.py --methods adamw sam --out runs/texts
 """
 
 import re

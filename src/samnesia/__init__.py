@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from samnesia.perturb.step import Pass
     from samnesia.perturb.tensors import Weights
     from samnesia.perturb.vectorized.m_sharpness import Vectorized
+    from samnesia.study.callable import Comparison, compare
 
 __version__ = "0.1.0"
 
@@ -65,6 +66,7 @@ __all__ = [
     "Ascent",
     "Ball",
     "BeforeNormAscent",
+    "Comparison",
     "ConfigurationError",
     "ElementScaling",
     "FilterScaling",
@@ -107,6 +109,7 @@ __all__ = [
     "asam_after_norm",
     "asam_before_norm",
     "before",
+    "compare",
     "every",
     "gsam",
     "obf",
@@ -167,6 +170,7 @@ _HOMES = {
     "samnesia.perturb.step": ("Pass",),
     "samnesia.perturb.tensors": ("Weights",),
     "samnesia.perturb.vectorized.m_sharpness": ("Vectorized",),
+    "samnesia.study.callable": ("Comparison", "compare"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
