@@ -8,7 +8,7 @@ wrong in digits-noisy, for every method alike), averaged over the last five epoc
 coarse. The setting of the highest mean score over the seeds is chosen; of equals, the first. Test images are not looked
 at.
 
-Writes ``benchmarks/results/digits_radii.json``; the chosen values stand in ``samnesia/train/recipes.py``.
+Writes ``benchmarks/results/digits_radii.json``; the chosen values stand in ``samnesia/train/recipes/demo.py``.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ FAMILIES = {
 
 ESTIMATE = (
     "GPU-hours are an estimate for one A100: 6 operations per multiply-add of the forward pass, image and gradient "
-    f"evaluation, at {100 * ASSUMED_SHARE:g} % of the bf16 peak; small images reach less."
+    f"evaluation, at {100 * ASSUMED_SHARE:g} % of the peak of --hardware.precision bf16-mixed; small images reach less."
 )
 
 
