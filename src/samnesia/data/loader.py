@@ -1,7 +1,7 @@
 """Which samples a rank loads, in which order, and the processes that load them.
 
-Samples are asked for by (epoch, index), so that loading is a function of the place in training alone. A run that goes on
-in the middle of an epoch loads what it would have loaded; nothing of a loader has to be saved.
+Samples are asked for by (epoch, index), so that loading is a function of the place in training alone. A run that goes
+on in the middle of an epoch loads what it would have loaded; nothing of a loader has to be saved.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ class Plan:
     """How an epoch is cut into steps, perturbations and ranks.
 
     A batch of ``batch`` samples is cut into chunks of ``chunk`` (the last may be smaller), and the chunks are dealt to
-    the ranks in order, as evenly as possible; with ``chunk`` None, the samples are.
+    the ranks in order, as evenly as possible; with ``chunk`` None, the samples are. What a rank has of a batch is
+    loaded in pieces of whole chunks, of about ``piece`` samples, so that a large batch is not one load.
     """
 
     samples: int
     batch: int
     chunk: int | None
+    piece: int | None
     drop_last: bool
     seed: int
     ranks: int = 1
@@ -64,6 +66,12 @@ class Plan:
         edges = self._edges(len(batch))
         return batch[edges[rank] : edges[rank + 1]]
 
+    def pieces(self, share: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """A rank's samples of a batch as they are loaded."""
+        unit = self.chunk or 1
+        size = len(share) if self.piece is None else max(unit, self.piece // unit * unit)
+        return [share[i : i + size] for i in range(0, len(share), size)]
+
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The order of the samples in an epoch."""
         return permutation(self.samples, key=(self.seed, SHUFFLE, epoch))
@@ -77,19 +85,22 @@ class Plan:
 
 
 class TrainingKeys(Sampler[list[tuple[int, int]]]):
-    """The keys (epoch, index) of a rank's batches in one epoch, from a step on."""
+    """The keys (epoch, index) of the pieces of a rank's batches in one epoch, from a step on."""
 
     def __init__(self, plan: Plan, rank: int, epoch: int, start: int) -> None:
         self._plan, self._rank, self._epoch, self._start = plan, rank, epoch, start
 
-    def __len__(self) -> int:
-        return self._plan.steps - self._start
-
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for pieces in self.steps():
+            for piece in pieces:
+                yield [(self._epoch, int(index)) for index in piece]
+
+    def steps(self) -> Iterator[list[NDArray[np.int64]]]:
+        """The pieces of each step."""
         order = self._plan.order(self._epoch)
         for step in range(self._start, self._plan.steps):
             share = self._plan.share(self._plan.batch_of(self._epoch, step, order), self._rank)
-            yield [(self._epoch, int(index)) for index in share]
+            yield self._plan.pieces(share)
 
 
 class TrainingView(Dataset[Batch]):
@@ -102,7 +113,7 @@ class TrainingView(Dataset[Batch]):
         return len(self._split)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
-        """The batch of these keys, all of one epoch."""
+        """The piece of a batch with these keys, all of one epoch."""
         epoch = keys[0][0]
         indices = [index for _, index in keys]
         if self._mix is None:
@@ -111,7 +122,6 @@ class TrainingView(Dataset[Batch]):
         groups = [indices[i : i + size] for i in range(0, len(indices), size)]
         mixed = [self._mixed(group, epoch, self._mix) for group in groups]
         return mixed[0] if len(mixed) == 1 else (torch.cat([x for x, _ in mixed]), torch.cat([y for _, y in mixed]))
-
 
     def _mixed(self, indices: list[int], epoch: int, mix: Mix) -> Batch:
         inputs, targets = self._split.batch(indices, epoch)

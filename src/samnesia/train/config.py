@@ -123,7 +123,7 @@ class RunConfig:
     micro_batch: int | None = None
     """Samples per perturbation (the m of m-sharpness); None is the whole batch."""
     device_batch: int | None = None
-    """Most samples in one forward, to fit into memory; does not change the method. None is no limit."""
+    """Most samples in one forward and one load, to fit into memory; the method stays as it is. None is no limit."""
     drop_last: bool = True
     """Drop what is left of an epoch after the last full batch; otherwise it makes a smaller batch."""
     clip_norm: float | None = None
@@ -131,7 +131,7 @@ class RunConfig:
     average: Average | None = None
     """An average of the weights to evaluate as well."""
     shrink_perturb: float = 0.0
-    """Shrink and perturb: after each step, move the weights by this share (times lr / highest lr) to the initial ones."""
+    """Shrink and perturb: each step moves the weights by this share (times lr / highest lr) to the initial ones."""
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     """What is saved, and when."""
     evaluation: Evaluation = field(default_factory=Evaluation)

@@ -50,7 +50,7 @@ def train(
         out: directory of the run (see :mod:`samnesia.train.log`); it must be empty or not exist. Nothing is written
             without it.
         observers: are told of every logged step and every epoch.
-        stop: asked after every step; once it is true, a checkpoint is written and the run stops.
+        stop: asked in every step; once it is true, the step is ended, a checkpoint is written and the run stops.
 
     Raises:
         ConfigurationError: for values that cannot be trained with, a device or precision that is not there, a training
@@ -197,9 +197,9 @@ def _train_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], stop: 
     run.model.train()
     if run.position.step == run.plan.steps:  # stopped between the last step of an epoch and its evaluation
         return
-    for batch in run.batches(run.position.step):
-        total, stopped = run.engine.total(len(batch[1]), stop())
-        line = _step(run, batch, total)
+    for pieces in run.batches(run.position.step):
+        total, stopped = run.engine.total(sum(len(targets) for _, targets in pieces), stop())
+        line = _step(run, pieces, total)
         run.position = Position(run.position.epoch, run.position.step + 1)
         if line is not None:
             for observer in observers:
@@ -210,16 +210,16 @@ def _train_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], stop: 
         keeper.after_step()
 
 
-def _step(run: Run, batch: Batch, total: float) -> Row | None:
+def _step(run: Run, pieces: list[Batch], total: float) -> Row | None:
     """Take one optimizer step on this rank's part of a batch of ``total`` samples; return its line if it is logged."""
     config, method, optimizer, step = run.config, run.method, run.optimizer, run.steps_done
     randomness.seed_step(config.seed, run.engine.rank, step)
     rate = config.learning_rate(step, run.plan.steps)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    if config.when.fresh_state and step == run.window.start:
+    if config.when.fresh_state and step == run.window.first:
         optimizer_of(run).state.clear()
-    _gradient(run, batch, total)
+    _gradient(run, pieces, total)
     report, scaler = method.last_step, run.engine.scaler
     scale = 1.0 if scaler is None else float(scaler.get_scale())
     finite = report.finite
@@ -232,24 +232,27 @@ def _step(run: Run, batch: Batch, total: float) -> Row | None:
     if finite or scaler is not None:  # a scaler skips the step itself, and lowers its scale
         optimizer.step()
     optimizer.zero_grad()
-    if finite:
-        if run.initial:
-            torch._foreach_lerp_(run.floating(), run.initial, config.shrink_perturb * rate / config.optimizer.lr)
-        if run.average is not None:
-            run.average.update(step)
+    if finite and run.initial:
+        torch._foreach_lerp_(run.floating(), run.initial, config.shrink_perturb * rate / config.optimizer.lr)
+    if run.average is not None:  # after skipped steps too: an epoch may end with one
+        run.average.update(step)
     return line
 
 
-def _gradient(run: Run, batch: Batch, total: float) -> None:
+def _gradient(run: Run, pieces: list[Batch], total: float) -> None:
     """Leave the method's gradient in ``p.grad``: a perturbation for each micro-batch, weighted by its samples."""
-    engine, chunks = run.engine, _chunks(batch, run.config.micro_batch)
-    if not len(batch[1]):
+    engine, perturbed_alone = run.engine, run.config.micro_batch
+    if perturbed_alone is None:
+        chunks = [pieces]  # one perturbation for all
+    else:
+        chunks = [[chunk] for piece in pieces for chunk in _chunks(piece, perturbed_alone)]
+    if not any(len(targets) for _, targets in pieces):
         raise ConfigurationError(
             f"cannot train on step {run.position.step} of epoch {run.position.epoch}, because all its samples are "
             "damaged; mend them"
         )
     for chunk in chunks:
-        parts = _chunks(chunk, run.config.device_batch)
+        parts = [engine.move(part) for piece in chunk for part in _chunks(piece, run.config.device_batch)]
         with engine.accumulating(run.model, more=chunk is not chunks[-1]):
             for p in run.method.passes():
                 for layer in run.aware:
@@ -267,7 +270,7 @@ def _gradient(run: Run, batch: Batch, total: float) -> None:
 def _chunks(batch: Batch, size: int | None) -> list[Batch]:
     inputs, targets = batch
     if size is None or len(targets) <= size:
-        return [batch]
+        return [batch] if len(targets) else []
     return [(_slice(inputs, i, i + size), targets[i : i + size]) for i in range(0, len(targets), size)]
 
 
@@ -313,12 +316,14 @@ def _end_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], evaluato
 
 def _row_of_average(run: Run, average: AveragedWeights, evaluator: Evaluator, row: Row, *, last: bool) -> Row:
     """The figures of the averaged weights; where BatchNorm's statistics must come anew, after the last epoch only."""
-    figures: Row = dict.fromkeys(row.keys() - {"epoch", "learning_rate"})
+    figures: Row = {name: None for name in row if name not in ("epoch", "learning_rate")}
     if average.seen and (last or not average.statistics_anew):
         with average.applied():
             if average.statistics_anew:
                 with run.engine.fabric.autocast():
-                    update_bn((inputs for inputs, _ in run.batches(0)), run.module)
+                    update_bn(
+                        (run.engine.move(inputs) for pieces in run.batches(0) for inputs, _ in pieces), run.module
+                    )
                 run.engine.average_buffers(run.module)
                 average.take_over()
             figures = evaluator.row(run.module)
@@ -376,7 +381,7 @@ def environment(run: Run) -> dict[str, Any]:
     return {
         **log.environment(),
         "threads": run.config.hardware.threads,
-        "device": torch.cuda.get_device_name(engine.device) if engine.device.type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name(engine.device) if engine.device.type == "cuda" else engine.device.type,
         "precision": engine.precision,
         "processes": engine.ranks,
     }

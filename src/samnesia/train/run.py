@@ -37,6 +37,7 @@ class Run:
             samples=len(problem.train),
             batch=config.batch_size,
             chunk=config.micro_batch,
+            piece=config.device_batch,
             drop_last=config.drop_last,
             seed=config.seed,
             ranks=engine.ranks,
@@ -83,13 +84,14 @@ class Run:
         """Time spent on training and evaluation, over all processes that the run was cut into."""
         return self.totals.seconds + time.perf_counter() - self._clock
 
-    def batches(self, start: int) -> Iterator[Batch]:
-        """This rank's batches of the epoch under way, from a step on, on its device."""
+    def batches(self, start: int) -> Iterator[list[Batch]]:
+        """This rank's batches of the epoch under way, from a step on, in the pieces in which they are loaded."""
         keys = TrainingKeys(self.plan, self.engine.rank, self.position.epoch, start)
         view = TrainingView(self.problem, self.config.micro_batch)
         pin = self.engine.device.type == "cuda"
-        for batch in training_loader(view, keys, workers=self.config.hardware.workers, pin=pin):
-            yield self.engine.move(batch)
+        loader = iter(training_loader(view, keys, workers=self.config.hardware.workers, pin=pin))
+        for pieces in keys.steps():
+            yield [next(loader) for _ in pieces]
 
     def floating(self) -> list[Tensor]:
         """Weights and floating-point buffers; of a model in parts, this process's part."""
@@ -119,7 +121,7 @@ class Run:
         """Go on from a checkpoint; every rank calls it.
 
         Raises:
-            ConfigurationError: if it was made by another number of processes.
+            ConfigurationError: if it was made by another number of processes, or of something else than this run.
         """
         state, engine = checkpoint.state, self.engine
         if len(state["randomness"]) != engine.ranks:
@@ -127,14 +129,20 @@ class Run:
                 f"cannot go on with {engine.ranks} process{'es' * (engine.ranks > 1)}, because the run was begun with "
                 f"{len(state['randomness'])}, and an exact continuation requires as many; start as many with torchrun"
             )
-        if self.average is not None and checkpoint.average is not None:
-            engine.load_model_state(self.module, checkpoint.average)
-            self.average.take_over()
-            self.average.seen = int(state["average_seen"])
-        engine.load_model_state(self.module, checkpoint.model)
-        engine.load_optimizer_state(self.module, self.optimizer, state["optimizer"])
-        engine.load_scaler_state(state["scaler"])
-        self.method.load_state_dict(state["method"])
+        try:
+            if self.average is not None and checkpoint.average is not None:
+                engine.load_model_state(self.module, checkpoint.average)
+                self.average.take_over()
+                self.average.seen = int(state["average_seen"])
+            engine.load_model_state(self.module, checkpoint.model)
+            engine.load_optimizer_state(self.module, self.optimizer, state["optimizer"])
+            engine.load_scaler_state(state["scaler"])
+            self.method.load_state_dict(state["method"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ConfigurationError(
+                f"cannot go on from the checkpoint {checkpoint.position.name}, because it is of another model, "
+                f"optimizer or method ({' '.join(str(error).split())}); restore the config.json that the run began with"
+            ) from None
         self.rows, self.totals = list(state["rows"]), Totals(**state["totals"])
         self.position, self._clock = checkpoint.position, time.perf_counter()
         randomness.restore_torch(state["randomness"][engine.rank])
