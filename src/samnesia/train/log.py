@@ -5,7 +5,7 @@ A run directory holds:
 ``config.json``     the whole configuration (:meth:`RunConfig.to_json`): the run can be repeated from it alone.
 ``environment.json``  what the run was started with: versions, commit, hardware, precision, processes.
 ``metrics.jsonl``   grows by one JSON object per epoch (the rows of ``curves`` below), for looking at a run as it goes.
-``steps.jsonl``     grows by one JSON object per so many optimizer steps (:class:`Logging`), as the method measured them.
+``steps.jsonl``     grows by one JSON object per so many optimizer steps (:class:`Logging`), as the method measures.
 ``checkpoints/``    states to resume from and to measure (:mod:`samnesia.train.checkpoint`).
 ``result.json``     written last: a directory with a ``result.json`` is a finished run.
 
@@ -25,7 +25,8 @@ either nothing or the whole, whenever the run is killed.
       "method": "sam",                          # sgd | sam | asam | gsam | obf | random
       "seed": 0,
       "config": {...},                          # as in config.json
-      "environment": {"python", "torch", "numpy", "samnesia", "hardware", "threads", "commit", "started"},
+      "environment": {"python", "torch", "numpy", "samnesia", "hardware", "threads", "commit", "started", "device",
+                      "precision", "processes"},
                                                 # commit: null outside a git checkout; started: UTC, ISO 8601
       "parameters": 22650,                      # trainable weights of the model
       "curves": {                               # lists of one number per epoch
@@ -37,9 +38,13 @@ either nothing or the whole, whenever the run is killed.
         "validation_loss": [...],
         "test_accuracy": [...],                 # clean labels
         "test_loss": [...],
+        "train_top5_accuracy": [...],           # where there are more than five classes; likewise of the other splits
+        "validation_top5_accuracy": [...],
+        "test_top5_accuracy": [...],
         "flipped_fitted": [...],                # % of flipped training labels that are predicted as flipped
         "flipped_recovered": [...]              # % of flipped training labels predicted as their true class
-      },                                        # (both are null without flipped labels)
+      },                                        # (both are null without flipped labels); with an average of the
+                                                # weights also average_train_loss, ...; null while there is none
       "last": {"epoch": 79, "test_accuracy": ..., ...},   # every curve at the last epoch
       "best": {"epoch": 12, "test_accuracy": ..., ...},   # every curve at the earliest epoch of the highest
                                                           # validation accuracy
@@ -236,9 +241,19 @@ class Lines:
         self._path = path
 
     def append(self, line: Row) -> None:
-        """Add a line."""
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        """Add a line.
+
+        Raises:
+            ConfigurationError: where the system refuses, because the disk is full, say.
+        """
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line, allow_nan=False) + "\n")
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write to {self._path}, because the system refused: {error.strerror or error}; make room and "
+                f"go on with: samnesia resume {self._path.parent}"
+            ) from error
 
     @property
     def size(self) -> int:

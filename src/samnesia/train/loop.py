@@ -1,6 +1,6 @@
 """The training loop: one configuration in, one result out.
 
-The loop knows batches of inputs and targets, and nothing of images or of any method: a method is the passes it asks for.
+The loop knows batches of inputs and targets, nothing of images, and of a method only the passes that it asks for.
 All randomness comes from the seed of the configuration, so that two runs of one configuration agree bit by bit, in
 this process or in a worker, whatever ran before, and a run that was killed ends as if nothing had happened.
 """
