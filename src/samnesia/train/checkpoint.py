@@ -26,6 +26,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -124,11 +125,14 @@ class Store:
         Warns:
             DamagedCheckpointWarning: for each that is truncated, altered, or otherwise unreadable.
         """
-        for position in reversed(self.positions()):
+        positions = self.positions()
+        for i in reversed(range(len(positions))):
+            position = positions[i]
             try:
                 return self.read(position)
             except ConfigurationError as error:
-                warnings.warn(f"{error}; the one before it is used", DamagedCheckpointWarning, stacklevel=2)
+                instead = "the one before it is used" if i else "there is none before it, and the run starts again"
+                warnings.warn(f"{error}; {instead}", DamagedCheckpointWarning, stacklevel=2)
                 damaged = self.directory / f"{_DAMAGED}{position.name}"
                 shutil.rmtree(damaged, ignore_errors=True)
                 os.rename(self.path(position), damaged)
@@ -145,10 +149,7 @@ class Store:
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             if manifest["version"] != VERSION:
-                raise ConfigurationError(
-                    f"cannot read the checkpoint {path}, because it is of version {manifest['version']}, and this "
-                    f"release reads version {VERSION}"
-                )
+                raise _DamagedFile(f"it is of version {manifest['version']}, and this release reads version {VERSION}")
             files = {name: _read(path / name, entry) for name, entry in manifest["files"].items()}
             return Checkpoint(
                 position,
@@ -160,6 +161,9 @@ class Store:
             reason = f"{Path(error.filename or path).name} cannot be read ({error.strerror})"
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             reason = str(error) if isinstance(error, _DamagedFile) else f"{MANIFEST} is not as it was written"
+        except (UnpicklingError, EOFError, RuntimeError, safetensors.SafetensorError) as error:
+            # checksums agree, and yet it is nothing that was saved here: code, say, which is not run
+            reason = f"it holds what no checkpoint does ({str(error).splitlines()[0]})"
         raise ConfigurationError(f"cannot use the checkpoint {path}, because {reason}")
 
     def mark_best(self, position: Position) -> None:

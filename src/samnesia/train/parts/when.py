@@ -35,8 +35,13 @@ class Perturbed:
 
     def window(self, steps_per_epoch: int) -> Window:
         """Return the schedule in optimizer steps."""
-        stop = None if self.stop_epoch is None else math.ceil(self.stop_epoch * steps_per_epoch)
-        return Window(math.ceil(self.start_epoch * steps_per_epoch), stop, self.interval_steps, steps_per_epoch)
+        stop = None if self.stop_epoch is None else _first_step(self.stop_epoch, steps_per_epoch)
+        return Window(_first_step(self.start_epoch, steps_per_epoch), stop, self.interval_steps, steps_per_epoch)
+
+
+def _first_step(epoch: float, steps_per_epoch: int) -> int:
+    # 1.1 epochs of 10 steps are 11 steps, not the 11.000000000000002 of floating point
+    return math.ceil(round(epoch * steps_per_epoch, 6))
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,15 @@ class Window:
         """Whether the step is perturbed."""
         return step >= self.start and (self.stop is None or step < self.stop) and step % self.interval == 0
 
+    @property
+    def first(self) -> int:
+        """The first step on which it fires, if it ever does."""
+        return -(-self.start // self.interval) * self.interval
+
     def count(self, total_steps: int) -> int:
         """Return on how many of the steps ``0, ..., total_steps - 1`` it fires."""
         stop = total_steps if self.stop is None else min(self.stop, total_steps)
-        return len(range(-(-self.start // self.interval) * self.interval, stop, self.interval))
+        return len(range(self.first, stop, self.interval))
 
     def __str__(self) -> str:
         """Return the window in epochs, as in messages: ``a perturbation after 4 epochs, on every 2nd step``."""
