@@ -84,6 +84,13 @@ def test_a_recipe_is_filed_under_its_name_and_method(name):
     assert entry.says.strip() and entry.about.source.strip()
 
 
+def unlabelled(config):
+    """Without the labels of the Bootstrap arm, which are predicted by a first run of the same method."""
+    if getattr(config.data, "relabel", None) is None:
+        return config
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, relabel="predicted.npy"))
+
+
 def test_recipes_of_a_problem_differ_in_their_method_alone():
     problems = defaultdict(list)
     for name in RECIPES:
@@ -93,7 +100,7 @@ def test_recipes_of_a_problem_differ_in_their_method_alone():
         problems[name.removesuffix(f"-{ending}")].append(config)
     assert sum(len(configs) > 1 for configs in problems.values()) > 80
     for configs in problems.values():
-        shared = {dataclasses.replace(config, recipe="", method=Unperturbed()) for config in configs}
+        shared = {dataclasses.replace(config, recipe="", method=Unperturbed()) for config in map(unlabelled, configs)}
         assert len(shared) == 1, [config.recipe for config in configs]
         assert len({config.method for config in configs}) == len(configs)
 
