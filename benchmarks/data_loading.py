@@ -8,9 +8,9 @@ which both load as a random part of the image, resized to 224 pixels, mirrored b
 images per second, the median over rounds, and the ratio ours / timm's per round with its distribution-free interval.
 
 Then the net named takes training steps of SGD on batches as they come from the most workers that are asked for: the
-share of the time that it waits for them is what loading costs a run. Where the net computes on the processors that load,
-the two compete, as they do in such a run. Writes ``benchmarks/results/data_loading.json``, for a GPU with its kind in
-the name.
+share of the time that it waits for them is what loading costs a run. Where the net computes on the processors that
+load, the two compete, as they do in such a run. Writes ``benchmarks/results/data_loading.json``, for a GPU with its
+kind in the name.
 """
 
 from __future__ import annotations

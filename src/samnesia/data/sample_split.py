@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from samnesia.data.draws import AUGMENT
 from samnesia.data.generators import preserved_generators, seed_generators
@@ -81,7 +80,7 @@ class SampleSplit(Split):
         """
         view = self.views.evaluation if epoch is None else self.views.training
         kept: list[int] = []
-        inputs: list[Tensor] = []
+        inputs = torch.empty(len(indices), *self.views.shape)
         with preserved_generators():
             for index in map(int, indices):
                 image = self._image(index)
@@ -89,9 +88,9 @@ class SampleSplit(Split):
                     continue
                 if epoch is not None:
                     seed_generators((self._seed, AUGMENT, epoch, index))
-                inputs.append(view(image))
+                view(image, inputs[len(kept)])
                 kept.append(index)
-        return torch.stack(inputs) if inputs else torch.empty(0, *self.views.shape), self.labels[kept]
+        return inputs[: len(kept)], self.labels[kept]
 
     def _image(self, index: int) -> Image.Image | None:
         """Return the image of a sample, or None if it is damaged and to be left out."""

@@ -68,7 +68,8 @@ def decode(encoded: bytes) -> Image.Image:
     """
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            return image.convert("RGB")
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and others
         reason = "it is empty" if not encoded else str(error).partition(" <")[0] or type(error).__name__
         raise DamagedImageError(reason) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from PIL import Image, ImageOps
@@ -13,8 +13,12 @@ from torch import Tensor
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
 
-View = Callable[[Image.Image], Tensor]
-"""Image in RGB -> float32 of shape ``[3, size, size]``."""
+
+class View(Protocol):
+    """How an image becomes what a model sees."""
+
+    def __call__(self, image: Image.Image, out: Tensor | None = None) -> Tensor:
+        """Return an image in RGB as float32 of shape ``[3, size, size]``, written into ``out`` if there is one."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,15 @@ class Finished:
         self._mean = torch.tensor(look.mean)[:, None, None]
         self._std = torch.tensor(look.std)[:, None, None]
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """Return the image as float32, shape ``[3, size, size]``."""
-        pixels: Tensor = self._to_tensor(self._transform(image)).float().div_(255).sub_(self._mean).div_(self._std)
+    def __call__(self, image: Image.Image, out: Tensor | None = None) -> Tensor:
+        """Return the image as float32, shape ``[3, size, size]``, written into ``out`` if there is one."""
+        raw = self._to_tensor(self._transform(image))
+        pixels = torch.empty(raw.shape) if out is None else out  # a batch is filled in place: copies cost as much
+        torch.div(raw, 255, out=pixels).sub_(self._mean).div_(self._std)
         for transform in self._after:
-            pixels = transform(pixels)
+            transformed = transform(pixels)
+            if transformed is not pixels:
+                pixels.copy_(transformed)
         return pixels
 
 

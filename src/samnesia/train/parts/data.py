@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from samnesia.data.problem import Problem
 
 __all__ = [
+    "CIFAR100_MEAN",
+    "CIFAR100_STD",
+    "CIFAR10_MEAN",
+    "CIFAR10_STD",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "TFDS",
     "Augmentation",
     "Data",
