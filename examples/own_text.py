@@ -78,7 +78,7 @@ def run(method):
         data=OwnData(load, num_outputs=len(MODULES)),
         model=OwnModel(reader),
         loss=CrossEntropy(),
-        optimizer=AdamW(lr=3e-3),
+        optimizer=AdamW(lr=1e-2),
         method=method,
         epochs=8,
         batch_size=60,
