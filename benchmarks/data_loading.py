@@ -33,7 +33,8 @@ import timm.data
 import torch
 from PIL import Image
 
-from samnesia.data.loader import Plan, TrainingKeys, TrainingView, training_loader
+from samnesia.data.draws import SHUFFLE, permutation
+from samnesia.data.loader import TrainingView, training_loader
 from samnesia.data.problem import Problem
 from samnesia.train.log import environment, write_json
 from samnesia.train.parts.data import IMAGENET_MEAN, IMAGENET_STD, Folder, Images, RandomResizedCropFlip
@@ -68,11 +69,10 @@ def problem_of(root: Path) -> Problem:
 
 
 def ours(problem: Problem) -> Load:
-    plan = Plan(samples=len(problem.train), batch=BATCH, chunk=None, drop_last=False, seed=0)
-
     def load(workers: int, epoch: int) -> Iterable[Any]:
-        view, keys = TrainingView(problem, None), TrainingKeys(plan, 0, epoch, 0)
-        return training_loader(view, keys, workers=workers, pin=False)
+        order = permutation(len(problem.train), key=(0, SHUFFLE, epoch)).tolist()
+        keys = [[(epoch, index) for index in order[i : i + BATCH]] for i in range(0, len(order), BATCH)]
+        return training_loader(TrainingView(problem, None), keys, workers=workers, pin=False)
 
     return load
 
