@@ -34,6 +34,7 @@ from samnesia.train.observers import Journal, Observer
 from samnesia.train.parts.methods import method_name
 from samnesia.train.run import Run, optimizer_of
 from samnesia.train.totals import collapse
+from samnesia.train.trackers import trackers
 
 
 def train(
@@ -63,6 +64,7 @@ def train(
     """
     if out is not None:
         _check_json(config)
+    observers = [*trackers(config, out), *observers]
     with _ready(config) as run:
         # Only now, when all that can be refused has been refused, does anything appear on disk.
         if out is not None and run.engine.leads:
@@ -87,6 +89,7 @@ def resume(out: Path, *, observers: Sequence[Observer] = (), stop: Callable[[], 
     config = log.read_config(out)
     if (out / log.RESULT).exists():
         return log.read_result(out)
+    observers = [*trackers(config, out), *observers]
     with _ready(config) as run:
         return _finish(run, out, observers, stop)
 
@@ -110,9 +113,9 @@ def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Cal
         keeper = Keeper(run, out)
         keeper.take_up()
         observers = [*keeper.journals, *observers] if leads else []
-        for observer in observers:
-            observer.begin(run.config, run.plan.steps, run.position)
         try:
+            for observer in observers:
+                observer.begin(run.config, run.plan.steps, run.position)
             evaluator = Evaluator(run.config, run.engine, run.problem)
             while run.position.epoch < run.config.epochs:
                 _train_epoch(run, keeper, observers, stop)
