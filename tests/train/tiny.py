@@ -90,20 +90,40 @@ def tiny(config, files):
     )
 
 
-def structure(config):
-    """What a run is made of, without its numbers and names: recipes of one structure pass through the same code."""
+def traits(config):
+    """What a run is made of, without its numbers and names: the code that it passes through, piece by piece."""
+    family, method = config.recipe.partition("-")[0], type(config.method).__name__
+    return {
+        (family, method, tuple(kinds(config.method)), tuple(kinds(config.when))),
+        (method, type(config.model).__name__, *kinds(config.model)),
+        ("data", *kinds(config.data)),
+        ("loss", type(config.loss).__name__, *kinds(config.loss), type(config.optimizer).__name__, family),
+        ("optimizer", type(config.optimizer).__name__, *kinds(config.optimizer), config.shrink_perturb > 0),
+        ("course", type(config.schedule).__name__, smaller_chunks(config), config.drop_last, config.clip_norm is None),
+    }
 
-    def kinds(part):
-        for field in dataclasses.fields(part):
-            value = getattr(part, field.name)
-            if dataclasses.is_dataclass(value):
-                yield field.name, type(value).__name__
-                yield from kinds(value)
-            elif isinstance(value, str) and field.name not in ("backup", "scaled", "decayed", "link", "fill"):
-                yield field.name, "a text"  # a name or a path
-            elif isinstance(value, bool | str | None):
-                yield field.name, value
-            elif isinstance(value, int | float):
-                yield field.name, bool(value)  # whether it is off
 
-    return smaller_chunks(config), config.shrink_perturb > 0, *kinds(config)
+def kinds(part):
+    """The fields of a part that name kinds, switch something, or are off."""
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if dataclasses.is_dataclass(value):
+            yield field.name, type(value).__name__
+            yield from kinds(value)
+        elif isinstance(value, str) and field.name not in ("backup", "scaled", "decayed", "link", "fill"):
+            yield field.name, "a text"  # a name or a path
+        elif isinstance(value, bool | str | None):
+            yield field.name, value
+        elif isinstance(value, int | float):
+            yield field.name, bool(value)  # whether it is off
+
+
+def cover(configs):
+    """Return few configurations that have all traits of all, the one with most new ones first."""
+    left, chosen = {config.recipe: traits(config) for config in configs}, []
+    while any(left.values()):
+        name = max(left, key=lambda recipe: len(left[recipe]))
+        new = left[name]
+        left = {recipe: rest - new for recipe, rest in left.items()}
+        chosen.append(name)
+    return chosen
