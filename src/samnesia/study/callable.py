@@ -191,7 +191,7 @@ def _run(train_fn: TrainFunction, make: MakeMethod, seed: int) -> float:
             "make_method(model, optimizer); call it, and run its passes"
         )
     try:
-        score = float(found)
+        score = float(found.detach() if hasattr(found, "detach") else found)
     except (TypeError, ValueError, RuntimeError):
         raise ConfigurationError(
             f"cannot use the {type(found).__name__} that the training function returned, because a score is one "
