@@ -18,13 +18,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from samnesia.extras import require
-from samnesia.perturb.errors import ConfigurationError, SamnesiaError
+from samnesia.perturb.errors import ConfigurationError, RunStopped, SamnesiaError
+from samnesia.processes import first_to_tell, leads
 from samnesia.sentences import warnings_as_sentences
 
 if TYPE_CHECKING:
     from samnesia.commands import Command
 
-USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+USER_ERROR, TERMINATED, INTERRUPTED, PIPE_CLOSED = 2, 75, 130, 141
+"""75 is EX_TEMPFAIL: a run that was asked to terminate has written a checkpoint, and can go on."""
 
 T = TypeVar("T")
 
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that ``arguments`` (by default the process's own) ask for, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _terminable(), warnings_as_sentences():
+        with _terminable(), _one_voice(), warnings_as_sentences():
             require("tyro", extra="train")
             if not words or words[0] in ("-h", "--help"):
                 print(_overview())
@@ -47,21 +49,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return code
     except SystemExit as stop:  # after a command's --help
         return int(stop.code or 0)
+    except RunStopped as stopped:
+        return _say(stopped, TERMINATED, tell=leads())
     except SamnesiaError as error:
-        print(f"samnesia: {error}", file=sys.stderr)
-        return USER_ERROR
+        return _say(error, USER_ERROR, tell=first_to_tell("error"))
     except BrokenPipeError:  # the reader, such as head, has seen enough
         with contextlib.suppress(OSError):  # where standard output is no file
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
         place = f"use {error.filename}" if error.filename else "go on"
-        print(f"samnesia: cannot {place}, because the system refused: {error.strerror or error}", file=sys.stderr)
-        return USER_ERROR
+        sentence = f"cannot {place}, because the system refused: {error.strerror or error}"
+        return _say(sentence, USER_ERROR, tell=first_to_tell("error"))
     except KeyboardInterrupt as interrupt:
-        print(f"samnesia: {str(interrupt) or 'interrupted'}", file=sys.stderr)
-        return INTERRUPTED
+        return _say(str(interrupt) or "interrupted", INTERRUPTED, tell=leads())
+    except Exception:
+        if first_to_tell("error"):
+            raise
+        return 1  # the end of another process, whose reason is told, was the end of this one
     return 0
+
+
+def _say(sentence: object, code: int, *, tell: bool) -> int:
+    if tell:
+        print(f"samnesia: {sentence}", file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of several processes that train together, let only one print what the command has to say."""
+    if leads():
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 @contextlib.contextmanager
@@ -99,9 +121,10 @@ def _overview() -> str:
 
 
 def _command(words: list[str]) -> Command:
-    from samnesia.commands import COMMANDS, TrainRecipe
+    from samnesia.commands import COMMANDS
+    from samnesia.commands.train import TrainRecipe
+    from samnesia.commands.words import configuration
     from samnesia.train.plain import nearest
-    from samnesia.train.recipes import find
 
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
@@ -111,13 +134,9 @@ def _command(words: list[str]) -> Command:
     if name == "train" and not {"-h", "--help"} & set(rest[:1]):
         import tyro
 
-        if not rest or rest[0].startswith("-"):
-            raise ConfigurationError(
-                "cannot train before the recipe is known, because it decides which options there are; name it first: "
-                "samnesia train RECIPE --out DIR"
-            )
-        default = TrainRecipe(config=find(rest[0]), out=tyro.MISSING)
-        return _parse(TrainRecipe, rest[1:], prog=f"samnesia train {rest[0]}", default=default)
+        config, source, rest = configuration(rest)
+        default = TrainRecipe(config=config, out=tyro.MISSING)
+        return _parse(TrainRecipe, rest, prog=f"samnesia train {source}", default=default)
     return _parse(COMMANDS[name], rest, prog=f"samnesia {name}")
 
 
@@ -160,6 +179,8 @@ def _options(kind: type[Any], default: Any, *, prefix: str = "--") -> Iterator[s
     """Yield the options that tyro makes of a dataclass: parts of ``default`` are opened, those of the root unnamed."""
     import tyro
 
+    from samnesia.commands.words import kinds
+
     hints = get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         positional = tyro.conf.Positional in getattr(hints[field.name], "__metadata__", ())
@@ -167,6 +188,10 @@ def _options(kind: type[Any], default: Any, *, prefix: str = "--") -> Iterator[s
             continue
         value = getattr(default, field.name, None)
         option = prefix + field.name.replace("_", "-")
+        if choices := kinds(hints[field.name]):
+            yield f"{option}.kind"
+            if "None" in choices and value is None:
+                continue
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             yield from _options(type(value), value, prefix="--" if field.name == "config" else f"{option}.")
         else:

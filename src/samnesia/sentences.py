@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from samnesia.perturb.errors import SamnesiaWarning
+from samnesia.processes import first_to_tell
 
 
 @contextlib.contextmanager
@@ -27,7 +28,8 @@ def warnings_as_sentences() -> Iterator[None]:
             line: str | None = None,
         ) -> None:
             if issubclass(category, SamnesiaWarning):
-                print(f"samnesia: warning: {message}", file=file or sys.stderr)
+                if first_to_tell(str(message)):
+                    print(f"samnesia: warning: {message}", file=file or sys.stderr)
             else:
                 standard(message, category, filename, lineno, file, line)
 

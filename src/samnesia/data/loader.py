@@ -6,6 +6,7 @@ on in the middle of an epoch loads what it would have loaded; nothing of a loade
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from samnesia.data.draws import SHUFFLE, permutation
 from samnesia.data.problem import Batch, Mix, Problem, Split
+from samnesia.data.workers import heed_parent_only
 from samnesia.perturb.errors import ConfigurationError
 
 
@@ -26,7 +28,7 @@ class Plan:
 
     A batch of ``batch`` samples is cut into chunks of ``chunk`` (the last may be smaller), and the chunks are dealt to
     the ranks in order, as evenly as possible; with ``chunk`` None, the samples are. What a rank has of a batch is
-    loaded in pieces of whole chunks, of about ``piece`` samples, so that a large batch is not one load.
+    loaded in pieces of at most ``piece`` samples, but of whole chunks, so that a large batch is not one load.
     """
 
     samples: int
@@ -66,11 +68,20 @@ class Plan:
         edges = self._edges(len(batch))
         return batch[edges[rank] : edges[rank + 1]]
 
-    def pieces(self, share: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def pieces(self, batch: NDArray[np.int64], rank: int) -> list[NDArray[np.int64]]:
         """A rank's samples of a batch as they are loaded."""
-        unit = self.chunk or 1
-        size = len(share) if self.piece is None else max(unit, self.piece // unit * unit)
+        share = self.share(batch, rank)
+        if self.chunk is None:  # even ones, and where there are samples enough as many on every rank
+            return [piece for piece in np.array_split(share, self._parts(len(batch))) if len(piece)]
+        size = len(share) if self.piece is None else max(1, self.piece // self.chunk) * self.chunk
         return [share[i : i + size] for i in range(0, len(share), size)]
+
+    def parts(self, step: int) -> int:
+        """With ``chunk`` None, in how many pieces the rank with most samples loads a step."""
+        return self._parts(min(self.batch, self.samples - step * self.batch))
+
+    def _parts(self, samples: int) -> int:
+        return 1 if self.piece is None else math.ceil(math.ceil(samples / self.ranks) / self.piece)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The order of the samples in an epoch."""
@@ -99,8 +110,7 @@ class TrainingKeys(Sampler[list[tuple[int, int]]]):
         """The pieces of each step."""
         order = self._plan.order(self._epoch)
         for step in range(self._start, self._plan.steps):
-            share = self._plan.share(self._plan.batch_of(self._epoch, step, order), self._rank)
-            yield self._plan.pieces(share)
+            yield self._plan.pieces(self._plan.batch_of(self._epoch, step, order), self._rank)
 
 
 class TrainingView(Dataset[Batch]):
@@ -155,6 +165,7 @@ def training_loader(view: TrainingView, keys: TrainingKeys, *, workers: int, pin
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=pin,
+        worker_init_fn=heed_parent_only,
         generator=torch.Generator(),  # its own: the global one belongs to the model
     )
 
@@ -171,5 +182,6 @@ def evaluation_loader(
         collate_fn=_as_it_is,
         num_workers=min(workers, len(batches)),
         pin_memory=pin,
+        worker_init_fn=heed_parent_only,
         generator=torch.Generator(),
     )

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import update_bn
 
 from samnesia.data.problem import Batch
 from samnesia.perturb.errors import ConfigurationError, RunStopped, TrainingCollapsedWarning
@@ -27,6 +25,7 @@ from samnesia.train import log, randomness
 from samnesia.train.averaging import AveragedWeights
 from samnesia.train.checkpoint import Position, Store
 from samnesia.train.config import RunConfig
+from samnesia.train.cutting import Part, cut
 from samnesia.train.engine import Engine
 from samnesia.train.evaluation import Evaluator
 from samnesia.train.log import Row, RunResult
@@ -62,10 +61,10 @@ def train(
         TrainingCollapsedWarning: if the run ends near chance, or most steps, or most perturbed ones, were not finite.
         IdleScheduleWarning: if ``config.when`` fires on no step of the run.
     """
-    if out is not None:
-        _check_json(config)
     observers = [*trackers(config, out), *observers]
     with _ready(config) as run:
+        if out is not None:
+            _check_json(config)
         # Only now, when all that can be refused has been refused, does anything appear on disk.
         if out is not None and run.engine.leads:
             log.claim(out)
@@ -166,6 +165,7 @@ class Keeper:
         if self._run.engine.leads:
             self._store.save(checkpoint)
             self._prune()
+        self._run.engine.wait()
 
     def after_step(self) -> None:
         """Save if it is time, inside an epoch."""
@@ -201,8 +201,12 @@ def _train_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], stop: 
     if run.position.step == run.plan.steps:  # stopped between the last step of an epoch and its evaluation
         return
     for pieces in run.batches(run.position.step):
-        total, stopped = run.engine.total(sum(len(targets) for _, targets in pieces), stop())
-        line = _step(run, pieces, total)
+        chunks = _chunks(run, pieces)
+        samples = sum(part.samples for parts in chunks for part in parts)
+        total, stopped, accumulated = run.engine.total(samples, stop(), len(chunks) > 1)
+        if accumulated and len(chunks) == 1:
+            run.engine.add_to_nothing(run.module)
+        line = _step(run, chunks, total)
         run.position = Position(run.position.epoch, run.position.step + 1)
         if line is not None:
             for observer in observers:
@@ -213,7 +217,19 @@ def _train_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], stop: 
         keeper.after_step()
 
 
-def _step(run: Run, pieces: list[Batch], total: float) -> Row | None:
+def _chunks(run: Run, pieces: list[Batch]) -> list[list[Part]]:
+    """This rank's samples of a batch: a list of parts for each perturbation."""
+    least = run.plan.parts(run.position.step) if run.engine.in_parts else 0
+    chunks = cut(pieces, chunk=run.chunk, device_batch=run.config.device_batch, least=least)
+    if not chunks:
+        raise ConfigurationError(
+            f"cannot train on step {run.position.step} of epoch {run.position.epoch}, because all its samples are "
+            "damaged; mend them"
+        )
+    return chunks
+
+
+def _step(run: Run, chunks: list[list[Part]], total: float) -> Row | None:
     """Take one optimizer step on this rank's part of a batch of ``total`` samples; return its line if it is logged."""
     config, method, optimizer, step = run.config, run.method, run.optimizer, run.steps_done
     randomness.seed_step(config.seed, run.engine.rank, step)
@@ -222,7 +238,7 @@ def _step(run: Run, pieces: list[Batch], total: float) -> Row | None:
         group["lr"] = rate
     if config.when.fresh_state and step == run.window.first:
         optimizer_of(run).state.clear()
-    _gradient(run, pieces, total)
+    _gradient(run, chunks, total)
     report, scaler = method.last_step, run.engine.scaler
     scale = 1.0 if scaler is None else float(scaler.get_scale())
     finite = report.finite
@@ -242,47 +258,22 @@ def _step(run: Run, pieces: list[Batch], total: float) -> Row | None:
     return line
 
 
-def _gradient(run: Run, pieces: list[Batch], total: float) -> None:
-    """Leave the method's gradient in ``p.grad``: a perturbation for each micro-batch, weighted by its samples."""
-    engine, perturbed_alone = run.engine, run.config.micro_batch
-    if perturbed_alone is None:
-        chunks = [pieces]  # one perturbation for all
-    else:
-        chunks = [[chunk] for piece in pieces for chunk in _chunks(piece, perturbed_alone)]
-    if not any(len(targets) for _, targets in pieces):
-        raise ConfigurationError(
-            f"cannot train on step {run.position.step} of epoch {run.position.epoch}, because all its samples are "
-            "damaged; mend them"
-        )
+def _gradient(run: Run, chunks: list[list[Part]], total: float) -> None:
+    """Leave the method's gradient in ``p.grad``: a perturbation for each chunk, weighted by its samples."""
+    engine = run.engine
     for chunk in chunks:
-        parts = [engine.move(part) for piece in chunk for part in _chunks(piece, run.config.device_batch)]
+        parts = [engine.move(part) for part in chunk]
         with engine.accumulating(run.model, more=chunk is not chunks[-1]):
             for p in run.method.passes():
                 for layer in run.aware:
                     layer.ascending = p.ascent
                 for part in parts:
-                    inputs, targets = part
                     with engine.accumulating(run.model, more=part is not parts[-1]):
                         with torch.set_grad_enabled(p.needs_gradient):
                             # ranks are averaged, samples are summed: each counts 1 / total
-                            loss = p.loss(run.model(inputs), targets) * (len(targets) * engine.ranks / total)
+                            loss = p.loss(run.model(part.inputs), part.targets) * (part.samples * engine.ranks / total)
                         if p.needs_gradient:
                             engine.fabric.backward(loss)
-
-
-def _chunks(batch: Batch, size: int | None) -> list[Batch]:
-    inputs, targets = batch
-    if size is None or len(targets) <= size:
-        return [batch] if len(targets) else []
-    return [(_slice(inputs, i, i + size), targets[i : i + size]) for i in range(0, len(targets), size)]
-
-
-def _slice(inputs: Any, start: int, stop: int) -> Any:
-    if isinstance(inputs, Tensor):
-        return inputs[start:stop]
-    if isinstance(inputs, dict):
-        return {name: _slice(value, start, stop) for name, value in inputs.items()}
-    return type(inputs)(_slice(value, start, stop) for value in inputs)
 
 
 def _line(run: Run, rate: float, scale: float) -> Row:
@@ -323,11 +314,8 @@ def _row_of_average(run: Run, average: AveragedWeights, evaluator: Evaluator, ro
     if average.seen and (last or not average.statistics_anew):
         with average.applied():
             if average.statistics_anew:
-                with run.engine.fabric.autocast():
-                    update_bn(
-                        (run.engine.move(inputs) for pieces in run.batches(0) for inputs, _ in pieces), run.module
-                    )
-                run.engine.average_buffers(run.module)
+                batches = (inputs for pieces in run.batches(0) for inputs, _ in pieces)
+                run.engine.estimate_statistics(run.module, batches)
                 average.take_over()
             figures = evaluator.row(run.module)
     return {f"average_{name}": value for name, value in figures.items()}

@@ -1,0 +1,19 @@
+"""The commands of ``samnesia``: a dataclass each, whose fields are its options and whose ``run`` does the work."""
+
+from samnesia.commands.conformance import Conformance
+from samnesia.commands.recipes import Recipes
+from samnesia.commands.study import Compare, Demo, Report
+from samnesia.commands.train import Resume, Train, TrainRecipe
+
+Command = Train | TrainRecipe | Resume | Compare | Demo | Recipes | Report | Conformance
+
+COMMANDS: dict[str, type[Command]] = {
+    "demo": Demo,
+    "train": Train,
+    "resume": Resume,
+    "compare": Compare,
+    "report": Report,
+    "recipes": Recipes,
+    "conformance": Conformance,
+}
+"""Every command by its name, in the order of the overview."""

@@ -1,0 +1,127 @@
+"""The words after ``samnesia train``: where the configuration comes from, and which kinds its parts are of."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.config import RunConfig
+from samnesia.train.log import CONFIG
+from samnesia.train.recipes import find
+
+ALIASES = {"--log-wandb": "--logging.wandb"}
+
+
+def configuration(words: list[str]) -> tuple[RunConfig, str, list[str]]:
+    """Return the configuration that the words start from, how they name it, and the words that are left.
+
+    Raises:
+        ConfigurationError: when they name none, or two, or it cannot be read.
+    """
+    words = [_alias(word) for word in words]
+    path, rest = take(words, "--config")
+    if path is not None:
+        if rest and not rest[0].startswith("-"):
+            raise ConfigurationError(
+                f"cannot train {rest[0]} and what is written in {path}, because a run has one configuration; name one"
+            )
+        config, source = _read(Path(path)), f"--config {path}"
+    elif not rest or rest[0].startswith("-"):
+        raise ConfigurationError(
+            "cannot train before the recipe is known, because it decides which options there are; name it first: "
+            "samnesia train RECIPE --out DIR"
+        )
+    else:
+        config, source, rest = find(rest[0]), rest[0], rest[1:]
+    config, rest = _exchange(config, rest)
+    return config, source, rest
+
+
+def take(words: list[str], option: str) -> tuple[str | None, list[str]]:
+    """Return the value of an option, or None, and the other words.
+
+    Raises:
+        ConfigurationError: when it is given twice, or without a value.
+    """
+    values, rest, left = [], [], iter(words)
+    for word in left:
+        name, equals, value = word.partition("=")
+        if name != option:
+            rest.append(word)
+            continue
+        values.append(value if equals else next(left, None))
+    if len(values) > 1:
+        raise ConfigurationError(f"cannot set {option} twice, because one value would be lost; give it once")
+    if values == [None]:
+        raise ConfigurationError(f"cannot set {option}, because its value is missing; write it behind the option")
+    return (values[0] if values else None), rest
+
+
+def kinds(hint: Any) -> tuple[str, ...]:
+    """Return the names of the kinds that a part of this type can be of; none where there is no choice."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return ()
+    members = get_args(hint)
+    parts = [kind.__name__ for kind in members if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+    return (*parts, *("None" for kind in members if kind is type(None))) if parts else ()
+
+
+def _alias(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return ALIASES.get(name, name) + equals + value
+
+
+def _read(path: Path) -> RunConfig:
+    path = path / CONFIG if path.is_dir() else path
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigurationError(
+            f"cannot read {path}, because there is no such file; name the config.json of a run"
+        ) from None
+    except ValueError as error:
+        raise ConfigurationError(f"cannot read {path}, because it is no valid JSON ({error})") from None
+    return RunConfig.from_json(plain)
+
+
+def _exchange(config: RunConfig, words: list[str]) -> tuple[RunConfig, list[str]]:
+    """Give parts the kinds that ``--PART.kind NAME`` asks for, each with its defaults, outer parts first."""
+    names = {word.partition("=")[0] for word in words if word.startswith("--")}
+    options = sorted((name for name in names if name.endswith(".kind")), key=lambda name: (name.count("."), name))
+    for option in options:
+        path = option[2:].replace("-", "_").split(".")[:-1]
+        kind, words = take(words, option)
+        config = _with_kind(config, path, str(kind), words)
+    return config, words
+
+
+def _with_kind(config: RunConfig, path: list[str], kind: str, words: list[str]) -> RunConfig:
+    plain = config.to_json()
+    parent: Any = plain
+    for name in path[:-1]:
+        parent = parent.get(name) if isinstance(parent, dict) else None
+    if not isinstance(parent, dict) or path[-1] not in parent or not _choices(config, path):
+        raise ConfigurationError(
+            f"cannot choose the kind of {'.'.join(path)}, because {config.recipe} has no such part in kinds; "
+            f"see samnesia train {config.recipe} --help"
+        )
+    parent[path[-1]] = None if kind == "None" else {"kind": kind, **_texts(path, words)}
+    return RunConfig.from_json(plain)
+
+
+def _choices(config: RunConfig, path: list[str]) -> tuple[str, ...]:
+    part: Any = config
+    for name in path[:-1]:
+        part = getattr(part, name)
+    return kinds(get_type_hints(type(part))[path[-1]])
+
+
+def _texts(path: list[str], words: list[str]) -> dict[str, str]:
+    """The texts that a part cannot be made without, from the options of it that follow."""
+    required = ("name", "root", "train", "function")
+    given = {name: take(words, f"--{'.'.join(path)}.{name}".replace("_", "-"))[0] for name in required}
+    return {name: value for name, value in given.items() if value is not None}
