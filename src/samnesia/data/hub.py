@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from samnesia.data.samples import ImageSets, Labels, Samples, as_labels, decode
-from samnesia.extras import require
+from samnesia.extras import MissingExtraError, require
 from samnesia.perturb.errors import ConfigurationError
 
 
@@ -27,8 +28,8 @@ def open_hub(
     def opened(split: str) -> HubSamples:
         try:
             reader = readers.create_reader(f"hfds/{name}", root=root, split=split, input_key=image, target_key=label)
-            if image not in reader.dataset.column_names:
-                raise ValueError(f"no field {image!r}")
+            if len(reader) and reader.dataset[0][image] is None:  # a field that is not there becomes an empty one
+                raise ValueError(f"no field {image!r} of images")
             labels = reader.dataset.with_format("numpy", columns=[label])[label]
         except (OSError, ValueError, KeyError) as error:
             raise _not_there("the hub's", name, split, error) from None
@@ -84,7 +85,7 @@ def open_tfds(
         ConfigurationError: for a set, split or field that is not there, or one in another format.
         MissingExtraError: if ``tensorflow_datasets`` is not installed.
     """
-    library = require("tensorflow_datasets", extra="tfds")
+    library = _tensorflow_datasets(name)
     builder = _builder(library, name, root)
 
     def opened(split: str) -> TFDSSamples:
@@ -105,6 +106,16 @@ def open_tfds(
         None if test is None else opened(test),
         num_classes=getattr(builder.info.features[label], "num_classes", None),
     )
+
+
+def _tensorflow_datasets(name: str) -> Any:
+    try:
+        return importlib.import_module("tensorflow_datasets")
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            f"cannot load {name} from TensorFlow Datasets, because its package is not installed, and belongs to no "
+            "extra of samnesia; run: pip install tensorflow-datasets array-record"
+        ) from None
 
 
 def _builder(library: Any, name: str, root: str | None) -> Any:
