@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import json
 import math
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -11,36 +12,109 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.train import config, methods
-from samnesia.train.config import CNN, MLP, SGD, Constant, Cosine, Digits, Perturbed, RunConfig
-from samnesia.train.parts.methods import ASAM, GSAM, METHODS, OBF, SAM, Random, Unperturbed, method_name
+from samnesia.train import config, parts
+from samnesia.train.config import (
+    CNN,
+    EMA,
+    MLP,
+    SGD,
+    SWA,
+    AdamW,
+    BinaryCrossEntropy,
+    Checkpoints,
+    CifarResNet,
+    Constant,
+    Cosine,
+    CrossEntropy,
+    Digits,
+    Evaluation,
+    Folder,
+    Hardware,
+    Images,
+    Linear,
+    Logging,
+    Mixing,
+    Perturbed,
+    RunConfig,
+    Steps,
+)
+from samnesia.train.parts.methods import (
+    ASAM,
+    GSAM,
+    METHODS,
+    OBF,
+    SAM,
+    ASAMAfterNorm,
+    OutputBias,
+    Random,
+    Unperturbed,
+    method_name,
+)
 from samnesia.train.recipes import RECIPES
 
 RADII = st.floats(0, 10)
+MODULES = list(pkgutil.iter_modules(parts.__path__))
 CONFIGS = st.builds(
     RunConfig,
     recipe=st.text(max_size=8),
-    data=st.builds(Digits, flipped=st.floats(0, 1), shift=st.integers(0, 3)),
+    data=st.one_of(
+        st.builds(Digits, flipped=st.floats(0, 1), shift=st.integers(0, 3)),
+        st.builds(
+            Images,
+            source=st.builds(Folder, root=st.text(max_size=8)),
+            num_classes=st.none() | st.integers(2, 1000),
+            mean=st.none() | st.just((0.5, 0.5, 0.5)),
+            mixing=st.none() | st.builds(Mixing, mixup=st.floats(0.01, 2)),
+        ),
+    ),
     model=st.one_of(
         st.builds(CNN, channels=st.lists(st.integers(1, 64), max_size=3).map(tuple), hidden=st.integers(1, 99)),
         st.builds(MLP, hidden=st.lists(st.integers(1, 64), max_size=3).map(tuple)),
+        st.builds(CifarResNet),
     ),
-    optimizer=st.builds(SGD, lr=st.floats(1e-6, 10), weight_decay=st.floats(0, 1)),
+    loss=st.one_of(st.builds(kind, smoothing=st.floats(0, 0.9)) for kind in (CrossEntropy, BinaryCrossEntropy)),
+    optimizer=st.one_of(
+        st.builds(SGD, lr=st.floats(1e-6, 10), weight_decay=st.floats(0, 1), decoupled=st.booleans()),
+        st.builds(AdamW, lr=st.floats(1e-6, 10), betas=st.tuples(st.floats(0, 0.9), st.floats(0, 0.99))),
+    ),
     schedule=st.one_of(
-        st.builds(Cosine, warmup_epochs=st.floats(0, 9)), st.builds(Constant, warmup_epochs=st.floats(0, 9))
+        st.builds(Cosine, warmup_epochs=st.floats(0, 9), final=st.floats(0, 1)),
+        st.builds(Linear, warmup_epochs=st.floats(0, 9), final=st.floats(0, 1)),
+        st.builds(Constant, warmup_epochs=st.floats(0, 9)),
+        st.builds(Steps, milestones=st.lists(st.floats(0, 1), max_size=4).map(tuple), gamma=st.floats(0.01, 1)),
     ),
     method=st.one_of(
         st.just(Unperturbed()),
         st.builds(SAM, rho=RADII),
         st.builds(ASAM, rho=RADII, scaling=st.sampled_from(["element", "filter", "layer"])),
+        st.builds(ASAMAfterNorm, rho=RADII, objective=st.none() | st.builds(OutputBias, gamma=st.floats(0, 1))),
         st.builds(GSAM, rho=RADII, alpha=st.floats(0, 1), backup=st.sampled_from(["raw", "normalized"])),
+        st.builds(GSAM, rho=st.floats(0.1, 10), rho_min=st.floats(0, 0.1)),
         st.builds(OBF, rho=RADII, threshold=st.none() | st.floats(0.01, 0.99)),
         st.builds(Random, rho=RADII, clean_statistics=st.booleans()),
     ),
-    when=st.builds(Perturbed, start_epoch=st.floats(0, 9), stop_epoch=st.none() | st.floats(0, 9)),
+    when=st.builds(
+        Perturbed, start_epoch=st.floats(0, 9), stop_epoch=st.none() | st.floats(0, 9), fresh_state=st.booleans()
+    ),
     epochs=st.integers(1, 500),
     batch_size=st.sampled_from([16, 64]),
-    micro_batch=st.sampled_from([None, 8]),
+    micro_batch=st.sampled_from([None, 1, 5, 8]),
+    device_batch=st.none() | st.integers(1, 99),
+    drop_last=st.booleans(),
+    clip_norm=st.none() | st.floats(1e-3, 1e3),
+    average=st.none() | st.builds(EMA, decay=st.floats(0, 0.9999)) | st.builds(SWA, start_epoch=st.floats(0, 9)),
+    shrink_perturb=st.floats(0, 1),
+    checkpoints=st.builds(
+        Checkpoints, every_epochs=st.none() | st.just(3), keep_epochs=st.lists(st.integers(0, 9), max_size=3).map(tuple)
+    ),
+    evaluation=st.builds(Evaluation, train=st.booleans()),
+    logging=st.builds(Logging, every_steps=st.integers(0, 9), wandb=st.none() | st.text(max_size=5)),
+    hardware=st.builds(
+        Hardware,
+        precision=st.sampled_from(["32-true", "bf16-mixed", "16-mixed", "64-true"]),
+        strategy=st.sampled_from(["ddp", "fsdp"]),
+        compile=st.booleans(),
+    ),
     seed=st.integers(0, 2**31),
 )
 
@@ -88,8 +162,12 @@ def _changed(path, value):
         ("epochs", True, "cannot use True for epochs, because it must be int"),
         ("micro_batch", "all", "cannot use 'all' for micro_batch, because it must be int"),
         ("model.channels", [16, "x"], r"cannot use 'x' for model.channels\[1\], because it must be int"),
-        ("optimizer", 0.1, "cannot use 0.1 for optimizer, because it must be an object"),
-        ("optimizer.kind", "Adam", "cannot use kind 'Adam' for optimizer, because it must be 'SGD'"),
+        ("optimizer", 0.1, "cannot use kind None for optimizer, because it is unknown; known are SGD, AdamW"),
+        ("optimizer.kind", "Adam", "cannot use kind 'Adam' for optimizer, because it is unknown; did you mean 'AdamW'"),
+        ("hardware", "cpu", "cannot use 'cpu' for hardware, because it must be an object"),
+        ("hardware.kind", "Laptop", "cannot use kind 'Laptop' for hardware, because it must be 'Hardware'"),
+        ("hardware.precision", "half", "cannot use 'half' for hardware.precision, because it must be '32-true' or"),
+        ("threads", 1, "cannot set threads, because there is no such field"),
     ],
 )
 def test_what_is_no_configuration_is_refused(path, value, sentence):
@@ -115,15 +193,40 @@ def test_a_configuration_needs_its_name():
         lambda: RunConfig("x", epochs=0),
         lambda: RunConfig("x", batch_size=1),
         lambda: RunConfig("x", seed=-1),
-        lambda: RunConfig("x", threads=0),
-        lambda: RunConfig("x", batch_size=80, micro_batch=30),
-        lambda: RunConfig("x", batch_size=80, micro_batch=1),
-        lambda: RunConfig("x", label_smoothing=1.0),
+        lambda: Hardware(threads=0),
+        lambda: RunConfig("x", batch_size=80, micro_batch=0),
+        lambda: RunConfig("x", batch_size=80, micro_batch=81),
+        lambda: RunConfig("x", device_batch=0),
+        lambda: RunConfig("x", clip_norm=0.0),
+        lambda: RunConfig("x", clip_norm=math.inf),
+        lambda: RunConfig("x", shrink_perturb=-0.1),
+        lambda: RunConfig("x", shrink_perturb=math.nan),
+        lambda: CrossEntropy(smoothing=1.0),
+        lambda: BinaryCrossEntropy(smoothing=-0.1),
+        lambda: EMA(decay=1.0),
+        lambda: SWA(every_epochs=0),
+        lambda: SWA(start_epoch=-1.0),
+        lambda: AdamW(lr=-1.0),
+        lambda: AdamW(betas=(0.9,)),
+        lambda: AdamW(betas=(0.9, 1.0)),
+        lambda: AdamW(eps=-1e-8),
+        lambda: Linear(final=1.5),
+        lambda: Steps(milestones=(1.5,)),
+        lambda: Steps(gamma=0.0),
+        lambda: Checkpoints(last=0),
+        lambda: Checkpoints(every_epochs=0),
+        lambda: Checkpoints(every_steps=0),
+        lambda: Checkpoints(keep_epochs=(-1,)),
+        lambda: Evaluation(every_epochs=0),
+        lambda: Evaluation(batch_size=0),
+        lambda: Logging(every_steps=-1),
+        lambda: SAM(rho=0.1, rho_min=0.2),
+        lambda: Hardware(workers=-1),
         lambda: RunConfig("x", clip_norm=0.0),
         lambda: RunConfig("x", clip_norm=math.nan),
         lambda: RunConfig("x", clip_norm=math.inf),
         lambda: RunConfig("x", seed=2**64),
-        lambda: RunConfig("x", threads=100_000),
+        lambda: Hardware(threads=100_000),
         lambda: RunConfig("x", epochs=10**9),
         lambda: CNN(channels=(10**9,)),
         lambda: MLP(hidden=(10**9,)),
@@ -152,6 +255,11 @@ def test_values_nothing_can_be_trained_with_are_refused_in_a_sentence(build):
         build()
 
 
+@pytest.mark.parametrize("micro_batch", [1, 30, 80])
+def test_a_micro_batch_need_not_divide_the_batch(micro_batch):
+    assert RunConfig("x", batch_size=80, micro_batch=micro_batch).micro_batch == micro_batch
+
+
 def test_cosine_warms_up_to_one_and_ends_near_zero():
     factors = [Cosine().factor(step, total_steps=100, warmup_steps=10) for step in range(100)]
     assert factors[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
@@ -170,6 +278,7 @@ def test_constant_stays_where_it_is():
 def test_window_counts_steps():
     fires = Perturbed(start_epoch=1.5, stop_epoch=3.0, interval_steps=2).window(steps_per_epoch=10)
     assert [step for step in range(50) if fires(step)] == list(range(16, 30, 2))
+    assert fires.first == 16
     assert all(map(Perturbed().window(10), range(50)))
 
 
@@ -182,11 +291,21 @@ def test_configurations_cannot_be_changed():
         RunConfig("x").epochs = 3
 
 
-@pytest.mark.parametrize("module", [config, methods])
-def test_every_field_is_explained(module):
+def test_steps_of_a_broken_epoch_are_not_rounded_up():
+    """1.1 * 10 is 11.000000000000002."""
+    assert [s for s in range(50) if Perturbed(start_epoch=1.1, stop_epoch=2.2).window(10)(s)] == list(range(11, 22))
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5005))
+def test_a_window_from_a_whole_step_starts_there(step, steps_per_epoch):
+    assert Perturbed(start_epoch=step / steps_per_epoch).window(steps_per_epoch).start == step
+
+
+@pytest.mark.parametrize("file", [config.__file__, *(Path(p, f"{m.name}.py") for p in parts.__path__ for m in MODULES)])
+def test_every_field_is_explained(file):
     """Each field of a configuration is followed by the sentence that --help shows."""
-    for node in ast.parse(Path(module.__file__).read_text()).body:
-        if isinstance(node, ast.ClassDef) and node.name != "Window":  # the one that is not configuration
+    for node in ast.parse(Path(file).read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name not in ("Window", "Training"):  # which are no configuration
             for field, after in zip(node.body, [*node.body[1:], None], strict=True):
                 if isinstance(field, ast.AnnAssign):
                     assert isinstance(after, ast.Expr), f"{node.name}.{field.target.id}"
@@ -216,6 +335,6 @@ def test_a_window_counts_its_steps(window):
 
 def test_a_configuration_knows_how_many_steps_it_perturbs():
     late = Perturbed(start_epoch=4.0)
-    assert RunConfig("x", method=SAM(), when=late, epochs=5).perturbed_steps == 10
-    assert RunConfig("x", method=SAM(), when=late, epochs=3).perturbed_steps == 0
-    assert RunConfig("x", epochs=5).perturbed_steps == 0
+    assert RunConfig("x", method=SAM(), when=late, epochs=5).perturbed_steps(10) == 10
+    assert RunConfig("x", method=SAM(), when=late, epochs=3).perturbed_steps(10) == 0
+    assert RunConfig("x", epochs=5).perturbed_steps(10) == 0

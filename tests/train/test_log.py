@@ -10,6 +10,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.train import log
 from samnesia.train.config import CNN, Digits, Perturbed, RunConfig
 from samnesia.train.loop import train
+from samnesia.train.observers import Observer
 from samnesia.train.parts.methods import SAM
 
 SMALL = RunConfig(
@@ -30,9 +31,11 @@ def run(tmp_path_factory):
     return out, train(SMALL, out)
 
 
-def test_run_directory_holds_three_files(run):
+def test_run_directory_holds_what_is_documented(run):
     out, result = run
-    assert sorted(os.listdir(out)) == ["config.json", "metrics.jsonl", "result.json"]
+    assert sorted(os.listdir(out)) == [
+        ".lock", "checkpoints", "config.json", "environment.json", "metrics.jsonl", "result.json", "steps.jsonl"
+    ]  # fmt: skip
     assert RunConfig.from_json(json.loads((out / "config.json").read_text())) == SMALL
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert rows == [{name: curve[i] for name, curve in result.curves.items()} for i in range(2)]
@@ -50,13 +53,15 @@ def test_result_has_the_documented_keys(run):
         assert f'"{key}"' in log.__doc__
     for key in (*plain["curves"], *plain["report"]):
         assert f'"{key}"' in log.__doc__
-    assert (plain["schema"], plain["recipe"], plain["method"], plain["seed"]) == (1, "digits-noisy-sam", "sam", 2)
+    assert plain["schema"] == log.SCHEMA
+    assert (plain["recipe"], plain["method"], plain["seed"]) == ("digits-noisy-sam", "sam", 2)
 
 
 def test_result_names_versions_hardware_and_commit(run):
     environment = run[1].environment
     assert set(environment) == {
-        "python", "torch", "numpy", "samnesia", "hardware", "threads", "commit", "started"
+        "python", "torch", "numpy", "samnesia", "hardware", "threads", "commit", "started", "device", "precision",
+        "processes",
     }  # fmt: skip
     assert environment["hardware"].endswith("CPUs")
     assert environment["threads"] == 1
@@ -87,12 +92,13 @@ def test_a_run_that_ends_early_has_curves_and_no_result(tmp_path):
     class Stop(Exception):
         pass
 
-    def progress(row):
-        if row["epoch"] == 1:
-            raise Stop
+    class Impatient(Observer):
+        def epoch(self, row):
+            if row["epoch"] == 1:
+                raise Stop
 
     with pytest.raises(Stop):
-        train(dataclasses.replace(SMALL, epochs=4), tmp_path / "run", progress=progress)
+        train(dataclasses.replace(SMALL, epochs=4), tmp_path / "run", observers=[Impatient()])
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
     assert not (tmp_path / "run" / "result.json").exists()
 
@@ -127,8 +133,8 @@ def test_process_that_dies_while_writing_leaves_the_old_file(tmp_path, monkeypat
     [
         (None, "because no run has finished there"),
         ("{", "because it is no valid JSON"),
-        ('{"schema": 0}', "of schema 0, because this version writes and reads schema 1"),
-        ('{"schema": 1}', "without 'recipe', because it is damaged"),
+        ('{"schema": 0}', "of schema 0, because this version writes and reads schema 2"),
+        ('{"schema": 2}', "without 'recipe', because it is damaged"),
         ("[]", "because it is damaged"),
     ],
 )

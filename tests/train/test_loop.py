@@ -9,12 +9,13 @@ from multiprocessing import get_context
 import pytest
 import torch
 
-from samnesia.data.digits import Split, Splits, digits
+from samnesia.data.digits import digits
+from samnesia.data.problem import TensorSplit
 from samnesia.perturb.errors import ConfigurationError, IdleScheduleWarning, TrainingCollapsedWarning
-from samnesia.train.config import CNN, MLP, SGD, Constant, Digits, Perturbed, RunConfig
+from samnesia.train.config import CNN, MLP, SGD, Constant, CrossEntropy, Digits, Hardware, Perturbed, RunConfig
 from samnesia.train.loop import train
 from samnesia.train.parts.methods import ASAM, GSAM, METHODS, OBF, SAM, Random, Unperturbed
-from samnesia.train.recipes import find
+from samnesia.train.recipes import RECIPES, find
 
 # Just large and long enough to learn something in two epochs of 20 steps, of which the second is perturbed.
 SMALL = RunConfig(
@@ -68,7 +69,7 @@ def test_training_leaves_random_state_and_threads_as_they_were():
     torch.set_num_threads(2)
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    train(dataclasses.replace(SMALL, epochs=1, threads=1))
+    train(dataclasses.replace(SMALL, epochs=1, hardware=Hardware(threads=1)))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
@@ -138,7 +139,7 @@ def test_report_has_the_length_of_the_perturbation():
         {"model": MLP((16,))},
         {"data": Digits(shift=1)},
         {"schedule": Constant(warmup_epochs=0.5)},
-        {"label_smoothing": 0.1},
+        {"loss": CrossEntropy(smoothing=0.1)},
         {"clip_norm": 0.5},
         {"optimizer": SGD(nesterov=True)},
     ],
@@ -149,7 +150,10 @@ def test_every_option_changes_what_is_learned(change):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_clean_digits(name):
-    result = train(dataclasses.replace(find(f"digits-{name}"), epochs=8))
+    recipe = dataclasses.replace(find("digits-sgd"), method=METHODS[name]())
+    if f"digits-{name}" in RECIPES:
+        recipe = find(f"digits-{name}")
+    result = train(dataclasses.replace(recipe, epochs=8))
     assert result.last["test_accuracy"] > 90
     assert result.collapsed is None
 
@@ -208,10 +212,11 @@ def test_a_learning_rate_too_large_is_not_blamed_on_the_radius():
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(monkeypatch):
-    splits = digits(0)
-    images = splits.train.images.clone()
+    problem = digits(0)
+    images = problem.train.inputs.clone()
     images[17] = float("nan")
-    broken = Splits(Split(images, splits.train.labels, splits.train.clean_labels), splits.validation, splits.test, 10)
+    train_split = TensorSplit(images, problem.train.labels, problem.train.clean_labels)
+    broken = dataclasses.replace(problem, train=train_split)
     monkeypatch.setattr(Digits, "load", lambda self, seed: broken)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainingCollapsedWarning)  # running statistics cannot be had from this image
@@ -224,7 +229,8 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(monkeypatch):
 def test_perturbed_steps_are_counted_as_planned():
     config = RunConfig("x", model=MLP(hidden=(8,)), method=SAM(0.05), when=Perturbed(start_epoch=0.5), epochs=2)
     result = train(config)
-    assert (result.perturbed_steps, result.skipped_perturbed_steps) == (config.perturbed_steps, 0) == (15, 0)
+    planned = config.perturbed_steps(steps_per_epoch=10)
+    assert (result.perturbed_steps, result.skipped_perturbed_steps) == (planned, 0) == (15, 0)
 
 
 def test_a_radius_under_which_every_perturbed_step_is_skipped_is_told():
