@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -17,9 +17,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict as sharded
+from torch.optim.swa_utils import update_bn
 
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.sync import reshard
 from samnesia.train.parts.hardware import Hardware
 
 State = dict[str, Any]
@@ -29,7 +31,8 @@ class Engine:
     """Devices, precision and processes of a run.
 
     Raises:
-        ConfigurationError: for a device that is not there, or a precision that it lacks.
+        ConfigurationError: for a device that is not there, a precision that it lacks, or machines with unequal numbers
+            of processes.
     """
 
     def __init__(self, hardware: Hardware) -> None:
@@ -37,6 +40,11 @@ class Engine:
         accelerator = _accelerator(hardware)
         fabric = require("lightning.fabric", extra="train")
         local = int(os.environ.get("LOCAL_WORLD_SIZE", self.ranks))
+        if self.ranks % local:
+            raise ConfigurationError(
+                f"cannot train with {local} of {self.ranks} processes on this machine, because every machine has to "
+                "start as many; give torchrun the same --nproc-per-node everywhere"
+            )
         with warnings.catch_warnings():
             # what Fabric changes of its own accord is compared below, and said in a sentence of ours
             warnings.filterwarnings("ignore", "You passed `Fabric")
@@ -46,7 +54,7 @@ class Engine:
                     devices=local,
                     num_nodes=self.ranks // local,
                     strategy=self._strategy(hardware) if self.ranks > 1 else "auto",
-                    precision=hardware.precision,
+                    **_precision(hardware),
                 )
             except ValueError as error:
                 raise ConfigurationError(
@@ -63,13 +71,16 @@ class Engine:
             self.fabric.launch()
         self.rank: int = self.fabric.global_rank
         self.device: torch.device = self.fabric.device
-        self._parts = hardware.strategy == "fsdp" and self.ranks > 1
+        self.in_parts = hardware.strategy == "fsdp" and self.ranks > 1
+        """Whether each process holds a part of the model, so that all take part in each of its forwards."""
 
     def _strategy(self, hardware: Hardware) -> Any:
         strategies = require("lightning.fabric.strategies", extra="train")
         if hardware.strategy == "ddp":
             return strategies.DDPStrategy()
-        return strategies.ModelParallelStrategy(parallelize_fn=_fully_sharded, tensor_parallel_size=1)
+        return strategies.ModelParallelStrategy(
+            parallelize_fn=_fully_sharded, data_parallel_size=self.ranks, tensor_parallel_size=1
+        )
 
     @property
     def _plugin(self) -> Any:
@@ -103,15 +114,40 @@ class Engine:
         converted: Tensor = self._plugin.convert_output(output)
         return converted
 
+    def settle(self, module: nn.Module) -> None:
+        """Call it after forwards without a backward: a model in parts is left gathered by them."""
+        reshard(module)
+
+    def estimate_statistics(self, module: nn.Module, inputs: Iterable[Any]) -> None:
+        """Estimate BatchNorm's statistics anew: the mean over all batches of all processes."""
+        with self.fabric.autocast():
+            # in a list, since update_bn takes the first of several inputs for all of them
+            update_bn(([self._plugin.convert_input(self.move(batch))] for batch in inputs), module)
+        self.settle(module)
+        if self.ranks > 1:
+            for buffer in module.buffers():
+                if buffer.is_floating_point():
+                    dist.all_reduce(buffer)
+                    buffer /= self.ranks
+
     def accumulating(self, model: nn.Module, *, more: bool) -> AbstractContextManager[Any]:
         """A backward whose gradient is not averaged over processes yet, where more of it follows.
 
         A model in parts reduces each backward at once: that is as right, and needs no whole gradient in any process.
         """
-        if not more or self.ranks == 1 or self._parts:
+        if not more or self.ranks == 1 or self.in_parts:
             return nullcontext()
         context: AbstractContextManager[Any] = self.fabric.no_backward_sync(model)
         return context
+
+    def add_to_nothing(self, module: nn.Module) -> None:
+        """Let the only flow of this process's step be averaged as those processes do that have several.
+
+        What is accumulated over several flows is averaged after the last of them, the gradient of a single one in its
+        backward: all processes have to do the same.
+        """
+        first = next(p for p in module.parameters() if p.requires_grad)
+        first.grad = torch.zeros_like(first)
 
     def total(self, *counts: float) -> list[float]:
         """Sums over all processes."""
@@ -129,6 +165,10 @@ class Engine:
         dist.all_gather_object(items, item)
         return items
 
+    def wait(self) -> None:
+        """Return when all processes are here: torchrun ends the others as soon as one has failed."""
+        self.gather(None)
+
     def share(self, item: Any) -> Any:
         """The item of the process that leads."""
         return item if self.ranks == 1 else self.fabric.broadcast(item)
@@ -139,25 +179,17 @@ class Engine:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
 
-    def average_buffers(self, module: nn.Module) -> None:
-        """Give every process the mean of their floating-point buffers."""
-        if self.ranks > 1:
-            for buffer in module.buffers():
-                if buffer.is_floating_point():
-                    dist.all_reduce(buffer)
-                    buffer /= self.ranks
-
     def model_state(self, module: nn.Module) -> dict[str, Tensor]:
         """The whole state of the module on the CPU, in memory of its own; all processes call it."""
-        if self._parts:
+        if self.in_parts:
             options = sharded.StateDictOptions(full_state_dict=True, cpu_offload=True)
             whole: dict[str, Any] = sharded.get_model_state_dict(module, options=options)
-            return whole
+            return {name: value.clone() for name, value in whole.items()}  # buffers come as they are
         return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in module.state_dict().items()}
 
     def load_model_state(self, module: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Take over what `model_state` returned."""
-        if self._parts:
+        if self.in_parts:
             options = sharded.StateDictOptions(full_state_dict=True)
             sharded.set_model_state_dict(module, dict(state), options=options)
         else:
@@ -166,7 +198,9 @@ class Engine:
     def optimizer_state(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> State:
         """The whole state of the optimizer on the CPU; all processes call it."""
         inner = _bare(optimizer)
-        if self._parts:
+        if self.in_parts and not inner.state:
+            return {}  # torch would fill it by a step, which Adam counts
+        if self.in_parts:
             options = sharded.StateDictOptions(full_state_dict=True, cpu_offload=True)
             return dict(sharded.get_optimizer_state_dict(module, inner, options=options))
         state: State = inner.state_dict()
@@ -175,7 +209,9 @@ class Engine:
     def load_optimizer_state(self, module: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
         """Take over what `optimizer_state` returned."""
         inner = _bare(optimizer)
-        if self._parts:
+        if self.in_parts and not state:
+            inner.state.clear()
+        elif self.in_parts:
             options = sharded.StateDictOptions(full_state_dict=True)
             sharded.set_optimizer_state_dict(module, inner, state, options=options)
         else:
@@ -200,6 +236,20 @@ def _accelerator(hardware: Hardware) -> str:
     if hardware.accelerator == "auto":
         return "cuda" if available else "cpu"
     return hardware.accelerator
+
+
+def _precision(hardware: Hardware) -> State:
+    if hardware.precision != "64-true":
+        return {"precision": hardware.precision}
+    double: Any = require("lightning.fabric.plugins.precision.double", extra="train").DoublePrecision
+
+    class Double(double):  # type: ignore[misc]
+        """Fabric's rounds what the model puts out to float32, and with it all gradients."""
+
+        def convert_output(self, data: Any) -> Any:
+            return data
+
+    return {"plugins": [Double()]}
 
 
 def _fully_sharded(module: nn.Module, mesh: Any) -> nn.Module:

@@ -37,6 +37,7 @@ class Evaluator:
         row: Row = {}
         for name, split in self._splits.items():
             row |= self._figures(module, name, split)
+        self._engine.settle(module)
         return row
 
     def _figures(self, module: nn.Module, name: str, split: Split) -> Row:

@@ -33,10 +33,18 @@ class Run:
 
     def __init__(self, config: RunConfig, engine: Engine, problem: Problem) -> None:
         self.config, self.engine, self.problem = config, engine, problem
+        whole = config.micro_batch is None or config.micro_batch >= config.batch_size
+        self.chunk = None if whole else config.micro_batch
+        if self.chunk is not None and engine.in_parts:
+            raise ConfigurationError(
+                f"cannot perturb for {self.chunk} of {config.batch_size} samples with strategy fsdp, because a "
+                "perturbation per process requires the whole model in each; use --hardware.strategy ddp, or leave "
+                "micro_batch out"
+            )
         self.plan = Plan(
             samples=len(problem.train),
             batch=config.batch_size,
-            chunk=config.micro_batch,
+            chunk=self.chunk,
             piece=config.device_batch,
             drop_last=config.drop_last,
             seed=config.seed,
@@ -57,7 +65,7 @@ class Run:
             when=self.window,
             seed=config.seed,
             # samples that a rank perturbs on its own are never averaged with those of others
-            sync="batch" if config.micro_batch is None or engine.ranks == 1 else "rank",
+            sync="batch" if self.chunk is None or engine.ranks == 1 else "rank",
             # The base optimizer has no schedule that could be idle.
             total_steps=None if isinstance(config.method, Unperturbed) else self.total_steps,
         )
@@ -87,7 +95,7 @@ class Run:
     def batches(self, start: int) -> Iterator[list[Batch]]:
         """This rank's batches of the epoch under way, from a step on, in the pieces in which they are loaded."""
         keys = TrainingKeys(self.plan, self.engine.rank, self.position.epoch, start)
-        view = TrainingView(self.problem, self.config.micro_batch)
+        view = TrainingView(self.problem, self.chunk)
         pin = self.engine.device.type == "cuda"
         loader = iter(training_loader(view, keys, workers=self.config.hardware.workers, pin=pin))
         for pieces in keys.steps():

@@ -1,0 +1,55 @@
+"""A rank's samples of a batch, cut by the perturbation that they share and by what fits into one forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from samnesia.data.problem import Batch
+
+
+class Part(NamedTuple):
+    """What goes through the model at once, and as how many samples it counts."""
+
+    inputs: Any
+    targets: Tensor
+    samples: int
+
+
+def cut(pieces: Sequence[Batch], *, chunk: int | None, device_batch: int | None, least: int = 0) -> list[list[Part]]:
+    """Cut what was loaded for a step into the parts of each perturbation.
+
+    Args:
+        pieces: what was loaded, in order; each of whole chunks. Damaged samples are missing.
+        chunk: samples that are perturbed together; None is all of them.
+        device_batch: most samples of a part; None is no limit.
+        least: with ``chunk`` None, the number of parts that there must be; those that are missing are one sample again,
+            counting nothing. Where a model is in parts, all ranks take part in each forward of any of them.
+    """
+    if chunk is not None:
+        return [list(_parts(together, device_batch)) for piece in pieces for together in _slices(piece, chunk)]
+    parts = [part for piece in pieces for part in _parts(piece, device_batch)]
+    if parts:
+        parts += [Part(_slice(parts[0].inputs, 0, 1), parts[0].targets[:1], 0)] * (least - len(parts))
+    return [parts] if parts else []
+
+
+def _parts(batch: Batch, size: int | None) -> Iterator[Part]:
+    return (Part(inputs, targets, len(targets)) for inputs, targets in _slices(batch, size))
+
+
+def _slices(batch: Batch, size: int | None) -> list[Batch]:
+    inputs, targets = batch
+    if size is None or len(targets) <= size:
+        return [batch] if len(targets) else []
+    return [(_slice(inputs, i, i + size), targets[i : i + size]) for i in range(0, len(targets), size)]
+
+
+def _slice(inputs: Any, start: int, stop: int) -> Any:
+    if isinstance(inputs, Tensor):
+        return inputs[start:stop]
+    if isinstance(inputs, dict):
+        return {name: _slice(value, start, stop) for name, value in inputs.items()}
+    return type(inputs)(_slice(value, start, stop) for value in inputs)
