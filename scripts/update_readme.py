@@ -24,7 +24,7 @@ def section(summary: dict) -> str:
     for row in summary["methods"]:
         own = row["method"] != summary["baseline"]
         lines.append(
-            f"| `{row['method']}` | {estimate(row['accuracy']['last'])} | {estimate(row['accuracy']['best'])} "
+            f"| `{row['method']}` | {estimate(row['score']['last'])} | {estimate(row['score']['best'])} "
             f"| {estimate(row['difference']['last'], '+') if own else ''} "
             f"| {estimate(row['difference']['best'], '+') if own else ''} "
             f"| {row['flipped_fitted']['last']['mean']:.0f} % | {row['gradient_evaluations']:.0f} "

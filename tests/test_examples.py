@@ -199,6 +199,13 @@ def test_fsdp2_in_two_processes():
     check_fsdp2(losses_of(done.stdout))
 
 
+def test_compare_callable(run):
+    lines = run("compare_callable.py", "--epochs", "2", "--seeds", "3").splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["sgd", "sam", "asam"]
+    assert min(float(line.split()[1]) for line in lines[1:4]) > 60
+    assert all(line.endswith("3 of 3") for line in lines[1:4])
+
+
 def test_all_examples_are_tested():
     text = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
     assert [path.name for path in EXAMPLES.glob("*.py") if path.name not in text] == []

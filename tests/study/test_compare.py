@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from samnesia.data import loader
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, RunStopped
 from samnesia.study import compare as module
 from samnesia.study import report
 from samnesia.study.compare import compare, override, plan
 from samnesia.train import config as train_config
-from samnesia.train import recipes
+from samnesia.train import loop, recipes
 from samnesia.train.log import locked
 from tests.study.study_files import write_run
 
@@ -200,7 +200,8 @@ def test_methods_of_one_seed_share_data_initial_weights_and_order(monkeypatch, t
 
     def recorded_permutation(count, *, key):
         order = permutation(count, key=key)
-        seen[-1].append(digest(torch.from_numpy(order)))
+        if (one := digest(torch.from_numpy(order))) not in seen[-1]:  # an order may be asked for again
+            seen[-1].append(one)
         return order
 
     monkeypatch.setattr(train_config.Digits, "load", recorded_load)
@@ -234,6 +235,101 @@ def test_the_number_of_workers_changes_no_result(tmp_path):
     )
     assert len(one) == 2
     assert one == two
+
+
+@pytest.fixture
+def own_file(tmp_path):
+    path = tmp_path / "own_runs.py"
+    path.write_text(
+        """
+from samnesia.train.config import Perturbed, RunConfig
+from samnesia.train.parts.methods import SAM, Unperturbed
+
+def run(method):
+    return RunConfig("mine", method=method, epochs=6, when=Perturbed(start_epoch=4))
+
+def sgd():
+    return run(Unperturbed())
+
+def wide_sam():
+    return run(SAM(rho=0.3))
+"""
+    )
+    return path
+
+
+def test_the_functions_of_a_file_are_compared(trained_own, own_file, tmp_path):
+    out = tmp_path / "out"
+    summary = compare(str(own_file), ("sgd", "wide-sam"), out=out, seeds=range(2), workers=1, progress=False)
+    assert trained_own == [("own_runs:sgd", 0), ("own_runs:wide_sam", 0), ("own_runs:sgd", 1), ("own_runs:wide_sam", 1)]
+    assert (summary["recipe"], [row["method"] for row in summary["methods"]]) == ("own_runs", ["sgd", "wide-sam"])
+    assert summary["command"] == f"samnesia compare {own_file} --methods sgd wide-sam --seeds 2 --out {out}"
+    (out / "study.json").unlink()
+    assert report.write_report(out)["recipe"] == "own_runs"
+
+
+@pytest.fixture
+def trained_own(monkeypatch):
+    cells = []
+
+    def train(cell):
+        cells.append((cell.config.recipe, cell.seed))
+        write_run(cell.directory, cell.config, "sgd")
+
+    monkeypatch.setattr(module, "_train", train)
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("methods", "overrides", "sentence"),
+    [
+        (("sgd", "samm"), {}, "cannot make a run by 'samm', because"),
+        (("sgd", "wide-sam"), {"epochs": 4}, "cannot compare own_runs:wide_sam over 4 epochs, because a perturbation"),
+    ],
+)
+def test_what_a_file_lacks_is_told_before_anything_runs(own_file, tmp_path, methods, overrides, sentence):
+    with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+        compare(str(own_file), methods, out=tmp_path / "out", seeds=range(2), overrides=overrides)
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_are_loaded_once_and_what_they_lack_is_told_first(monkeypatch, tmp_path):
+    seen = []
+    load = train_config.Digits.load
+    monkeypatch.setattr(train_config.Digits, "load", lambda data, seed: seen.append(seed) or load(data, seed))
+    plan("digits-noisy", ("sgd", "sam", "obf"), out=tmp_path, seeds=(3, 4), overrides={})
+    assert seen == [3]
+
+
+def test_an_incomplete_last_batch_is_a_step_where_it_is_kept(tmp_path):
+    """800 samples in batches of 500: the second of two steps is perturbed; where the rest is dropped, there is one."""
+    values = {"batch_size": 500, "epochs": 1, "when.start_epoch": 0.5}
+    plan("digits-noisy", ("sam",), out=tmp_path, seeds=(0,), overrides=values | {"drop_last": False})
+    with pytest.raises(ConfigurationError, match="falls on none of its steps"):
+        plan("digits-noisy", ("sam",), out=tmp_path, seeds=(0,), overrides=values)
+
+
+def test_an_interrupted_run_goes_on(tmp_path):
+    """It was stopped after its first epoch; the second call makes the rest, to the same figures."""
+    values = {"epochs": 3, "when.start_epoch": 0.0}
+    (cell,) = plan("digits-noisy", ("sam",), out=tmp_path / "cut", seeds=(0,), overrides=values)
+    with pytest.raises(RunStopped):
+        loop.train(cell.config, cell.directory, stop=iter([False] * 12 + [True]).__next__)
+    before = (cell.directory / "metrics.jsonl").read_text()
+    for name in ("cut", "whole"):
+        run(tmp_path / name, ("sam",), range(1), progress=False, overrides=values)
+    cut, whole = (
+        json.loads((tmp_path / name / "cells" / "sam-seed0" / "result.json").read_text())["curves"]
+        for name in ("cut", "whole")
+    )
+    assert cut == whole
+    assert (cell.directory / "metrics.jsonl").read_text().startswith(before)
+    assert before.count("\n") == 1
+
+
+def test_threads_have_an_option_on_the_command_line(trained, tmp_path):
+    command = run(tmp_path, overrides={"hardware.threads": 2}, progress=False)["command"]
+    assert " --seeds 2 --threads 2 --out " in command
 
 
 def digest(*tensors):

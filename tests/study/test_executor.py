@@ -75,6 +75,19 @@ def test_a_cell_killed_while_it_writes_its_configuration_trains_again(cells):
     assert cell.finished
 
 
+def test_an_interrupted_run_of_another_configuration_is_removed_and_one_of_this_is_kept(cells, copy):
+    for cell, changes in zip(cells, ({}, {"epochs": 7}), strict=False):
+        (cell.directory / "checkpoints" / "epoch001-step000000").mkdir(parents=True)
+        (cell.directory / "config.json").write_text(json.dumps(replace(cell.config, **changes).to_json()))
+        for name in ("environment.json", "metrics.jsonl", "steps.jsonl", "error.json", ".lock"):
+            (cell.directory / name).write_text("{}")
+    seen = {}
+    for cell in cells[:2]:
+        run_cell(cell, lambda cell: seen.update({cell.method: sorted(path.name for path in cell.directory.iterdir())}))
+    assert seen["sgd"] == [".lock", "checkpoints", "config.json", "environment.json", "metrics.jsonl", "steps.jsonl"]
+    assert seen["sam"] == []
+
+
 def test_warnings_of_workers_are_sentences(tmp_path):
     script = textwrap.dedent(
         """
