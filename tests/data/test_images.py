@@ -48,6 +48,7 @@ def test_held_out_samples_are_drawn_by_seed(root):
     parts = [set(split.numbers.tolist()) for split in (first.train, first.validation)]
     assert [len(part) for part in parts] == [14, 6]
     assert parts[0] | parts[1] == set(range(20))
+    assert first.train.numbers.tolist() == sorted(parts[0])  # in the order of the source
     assert torch.equal(first.validation.numbers, again.validation.numbers)
     assert not torch.equal(first.validation.numbers, other.validation.numbers)
     whole = images(root).load(0).train

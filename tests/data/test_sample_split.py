@@ -89,6 +89,15 @@ def test_seed_epoch_and_index_decide(root, name):
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_samples_of_an_epoch_are_drawn_each_for_itself(tmp_path, name):
+    root = folders(tmp_path, each=4)
+    for file in root.rglob("*.jpg"):
+        file.write_bytes(encoded(0))  # all alike, so that only the draws tell them apart
+    inputs = train_split(str(root), AUGMENTATIONS[name]).batch(range(12), 0)[0]
+    assert len(inputs.unique(dim=0)) >= 6
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_the_generators_of_the_process_are_left_alone(root, name):
     split = train_split(root, AUGMENTATIONS[name])
 
