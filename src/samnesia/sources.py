@@ -179,7 +179,7 @@ def _loaded(file: Path) -> ModuleType | None:
     """The module that this file is already, the running script included."""
     for module in list(sys.modules.values()):
         found = getattr(module, "__dict__", {}).get("__file__")
-        if isinstance(found, str) and Path(found).name == file.name and Path(found).resolve() == file:
+        if isinstance(found, str) and found.endswith(file.name) and Path(found).resolve() == file:
             return module
     return None
 

@@ -144,7 +144,7 @@ class Store:
         Raises:
             ConfigurationError: if a file is missing or is not as it was written.
         """
-        safetensors = require("safetensors.torch", extra="train")
+        safetensors, unreadable = require("safetensors.torch", extra="train"), require("safetensors", extra="train")
         path = self.path(position)
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
@@ -155,15 +155,15 @@ class Store:
                 position,
                 model=safetensors.load(files[MODEL]),
                 average=safetensors.load(files[AVERAGE]) if AVERAGE in files else None,
-                state=torch.load(io.BytesIO(files[STATE]), map_location="cpu", weights_only=True),
+                state=_loaded(files[STATE]),
             )
         except OSError as error:
             reason = f"{Path(error.filename or path).name} cannot be read ({error.strerror})"
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             reason = str(error) if isinstance(error, _DamagedFile) else f"{MANIFEST} is not as it was written"
-        except (UnpicklingError, EOFError, RuntimeError, safetensors.SafetensorError) as error:
+        except (UnpicklingError, EOFError, RuntimeError, unreadable.SafetensorError) as error:
             # checksums agree, and yet it is nothing that was saved here: code, say, which is not run
-            reason = f"it holds what no checkpoint does ({str(error).splitlines()[0]})"
+            reason = f"it holds what no checkpoint does ({type(error).__name__})"
         raise ConfigurationError(f"cannot use the checkpoint {path}, because {reason}")
 
     def mark_best(self, position: Position) -> None:
@@ -203,6 +203,13 @@ def _saved(state: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     return buffer.getvalue()
+
+
+def _loaded(content: bytes) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected pickle protocol")  # it is refused, then
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
 
 
 def _write(path: Path, content: bytes) -> dict[str, Any]:
