@@ -27,8 +27,9 @@ class Plan:
     """How an epoch is cut into steps, perturbations and ranks.
 
     A batch of ``batch`` samples is cut into chunks of ``chunk`` (the last may be smaller), and the chunks are dealt to
-    the ranks in order, as evenly as possible; with ``chunk`` None, the samples are. What a rank has of a batch is
-    loaded in pieces of at most ``piece`` samples, but of whole chunks, so that a large batch is not one load.
+    the ranks in order, as evenly as possible; with ``chunk`` None, the samples are. The end of an epoch may have fewer
+    than there are ranks: a rank without any repeats those of the first, and they do not count. What a rank has of a
+    batch is loaded in pieces of at most ``piece`` samples, but of whole chunks, so that a large batch is not one load.
     """
 
     samples: int
@@ -54,9 +55,9 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Steps per epoch. A remainder that cannot give every rank a piece is dropped in any case."""
+        """Steps per epoch."""
         full, rest = divmod(self.samples, self.batch)
-        return full + (not self.drop_last and rest > 0 and self._pieces(rest) >= self.ranks)
+        return full + (not self.drop_last and rest > 0)
 
     def batch_of(self, epoch: int, step: int, order: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """The samples of a step, over all ranks."""
@@ -65,8 +66,13 @@ class Plan:
 
     def share(self, batch: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
         """The samples of a batch that a rank trains on."""
-        edges = self._edges(len(batch))
-        return batch[edges[rank] : edges[rank + 1]]
+        start, stop = self._edges(len(batch), rank)
+        return batch[start:stop] if start < stop else self.share(batch, 0)
+
+    def counts(self, step: int, rank: int) -> bool:
+        """Whether a rank has samples of its own in a step."""
+        start, stop = self._edges(self._size(step), rank)
+        return start < stop
 
     def pieces(self, batch: NDArray[np.int64], rank: int) -> list[NDArray[np.int64]]:
         """A rank's samples of a batch as they are loaded."""
@@ -78,7 +84,10 @@ class Plan:
 
     def parts(self, step: int) -> int:
         """With ``chunk`` None, in how many pieces the rank with most samples loads a step."""
-        return self._parts(min(self.batch, self.samples - step * self.batch))
+        return self._parts(self._size(step))
+
+    def _size(self, step: int) -> int:
+        return min(self.batch, self.samples - step * self.batch)
 
     def _parts(self, samples: int) -> int:
         return 1 if self.piece is None else math.ceil(math.ceil(samples / self.ranks) / self.piece)
@@ -90,9 +99,11 @@ class Plan:
     def _pieces(self, samples: int) -> int:
         return -(-samples // (self.chunk or 1))
 
-    def _edges(self, samples: int) -> list[int]:
+    def _edges(self, samples: int, rank: int) -> tuple[int, int]:
+        """Where the samples of a rank begin and end; the first rank, which logs, has no fewer than any other."""
         pieces, unit = self._pieces(samples), self.chunk or 1
-        return [min(samples, unit * (pieces * rank // self.ranks)) for rank in range(self.ranks + 1)]
+        start, stop = (min(samples, unit * math.ceil(pieces * edge / self.ranks)) for edge in (rank, rank + 1))
+        return start, stop
 
 
 class TrainingKeys(Sampler[list[tuple[int, int]]]):

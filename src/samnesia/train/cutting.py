@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -18,7 +18,9 @@ class Part(NamedTuple):
     samples: int
 
 
-def cut(pieces: Sequence[Batch], *, chunk: int | None, device_batch: int | None, least: int = 0) -> list[list[Part]]:
+def cut(
+    pieces: Sequence[Batch], *, chunk: int | None, device_batch: int | None, least: int = 0, counts: bool = True
+) -> list[list[Part]]:
     """Cut what was loaded for a step into the parts of each perturbation.
 
     Args:
@@ -27,17 +29,18 @@ def cut(pieces: Sequence[Batch], *, chunk: int | None, device_batch: int | None,
         device_batch: most samples of a part; None is no limit.
         least: with ``chunk`` None, the number of parts that there must be; those that are missing are one sample again,
             counting nothing. Where a model is in parts, all ranks take part in each forward of any of them.
+        counts: whether the samples count; they do not where a rank had none of its own.
     """
     if chunk is not None:
-        return [list(_parts(together, device_batch)) for piece in pieces for together in _slices(piece, chunk)]
-    parts = [part for piece in pieces for part in _parts(piece, device_batch)]
+        return [_parts(together, device_batch, counts) for piece in pieces for together in _slices(piece, chunk)]
+    parts = [part for piece in pieces for part in _parts(piece, device_batch, counts)]
     if parts:
         parts += [Part(_slice(parts[0].inputs, 0, 1), parts[0].targets[:1], 0)] * (least - len(parts))
     return [parts] if parts else []
 
 
-def _parts(batch: Batch, size: int | None) -> Iterator[Part]:
-    return (Part(inputs, targets, len(targets)) for inputs, targets in _slices(batch, size))
+def _parts(batch: Batch, size: int | None, counts: bool) -> list[Part]:
+    return [Part(inputs, targets, len(targets) if counts else 0) for inputs, targets in _slices(batch, size)]
 
 
 def _slices(batch: Batch, size: int | None) -> list[Batch]:

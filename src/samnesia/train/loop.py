@@ -219,8 +219,14 @@ def _train_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], stop: 
 
 def _chunks(run: Run, pieces: list[Batch]) -> list[list[Part]]:
     """This rank's samples of a batch: a list of parts for each perturbation."""
-    least = run.plan.parts(run.position.step) if run.engine.in_parts else 0
-    chunks = cut(pieces, chunk=run.chunk, device_batch=run.config.device_batch, least=least)
+    engine, step = run.engine, run.position.step
+    chunks = cut(
+        pieces,
+        chunk=run.chunk,
+        device_batch=run.config.device_batch,
+        least=run.plan.parts(step) if engine.in_parts else 0,
+        counts=run.plan.counts(step, engine.rank),
+    )
     if not chunks:
         raise ConfigurationError(
             f"cannot train on step {run.position.step} of epoch {run.position.epoch}, because all its samples are "
