@@ -16,11 +16,11 @@ class Compare:
     """Train several methods on one problem over paired seeds, and report whether they differ."""
 
     problem: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEM")]
-    """First part of the recipes' names, such as digits-noisy."""
+    """First part of the recipes' names, such as digits-noisy; or a Python file, FILE.py."""
     out: Path
     """Directory of the comparison; runs that have finished in it are kept."""
     methods: tuple[str, ...] = ("sgd", "sam", "asam", "gsam", "obf")
-    """Second parts of the recipes' names; the others are compared to the first."""
+    """Second parts of the recipes' names, or functions of the file; the others are compared to the first."""
     seeds: int = 5
     """Number of seeds: 0, 1, ..."""
     workers: int | None = None
@@ -40,7 +40,7 @@ class Compare:
                 raise ConfigurationError(
                     f"cannot compare with {count} {name}, because nothing would run; use --{name} 1 or more"
                 )
-        overrides: dict[str, Any] = {"epochs": self.epochs, "threads": self.threads}
+        overrides: dict[str, Any] = {"epochs": self.epochs, "hardware.threads": self.threads}
         summary = compare(
             self.problem,
             self.methods,
