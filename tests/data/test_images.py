@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from samnesia.data.loader import Plan, TrainingKeys, TrainingView, training_loader
 from samnesia.data.relabel import write_labels
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.parts.data import TFDS, Folder, Hub, Images, Mixing, PadCropFlip, Plain, Shards, Torchvision
@@ -162,3 +163,16 @@ def test_the_mixer_knows_classes_and_seed(root):
 def test_impossible_values_are_refused(options, match):
     with pytest.raises(ConfigurationError, match=match):
         Images(Folder("nowhere"), **options)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_image_stops_the_run_in_one_sentence_whoever_loads_it(tmp_path, workers):
+    root = folders(tmp_path)
+    damaged = root / "train" / "bee" / "1.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    problem = Images(Folder(str(root)), image_size=8).load(seed=0)
+    plan = Plan(samples=12, batch=6, chunk=None, piece=None, drop_last=True, seed=0)
+    loaded = training_loader(TrainingView(problem, None), TrainingKeys(plan, 0, 0, 0), workers=workers, pin=False)
+    with pytest.raises(ConfigurationError, match=rf"cannot train with {damaged}, because the image") as raised:
+        list(loaded)
+    assert "\n" not in str(raised.value)

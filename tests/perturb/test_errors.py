@@ -181,7 +181,7 @@ def test_kinds_are_also_the_builtin_ones():
 def test_the_tree_in_the_docstring_is_the_tree():
     classes = {name for name, value in vars(e).items() if isinstance(value, type)}
     assert (
-        set(re.findall(r"\b\w+(?:Error|Warning)\b", e.__doc__))
+        set(re.findall(r"\b\w+(?:Error|Warning|Stopped)\b", e.__doc__))
         - {
             "ValueError",
             "TypeError",

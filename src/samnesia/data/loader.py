@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from samnesia.data.draws import SHUFFLE, permutation
 from samnesia.data.problem import Batch, Mix, Problem, Split
 from samnesia.data.workers import heed_parent_only
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, SamnesiaError
 
 
 @dataclass(frozen=True)
@@ -164,35 +164,56 @@ class EvaluationView(Dataset[tuple[Batch, list[int]]]):
         return batch, [index for index in indices if index not in self._split.damaged]
 
 
+class _Told(Dataset[Any]):
+    """A view whose refusals are handed over, to be raised where training goes on and not in a loading process."""
+
+    def __init__(self, view: TrainingView | EvaluationView) -> None:
+        self._view = view
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    def __getitems__(self, keys: Sequence[Any]) -> Any:
+        """What the view has for these keys, or why it has nothing."""
+        try:
+            return self._view.__getitems__(keys)
+        except SamnesiaError as error:
+            return error
+
+
 def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def training_loader(view: TrainingView, keys: TrainingKeys, *, workers: int, pin: bool) -> DataLoader[Batch]:
-    """A loader over the keys. It draws no random numbers of this process."""
-    return DataLoader(
-        view,
-        batch_sampler=keys,
+def _loaded(view: TrainingView | EvaluationView, batches: Any, *, workers: int, pin: bool) -> Iterator[Any]:
+    loader = DataLoader(
+        _Told(view),
+        batch_sampler=batches,
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=pin,
         worker_init_fn=heed_parent_only,
         generator=torch.Generator(),  # its own: the global one belongs to the model
     )
+    for item in loader:
+        if isinstance(item, SamnesiaError):
+            raise item
+        yield item
+
+
+def training_loader(view: TrainingView, keys: TrainingKeys, *, workers: int, pin: bool) -> Iterator[Batch]:
+    """Load the keys. That draws no random numbers of this process.
+
+    Raises:
+        SamnesiaError: for what a split refuses, as it says it, also where other processes load.
+    """
+    return _loaded(view, keys, workers=workers, pin=pin)
 
 
 def evaluation_loader(
     split: Split, *, batch: int, rank: int, ranks: int, workers: int, pin: bool
-) -> DataLoader[tuple[Batch, list[int]]]:
-    """A loader over the samples rank, rank + ranks, …: each sample of the split on exactly one rank."""
+) -> Iterator[tuple[Batch, list[int]]]:
+    """Load the samples rank, rank + ranks, …: each sample of the split on exactly one rank."""
     own = range(rank, len(split), ranks)
     batches = [list(own[i : i + batch]) for i in range(0, len(own), batch)]
-    return DataLoader(
-        EvaluationView(split),
-        batch_sampler=batches,
-        collate_fn=_as_it_is,
-        num_workers=min(workers, len(batches)),
-        pin_memory=pin,
-        worker_init_fn=heed_parent_only,
-        generator=torch.Generator(),
-    )
+    return _loaded(EvaluationView(split), batches, workers=min(workers, len(batches)), pin=pin)

@@ -5,6 +5,7 @@
     SamnesiaError
     ├── ConfigurationError (ValueError)      a value that no method can run with
     ├── UnsupportedError (TypeError)         model, optimizer or tensor of a kind that cannot be perturbed
+    ├── RunStopped                           a training run that was asked to stop, and can go on
     └── PassesError (RuntimeError)           passes() used in a way that would train something else than asked
         ├── NoGradientError                  a pass ended without a gradient
         ├── ObjectiveNotUsedError            an ascent pass whose objective was never evaluated
@@ -16,6 +17,7 @@
     ├── IdleScheduleWarning                  a schedule that never fires
     ├── UnseenWrapperWarning                 several processes, but no wrapper that averages gradients was found
     ├── UnperturbedParametersWarning         trainable parameters that the optimizer does not hold
+    ├── DamagedCheckpointWarning             a checkpoint that cannot be used; the one before it is
     ├── DamagedSampleWarning                 a sample that cannot be decoded, and is left out
     └── TrainingCollapsedWarning             a run that ended near chance
 """

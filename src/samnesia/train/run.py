@@ -97,7 +97,7 @@ class Run:
         keys = TrainingKeys(self.plan, self.engine.rank, self.position.epoch, start)
         view = TrainingView(self.problem, self.chunk)
         pin = self.engine.device.type == "cuda"
-        loader = iter(training_loader(view, keys, workers=self.config.hardware.workers, pin=pin))
+        loader = training_loader(view, keys, workers=self.config.hardware.workers, pin=pin)
         for pieces in keys.steps():
             yield [next(loader) for _ in pieces]
 
