@@ -214,7 +214,11 @@ def locked(out: Path, *, what: str) -> Iterator[None]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON to ``path`` so that a reader, or a killed process, leaves either the old file or the whole new one."""
+    """Write JSON to ``path`` so that a reader, or a killed process, leaves either the old file or the whole new one.
+
+    Raises:
+        ConfigurationError: where the system refuses, because the disk is full, say; the old file is left then.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
@@ -223,6 +227,10 @@ def write_json(path: Path, content: Any) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write {path}, because the system refused: {error.strerror or error}; make room, or mend the place"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
