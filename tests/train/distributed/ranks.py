@@ -92,11 +92,11 @@ class Job:
         """Wait so long; whether all ranks have answered."""
         return self._collect(seconds)
 
-    def kill(self, ranks=(0, 1)):
-        """End these processes, wherever they are, and then the others; whether any of them was still at work."""
-        for rank in (*ranks, *range(len(self.pids))):
+    def kill(self):
+        """End all processes, wherever they are; whether any of them was still at work."""
+        for pid in self.pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pids[rank], signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         self._collect(LIMIT)
         return any(kind == "died" for kind, _ in self._answers.values())
 
