@@ -7,15 +7,12 @@ this process or in a worker, whatever ran before, and a run that was killed ends
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,16 +20,16 @@ from samnesia.data.problem import Batch
 from samnesia.perturb.errors import ConfigurationError, RunStopped, TrainingCollapsedWarning
 from samnesia.train import log, randomness
 from samnesia.train.averaging import AveragedWeights
-from samnesia.train.checkpoint import Position, Store
+from samnesia.train.checkpoint import Position
 from samnesia.train.config import RunConfig
 from samnesia.train.cutting import Part, cut
 from samnesia.train.engine import Engine
 from samnesia.train.evaluation import Evaluator
+from samnesia.train.keeper import Keeper
 from samnesia.train.log import Row, RunResult
-from samnesia.train.observers import Journal, Observer
-from samnesia.train.parts.methods import method_name
+from samnesia.train.observers import Observer
+from samnesia.train.results import finite, result_of
 from samnesia.train.run import Run, optimizer_of
-from samnesia.train.totals import collapse
 from samnesia.train.trackers import trackers
 
 
@@ -119,7 +116,7 @@ def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Cal
             while run.position.epoch < run.config.epochs:
                 _train_epoch(run, keeper, observers, stop)
                 _end_epoch(run, keeper, observers, evaluator)
-            result = _result(run, keeper, started)
+            result = result_of(run, started)
             if out is not None and leads:
                 log.write_json(out / log.RESULT, result.to_json())
         finally:
@@ -128,71 +125,6 @@ def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Cal
     if result.collapsed is not None and leads:
         warnings.warn(result.collapsed, TrainingCollapsedWarning, stacklevel=4)
     return result
-
-
-class Keeper:
-    """Keeps what a run needs to go on after it was killed; without a directory, nothing."""
-
-    def __init__(self, run: Run, out: Path | None) -> None:
-        self._run, self._out = run, out
-        self._store = None if out is None else Store(out)
-        self.journals = [] if out is None else [Journal(out)]
-
-    def take_up(self) -> None:
-        """Set the run, and what it has written, back to its latest checkpoint, or to the start."""
-        if self._store is None:
-            return
-        newest = None
-        if self._run.engine.leads and self._out is not None:
-            log.tidy(self._out)
-            self._store.tidy()
-            if not (self._out / log.ENVIRONMENT).exists():
-                log.write_json(self._out / log.ENVIRONMENT, environment(self._run))
-            newest = self._store.newest()
-            for journal in self.journals:
-                journal.cut(newest.state["journal"] if newest is not None else {})
-        found = self._run.engine.share(None if newest is None else newest.position)
-        if found is not None:
-            self._run.restore(newest or self._store.read(found))
-        elif 0 in self._run.config.checkpoints.keep_epochs:
-            self.save()
-
-    def save(self) -> None:
-        """Write a checkpoint of where the run is."""
-        if self._store is None:
-            return
-        checkpoint = self._run.checkpoint(self.journals[0].sizes())
-        if self._run.engine.leads:
-            self._store.save(checkpoint)
-            self._prune()
-        self._run.engine.wait()
-
-    def after_step(self) -> None:
-        """Save if it is time, inside an epoch."""
-        every, step = self._run.config.checkpoints.every_steps, self._run.position.step
-        if every is not None and step % every == 0 and step < self._run.plan.steps:
-            self.save()
-
-    def after_epoch(self) -> None:
-        """Save if it is time, after an epoch and its evaluation."""
-        config, epoch, rows = self._run.config.checkpoints, self._run.position.epoch, self._run.rows
-        evaluated = bool(rows) and rows[-1]["epoch"] == epoch - 1
-        best = config.best and evaluated and best_row(self._run) is rows[-1]
-        due = config.every_epochs is not None and epoch % config.every_epochs == 0
-        if due or best or epoch in config.keep_epochs or epoch == self._run.config.epochs:
-            self.save()
-        if best and self._store is not None and self._run.engine.leads:
-            self._store.mark_best(self._run.position)
-            self._prune()
-
-    def _prune(self) -> None:
-        config = self._run.config.checkpoints
-        if self._store is not None:
-            self._store.prune(last=config.last, keep=(Position(epoch) for epoch in config.keep_epochs))
-
-    def where(self) -> str:
-        """How to go on, for a run that was stopped."""
-        return "nothing was kept" if self._out is None else f"go on with: samnesia resume {self._out}"
 
 
 def _train_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], stop: Callable[[], bool]) -> None:
@@ -247,17 +179,17 @@ def _step(run: Run, chunks: list[list[Part]], total: float) -> Row | None:
     _gradient(run, chunks, total)
     report, scaler = method.last_step, run.engine.scaler
     scale = 1.0 if scaler is None else float(scaler.get_scale())
-    finite = report.finite
-    run.totals.note(report, finite=finite, scale=scale)
+    usable = report.finite
+    run.totals.note(report, finite=usable, scale=scale)
     line = None
     if config.logging.every_steps and step % config.logging.every_steps == 0:
         line = {"step": step, "epoch": run.position.epoch, **_line(run, rate, scale)}
-    if finite and config.clip_norm is not None:
+    if usable and config.clip_norm is not None:
         run.engine.fabric.clip_gradients(run.model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-    if finite or scaler is not None:  # a scaler skips the step itself, and lowers its scale
+    if usable or scaler is not None:  # a scaler skips the step itself, and lowers its scale
         optimizer.step()
     optimizer.zero_grad()
-    if finite and run.initial:
+    if usable and run.initial:
         torch._foreach_lerp_(run.floating(), run.initial, config.shrink_perturb * rate / config.optimizer.lr)
     if run.average is not None:  # after skipped steps too: an epoch may end with one
         run.average.update(step)
@@ -286,12 +218,12 @@ def _line(run: Run, rate: float, scale: float) -> Row:
     report = run.method.last_step
     norm = report.gradient_norm
     return {
-        "loss": _finite(report.loss),
+        "loss": finite(report.loss),
         "learning_rate": rate,
         "rho": list(report.radii),
-        "perturbation_norm": _finite(report.perturbation_norm),
-        "cosine": _finite(report.cosine),
-        "gradient_norm": _finite(None if norm is None else norm / scale),
+        "perturbation_norm": finite(report.perturbation_norm),
+        "cosine": finite(report.cosine),
+        "gradient_norm": finite(None if norm is None else norm / scale),
         "gradient_evaluations": report.gradient_evaluations // max(1, report.micro_batches),
         "finite": report.finite,
     }
@@ -327,63 +259,6 @@ def _row_of_average(run: Run, average: AveragedWeights, evaluator: Evaluator, ro
     return {f"average_{name}": value for name, value in figures.items()}
 
 
-def best_row(run: Run) -> Row:
-    """The earliest row with the best value of the measure that epochs are chosen by."""
-    measure, described = next(iter(run.config.loss.measures(run.problem.num_outputs).items()))
-    sign = 1.0 if described.higher_is_better else -1.0
-
-    def value(row: Row) -> float:
-        figure = row[f"{run.problem.chosen_on}_{measure}"]
-        return -math.inf if figure is None else sign * figure
-
-    return max(run.rows, key=value)  # max returns the first of equals
-
-
-def _result(run: Run, keeper: Keeper, started: str) -> RunResult:
-    config, problem, rows, totals = run.config, run.problem, run.rows, run.totals
-    measure, described = next(iter(config.loss.measures(problem.num_outputs).items()))
-    result = RunResult(
-        recipe=config.recipe,
-        method=method_name(config.method),
-        seed=config.seed,
-        config=config,
-        environment={**environment(run), "started": started},
-        parameters=run.num_parameters(),
-        curves={name: [row[name] for row in rows] for name in rows[0]},
-        last=rows[-1],
-        best=best_row(run),
-        steps=totals.steps,
-        skipped_steps=totals.skipped,
-        perturbed_steps=totals.perturbed,
-        skipped_perturbed_steps=totals.skipped_perturbed,
-        gradient_evaluations=totals.gradient_evaluations,
-        seconds=run.seconds,
-        report={name: totals.mean(name) for name in ("perturbation_norm", "cosine", "gradient_norm")},
-        weight_norm=_finite(run.weight_norm()),
-        collapsed=None,
-        judged_by={
-            "split": problem.judged_on,
-            "measure": measure,
-            "unit": described.unit,
-            "higher_is_better": described.higher_is_better,
-        },
-        chosen_on=problem.chosen_on,
-    )
-    return dataclasses.replace(result, collapsed=collapse(result, problem.num_outputs))
-
-
-def environment(run: Run) -> dict[str, Any]:
-    """Return what a run was computed with and on."""
-    engine = run.engine
-    return {
-        **log.environment(),
-        "threads": run.config.hardware.threads,
-        "device": torch.cuda.get_device_name(engine.device) if engine.device.type == "cuda" else engine.device.type,
-        "precision": engine.precision,
-        "processes": engine.ranks,
-    }
-
-
 def _check_json(config: RunConfig) -> None:
     try:
         json.dumps(config.to_json(), allow_nan=False)
@@ -391,7 +266,3 @@ def _check_json(config: RunConfig) -> None:
         raise ConfigurationError(
             f"cannot write the configuration down, because JSON has no such value ({error}); change it"
         ) from None
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
