@@ -191,7 +191,8 @@ class Engine:
         """Take over what `model_state` returned."""
         if self.in_parts:
             options = sharded.StateDictOptions(full_state_dict=True)
-            sharded.set_model_state_dict(module, dict(state), options=options)
+            # sorted: each tensor is dealt out by all ranks together, and a file gives each rank another order
+            sharded.set_model_state_dict(module, dict(sorted(state.items())), options=options)
         else:
             module.load_state_dict(dict(state))
 
