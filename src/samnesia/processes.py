@@ -27,12 +27,14 @@ def first_to_tell(what: str) -> bool:
     """
     if alone():
         return True
-    from torch.distributed import distributed_c10d as dist
+    import torch.distributed as dist
 
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     try:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=10))
-        return store.add(f"samnesia/told/{attempt}/{what}", 1) == 1
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            host, port, is_master=False, timeout=timedelta(seconds=10)
+        )
+        return int(store.add(f"samnesia/told/{attempt}/{what}", 1)) == 1
     except (KeyError, ValueError, RuntimeError):
         return leads()

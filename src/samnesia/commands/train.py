@@ -1,15 +1,16 @@
 """``samnesia train`` and ``samnesia resume``."""
 
-import signal
-import threading
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from samnesia.commands.termination import Termination
+from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.processes import alone
 from samnesia.train.config import RunConfig
@@ -97,40 +98,12 @@ class Resume:
             return _run(partial(resume, self.directory), self.directory, termination.asked, ours=lambda: True)
 
 
-class Termination:
-    """Takes note of a request to terminate, so that the step is finished and a checkpoint written; a context manager.
-
-    A second request ends the process at once. Of several processes none may leave the others: there torchrun has the
-    last word.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-
-    def __enter__(self) -> "Termination":
-        self._before: Any = None
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def asked(self) -> bool:
-        """Whether the process was asked to terminate."""
-        return self._asked
-
-    def _note(self, *_: object) -> None:
-        if self._asked and alone():
-            raise KeyboardInterrupt
-        self._asked = True
-
-
 def _run(start: "Callable[..., RunResult]", out: Path, stop: Callable[[], bool], *, ours: Callable[[], bool]) -> int:
     """Start or resume a run and report how it ended; ``ours`` says whether what lies in ``out`` belongs to it."""
     from samnesia.train.progress import progress
 
+    require("lightning.fabric", extra="train")
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces every process
     try:
         result = start(observers=[progress()], stop=stop)
     except KeyboardInterrupt:

@@ -112,7 +112,7 @@ class WeightsAndBiases(Observer):
                 dir=str(self._out),
                 name=f"{config.recipe}-seed{config.seed}",
                 config=config.to_json(),
-                settings=self._wandb.Settings(console="off"),  # it would put itself between us and the terminal
+                settings=self._wandb.Settings(console="off", quiet=True),  # the terminal is ours
             )
         except self._wandb.errors.Error as error:
             reason = " ".join(str(error).split()).rstrip(".")
