@@ -35,7 +35,7 @@ from samnesia.train.trackers import trackers
 
 def train(
     config: RunConfig,
-    out: Path | None = None,
+    out: Path | str | None = None,
     *,
     observers: Sequence[Observer] = (),
     stop: Callable[[], bool] = lambda: False,
@@ -58,6 +58,7 @@ def train(
         TrainingCollapsedWarning: if the run ends near chance, or most steps, or most perturbed ones, were not finite.
         IdleScheduleWarning: if ``config.when`` fires on no step of the run.
     """
+    out = None if out is None else Path(out)
     observers = [*trackers(config, out), *observers]
     with _ready(config) as run:
         if out is not None:
@@ -69,7 +70,9 @@ def train(
         return _finish(run, out, observers, stop)
 
 
-def resume(out: Path, *, observers: Sequence[Observer] = (), stop: Callable[[], bool] = lambda: False) -> RunResult:
+def resume(
+    out: Path | str, *, observers: Sequence[Observer] = (), stop: Callable[[], bool] = lambda: False
+) -> RunResult:
     """Go on with the run in ``out`` from its latest checkpoint that is whole, or from the start if there is none.
 
     The weights, the log and the result become those of a run that was never interrupted, bit by bit on the same
@@ -82,6 +85,7 @@ def resume(out: Path, *, observers: Sequence[Observer] = (), stop: Callable[[], 
     Warns:
         DamagedCheckpointWarning: for a checkpoint that is truncated or altered; the one before it is used.
     """
+    out = Path(out)
     config = log.read_config(out)
     if (out / log.RESULT).exists():
         return log.read_result(out)
