@@ -1,6 +1,6 @@
 """What the trainer's loop adds to a bare PyTorch loop of the same passes, on ResNet-20 with 32 x 32 images in memory.
 
-    python benchmarks/loop_overhead.py [--batch 128] [--epochs 5] [--threads 1] [--quick --out DIRECTORY]
+    python benchmarks/loop_overhead.py [--batch 128] [--epochs 3] [--threads 1] [--quick --out DIRECTORY]
 
 `samnesia.train` runs as a user runs it, with its loader, Fabric, and a line in steps.jsonl for every tenth step. It
 asks after every step whether it shall stop; there, between its steps, a bare loop takes the same step, and so does a
@@ -12,7 +12,7 @@ ratio of the times of a block is one observation. The last step of an epoch, whi
 epoch, is in no block and is told on its own. Beside the ratio, the time in which neither forward, backward nor the
 optimizer ran is measured directly: a difference of milliseconds, not of two large times.
 
-Writes loop_overhead_cpu.json and .md into ``benchmarks/results``. Run it on an idle machine: four minutes or so.
+Writes loop_overhead_cpu.json and .md into ``benchmarks/results``. Run it on an idle machine: six minutes or so.
 """
 
 from __future__ import annotations
@@ -210,6 +210,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         hardware=Hardware(accelerator="cpu", threads=options.threads),
         seed=SEED,
     )
+    print(f"{name}: {options.epochs} epochs of {STEPS} steps, in three loops", file=sys.stderr, flush=True)
     loops = {BARE: BareLoop(config), AGAIN: BareLoop(config)}
     interleaved = Interleaved(clock, loops)
     with tempfile.TemporaryDirectory() as folder, clock.watching(), warnings.catch_warnings():
@@ -315,7 +316,7 @@ def verdict(method: dict[str, Any]) -> str:
 def parser() -> argparse.ArgumentParser:
     own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     own.add_argument("--batch", type=int, default=128)
-    own.add_argument("--epochs", type=int, default=5, help=f"of {STEPS} steps")
+    own.add_argument("--epochs", type=int, default=3, help=f"of {STEPS} steps")
     own.add_argument("--threads", type=int, default=1, help="of torch")
     own.add_argument("--quick", action="store_true", help="a net of no size: only shows that the command works")
     own.add_argument("--out", type=Path, help="directory of JSON file and table (default: benchmarks/results)")
