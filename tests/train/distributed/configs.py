@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from samnesia.train.config import Checkpoints, Hardware, Logging, OwnData, OwnModel, RunConfig, SGD
+from samnesia.train.config import SGD, Checkpoints, Hardware, Logging, OwnData, OwnModel, RunConfig
 from tests.train.distributed import problem
 
 DOUBLE = Hardware(accelerator="cpu", precision="64-true")

@@ -78,7 +78,9 @@ def refused(config, out):
 def plan_of(config, *, ranks):
     """How a run on so many ranks is cut."""
     samples = len(config.data.load(config.seed).train)
-    return Plan(samples, config.batch_size, config.micro_batch, config.device_batch, config.drop_last, config.seed, ranks)
+    return Plan(
+        samples, config.batch_size, config.micro_batch, config.device_batch, config.drop_last, config.seed, ranks
+    )
 
 
 def statistics_of_ranks(config, out):

@@ -65,6 +65,8 @@ def test_killed_at_random_times(ranks, tmp_path, configs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("configs", [DDP, FSDP, {"images": IMAGES}, {"images": fsdp(replace(IMAGES, micro_batch=None))}])
+@pytest.mark.parametrize(
+    "configs", [DDP, FSDP, {"images": IMAGES}, {"images": fsdp(replace(IMAGES, micro_batch=None))}]
+)
 def test_killed_often(ranks, tmp_path, configs):
     assert_nothing_happened(ranks, list(configs.values()), tmp_path, kills=15, seed=1)

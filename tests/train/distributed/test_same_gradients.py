@@ -103,7 +103,10 @@ def test_accumulation_changes_nothing(method):
         assert_same(jobs.trained(varied(method, {"micro_batch": chunk, "device_batch": 2})), expected)
 
 
-@pytest.mark.parametrize("method", METHODS)
+FAST = ("sam", "gsam normalized")
+
+
+@pytest.mark.parametrize("method", [m if m in FAST else pytest.param(m, marks=pytest.mark.slow) for m in METHODS])
 def test_two_ranks_are_one_process(ranks, method):
     """The batch perturbed as a whole, under DDP and FSDP2; and in chunks, under DDP."""
     whole = [varied(method, changes) for changes in WHOLE.values()]
