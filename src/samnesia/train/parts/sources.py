@@ -61,11 +61,11 @@ class Torchvision:
 
 
 @dataclass(frozen=True)
-class Hub:
-    """A data set of the Hugging Face hub (package datasets), or a folder that its library reads."""
+class Named:
+    """Splits that a library knows by name, with a field for the image and one for the class."""
 
     name: str
-    """Name on the hub, or path of a folder."""
+    """Name of the data set."""
     root: str | None = None
     """Directory that it is kept in; None is the library's own."""
     train: str = "train"
@@ -79,19 +79,16 @@ class Hub:
     label: str = "label"
     """Field of the class."""
 
+
+@dataclass(frozen=True)
+class Hub(Named):
+    """A data set of the Hugging Face hub (package datasets), or, by its path, a folder that its library reads."""
+
     def open(self) -> ImageSets:
         """Return the splits."""
         from samnesia.data.hub import open_hub
 
-        return open_hub(
-            self.name,
-            self.root,
-            train=self.train,
-            validation=self.validation,
-            test=self.test,
-            image=self.image,
-            label=self.label,
-        )
+        return open_hub(**vars(self))
 
 
 @dataclass(frozen=True)
@@ -113,37 +110,14 @@ class Shards:
 
 
 @dataclass(frozen=True)
-class TFDS:
+class TFDS(Named):
     """A data set of TensorFlow Datasets (package tensorflow-datasets), prepared in the format array_record."""
-
-    name: str
-    """Name of the data set."""
-    root: str | None = None
-    """Directory that it is kept in; None is the library's own."""
-    train: str = "train"
-    """Training split."""
-    validation: str | None = None
-    """Validation split; None is none."""
-    test: str | None = "test"
-    """Test split; None is none."""
-    image: str = "image"
-    """Field of the image."""
-    label: str = "label"
-    """Field of the class."""
 
     def open(self) -> ImageSets:
         """Return the splits."""
         from samnesia.data.hub import open_tfds
 
-        return open_tfds(
-            self.name,
-            self.root,
-            train=self.train,
-            validation=self.validation,
-            test=self.test,
-            image=self.image,
-            label=self.label,
-        )
+        return open_tfds(**vars(self))
 
 
 Source = Folder | Torchvision | Hub | Shards | TFDS
