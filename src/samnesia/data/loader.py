@@ -46,9 +46,14 @@ class Plan:
                 f"cannot train on {self.samples} samples with batches of {self.batch}, because only full batches are "
                 f"used and there is not even one; use a batch_size of at most {self.samples}"
             )
+        if self.batch < self.ranks:
+            raise ConfigurationError(
+                f"cannot share batches of {self.batch} samples among {self.ranks} processes, because each process "
+                "needs one at least; use fewer processes, or a larger batch_size"
+            )
         if self._pieces(self.batch) < self.ranks:
             raise ConfigurationError(
-                f"cannot share batches of {self.batch} in perturbations of {self.chunk or 1} samples among "
+                f"cannot share batches of {self.batch} in perturbations of {self.chunk} samples among "
                 f"{self.ranks} processes, because each process needs one at least; use a micro_batch of at most "
                 f"{self.batch // self.ranks}, or fewer processes"
             )

@@ -100,7 +100,9 @@ class Engine:
         self, module: nn.Module, build: Callable[[nn.Module], torch.optim.Optimizer], *, compiled: bool
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
         """Return the module as training calls it and the optimizer as training steps it."""
-        model = self.fabric.setup(torch.compile(module) if compiled else module)  # moves, spreads and casts the module
+        # static shapes: what is computed for one must not depend on those seen before, which a resumed run has not
+        given = torch.compile(module, dynamic=False) if compiled else module
+        model = self.fabric.setup(given)  # moves, spreads and casts the module
         return model, self.fabric.setup_optimizers(build(module))
 
     def move(self, batch: Any) -> Any:
