@@ -20,14 +20,14 @@ class StepReport:
     radii: tuple[float, ...] = ()
     gradient_evaluations: int = 0
     micro_batches: int = 0
-    _losses: list[Tensor] = field(default_factory=list, repr=False)
+    _losses: list[tuple[Tensor, int]] = field(default_factory=list, repr=False)
     _norms: list[Tensor] = field(default_factory=list, repr=False)
     _cosines: list[Tensor] = field(default_factory=list, repr=False)
     _gradient_norm: Tensor | None = field(default=None, repr=False)
 
-    def note_loss(self, loss: Tensor | float) -> None:
-        """Record the training loss of a micro-batch in its first pass."""
-        self._losses.append(torch.as_tensor(loss).detach())
+    def note_loss(self, loss: Tensor | float, samples: int = 1) -> None:
+        """Record the training loss of a micro-batch, or a part of one, in its first pass; it counts by its samples."""
+        self._losses.append((torch.as_tensor(loss).detach(), samples))
 
     @property
     def num_losses(self) -> int:
@@ -54,11 +54,19 @@ class StepReport:
 
     @property
     def loss(self) -> float | None:
-        """Mean of the training losses that a closure or `p.loss` gave in first passes, each call alike.
+        """Mean of the training losses that a closure or `p.loss` gave in first passes.
+
+        A call of `p.loss` counts by the samples in its target, so that ragged parts of a batch give the batch's mean;
+        each call of a closure counts alike.
 
         That is at the unperturbed weights, but for noise without clean statistics, whose only pass is at the others.
         """
-        return _mean(self._losses)
+        most = max((count for _, count in self._losses), default=0)
+        if not most:
+            return None
+        weights = [count / most for _, count in self._losses]  # of equal parts exactly 1: a plain mean
+        losses = (float(loss) for loss, _ in self._losses)
+        return sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / sum(weights)
 
     @property
     def rho(self) -> float:

@@ -259,11 +259,11 @@ class Step:
             self._objective_used = True
             if self._passed == 0:
                 with torch.no_grad():
-                    self._report.note_loss(method.training_loss(output.detach(), target))
+                    self._report.note_loss(method.training_loss(output.detach(), target), _samples(target))
             return method.objective(output, target)
         loss = method.training_loss(output, target)
         if self._passed == 0:
-            self._report.note_loss(loss)
+            self._report.note_loss(loss, _samples(target))
         if self._rule is not None and running is not None and running.last and loss.requires_grad:
             scales = self._loss_scales  # no more than that: a loss that is kept must not keep the saved weights
             loss.register_hook(lambda gradient: scales.append(gradient.detach().sum()))
@@ -380,3 +380,8 @@ def _insist(restore: Callable[[], None]) -> None:
     except BaseException:
         restore()
         raise
+
+
+def _samples(target: Tensor) -> int:
+    """Samples in a target; one where it does not say."""
+    return len(target) if isinstance(target, Tensor) and target.ndim else 1
