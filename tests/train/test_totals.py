@@ -96,7 +96,8 @@ LOST = {"judged_by": {"split": "test", "measure": "rmse", "unit": "", "higher_is
         (
             {"last": {"train_accuracy": 15.0}},
             "x (seed 3) ended near chance with rho 0.25 (mean length of the perturbation 0.25, 10 % of the weights'): "
-            "training accuracy 15.0 % where chance is 10.0 %; lower rho, perturb from a later epoch on, or train longer",
+            "training accuracy 15.0 % where chance is 10.0 %; lower rho, perturb from a later epoch on, or train "
+            "longer",
         ),
         ({"steps": 50, "skipped_steps": 50}, None),
         (
