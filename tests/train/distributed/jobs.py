@@ -36,7 +36,8 @@ def trained(config, out=None):
         result = loop.train(config, out)
     run = kept.run
     weights = {name: value.double().tolist() for name, value in run.engine.model_state(run.module).items()}
-    return {"curves": result.curves, "weights": weights, "norm": result.weight_norm, "report": result.report}
+    figures = {"curves": result.curves, "norm": result.weight_norm, "skipped": result.skipped_steps}
+    return {"weights": weights, **figures}
 
 
 def several(configs, outs=None):

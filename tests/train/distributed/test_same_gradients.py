@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from samnesia.data.loader import Plan
-from samnesia.train.config import ASAM, GSAM, OBF, SAM, ASAMAfterNorm, Random, Unperturbed
+from samnesia.train.config import ASAM, GSAM, OBF, SAM, ASAMAfterNorm, OwnData, Random, Unperturbed
 from tests.train.distributed import jobs, problem
 from tests.train.distributed.configs import SMALL, fsdp
 
@@ -128,3 +128,22 @@ def test_noise_is_the_same_for_the_whole_batch(ranks):
     expected = jobs.trained(config)
     for run in same_on_all_ranks(ranks.run(jobs.several, [config, fsdp(config)])):
         assert_same(run, expected)
+
+
+def broken(seed):
+    """A sample whose gradient is not finite: every process has to skip its step, and no other one."""
+    good = problem.data(seed)
+    good.train.inputs[11] = float("nan")
+    return good
+
+
+def test_what_is_not_finite_on_one_rank_is_skipped_by_all(ranks):
+    whole, chunks = varied("sam", {}), varied("sam", CHUNKS["3 of 10, 10, 10, 7"])
+    whole, chunks = (replace(config, data=OwnData(broken)) for config in (whole, chunks))
+    expected = [jobs.trained(config) for config in (whole, chunks, whole)]
+    assert [run["skipped"] for run in expected] == [2] * 3
+    for run, reference in zip(
+        same_on_all_ranks(ranks.run(jobs.several, [whole, chunks, fsdp(whole)])), expected, strict=True
+    ):
+        assert run["skipped"] == 2
+        assert_same(run, reference)
