@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class TensorBoard(Observer):
         """Open the files, and let TensorBoard forget what will be written again."""
         from torch.utils.tensorboard import SummaryWriter
 
+        _wait_for_a_later_name(self._directory)
         done = {"steps": position.epoch * steps_per_epoch + position.step, "epochs": position.epoch}
         self._writers = {
             name: SummaryWriter(str(self._directory / name), purge_step=number) for name, number in done.items()
@@ -83,6 +85,13 @@ class TensorBoard(Observer):
         for key, value in _numbers(figures):
             self._writers[name].add_scalar(key, value, number)
         self._writers[name].flush()  # a checkpoint may follow, and the process be killed after it
+
+
+def _wait_for_a_later_name(directory: Path) -> None:
+    """Wait for the next second where files were begun in this one: TensorBoard reads them in the order of their names."""
+    names = (path.name.partition("tfevents.")[2].partition(".")[0] for path in directory.glob("*/*tfevents.*"))
+    newest = max((int(name) for name in names if name.isdecimal()), default=0)
+    time.sleep(min(max(0.0, newest + 1 - time.time()), 1.0))
 
 
 class WeightsAndBiases(Observer):
