@@ -60,3 +60,18 @@ def test_noise_leaves_images_and_true_classes_alone():
 def test_seed_decides():
     assert torch.equal(digits_noisy(5).train.labels, digits_noisy(5).train.labels)
     assert not torch.equal(digits(5).train.inputs, digits(6).train.inputs)
+
+
+def test_only_training_images_are_shifted_and_only_in_training():
+    plain, shifted = digits(0), digits(0, shift=2)
+    indices = list(range(200))
+    for name in ("train", "validation", "test"):
+        assert torch.equal(getattr(shifted, name).batch(indices)[0], getattr(plain, name).batch(indices)[0])
+    for name, same in (("train", False), ("validation", True), ("test", True)):
+        assert torch.equal(getattr(shifted, name).batch(indices, 0)[0], getattr(plain, name).batch(indices)[0]) == same
+
+
+def test_a_problem_says_what_models_are_built_for():
+    problem = digits(0)
+    assert (problem.num_outputs, problem.shape, problem.mix) == (10, (1, 8, 8), None)
+    assert (problem.judged_on, problem.chosen_on) == ("test", "validation")
