@@ -5,11 +5,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file
 
 from samnesia.data.problem import Problem
-from samnesia.train.config import EMA, SAM, SWA, AdamW, Checkpoints, Evaluation, OwnData, OwnModel, Unperturbed
+from samnesia.train.config import (
+    CNN,
+    EMA,
+    GSAM,
+    SAM,
+    SWA,
+    AdamW,
+    Checkpoints,
+    CifarResNet,
+    Digits,
+    Evaluation,
+    OwnData,
+    OwnModel,
+    Unperturbed,
+)
 from tests.train.distributed import jobs, problem
 from tests.train.distributed.configs import SMALL, fsdp
 from tests.train.distributed.test_same_gradients import assert_same, assert_same_weights
@@ -125,3 +140,22 @@ def test_buffers_are_the_leaders(ranks, tmp_path, strategy):
         with torch.no_grad():
             loss = torch.nn.functional.cross_entropy(model(test.inputs.double()), test.labels)
         assert row[name] == pytest.approx(loss.item(), rel=1e-12)
+
+
+def vit(shape, num_outputs):
+    channels, side, _ = shape
+    options = {"img_size": side, "patch_size": 4, "in_chans": channels, "num_classes": num_outputs, "depth": 2}
+    return timm.create_model("vit_tiny_patch16_224", **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [OwnModel(vit), CifarResNet(depth=8, width=4), CNN(channels=(4,), hidden=8)])
+def test_real_models_in_parts_are_those_in_copies(ranks, tmp_path, model):
+    """BatchNorm included: both strategies give each rank the same samples."""
+    config = replace(SMALL, data=Digits(), model=model, batch_size=201, device_batch=60, average=EMA(0.5), epochs=1)
+    config = replace(config, optimizer=AdamW(lr=1e-3), method=GSAM(0.1), clip_norm=1.0)
+    outs = [tmp_path / "ddp", tmp_path / "fsdp"]
+    ranks.run(jobs.several, [config, fsdp(config)], outs)
+    for file in ("model", "average"):
+        ddp, parts = (load_file(out / f"checkpoints/epoch0001-step000000/{file}.safetensors") for out in outs)
+        assert_same_weights(arrays(parts), arrays(ddp), rtol=1e-8)
