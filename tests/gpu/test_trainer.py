@@ -79,18 +79,19 @@ def overflowing(shape, num_outputs):
 
 def test_a_step_that_overflows_is_skipped_and_the_scale_is_lowered(tmp_path):
     optimizer = SGD(lr=0.1, momentum=0.0, weight_decay=0.0)
-    saving = Checkpoints(every_steps=1, last=99)
+    saving = Checkpoints(every_steps=1, last=99, keep_epochs=(0,))
     run_config = config(
         model=OwnModel(overflowing), optimizer=optimizer, checkpoints=saving, hardware=on_gpu("16-mixed"), epochs=1
     )
     result = trained(run_config, tmp_path)
-    store = Store(tmp_path)
-    two, three, four = (store.read(Position(0, step)) for step in (2, 3, 4))
-    assert result.skipped_steps == 1
-    assert [line["finite"] for line in lines(tmp_path / "steps.jsonl")] == [True, True, False, True, True]
-    assert all(torch.equal(value, two.model[name]) for name, value in three.model.items())
-    assert not torch.equal(four.model["net.1.weight"], three.model["net.1.weight"])
-    assert three.state["scaler"]["scale"] == two.state["scaler"]["scale"] / 2
+    finite = [line["finite"] for line in lines(tmp_path / "steps.jsonl")]
+    assert not finite[2] and any(finite)
+    assert result.skipped_steps == finite.count(False)
+    states = [Store(tmp_path).read(Position(0, step)) for step in range(STEPS)]
+    for taken, before, after in zip(finite, states, states[1:], strict=False):
+        same = all(torch.equal(value, before.model[name]) for name, value in after.model.items())
+        assert same != taken
+        assert after.state["scaler"]["scale"] == before.state["scaler"]["scale"] * (1.0 if taken else 0.5)
 
 
 def test_clipping_is_of_the_unscaled_gradient(tmp_path):
@@ -108,7 +109,7 @@ def test_clipping_is_of_the_unscaled_gradient(tmp_path):
         if line["finite"]:
             taken += 1
             assert line["gradient_norm"] > 0.01
-            assert moved == pytest.approx(0.01, rel=1e-3)
+            assert moved == pytest.approx(0.01 * line["learning_rate"], rel=1e-3)
     assert taken
 
 
