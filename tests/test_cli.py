@@ -1,7 +1,9 @@
 """The command line: what it does, and one sentence for everything that a user can get wrong."""
 
+import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,8 +11,9 @@ import sys
 import pytest
 
 from samnesia import cli
+from samnesia.commands.words import configuration
+from samnesia.train.config import ASAM, EMA, SAM, Timm
 from samnesia.train.log import read_result
-from samnesia.train.parts.methods import SAM
 from samnesia.train.recipes import RECIPES, find
 
 
@@ -49,7 +52,7 @@ def test_entry_point_runs():
 def test_help_names_every_command(samnesia):
     code, out, err = samnesia("--help")
     assert code == 0
-    for command in ("demo", "train", "compare", "report", "recipes", "conformance"):
+    for command in ("demo", "train", "resume", "compare", "report", "recipes", "conformance"):
         assert f"\n  {command}" in out
     assert err == ""
     assert samnesia()[1] == out
@@ -128,6 +131,67 @@ def test_train_with_overrides(samnesia, tmp_path):
     assert config.data == find("digits-noisy-sam").data
 
 
+def test_a_run_is_repeated_from_its_configuration(samnesia, tmp_path):
+    words = ("--epochs", 2, "--when.start-epoch", 1, "--average.kind", "EMA", "--average.decay", 0.9)
+    assert samnesia("train", "digits-noisy-sam", *words, "--out", tmp_path / "run")[0] == 0
+    written = tmp_path / "run" / "config.json"
+    code, out, err = samnesia("train", "--config", written, "--out", tmp_path / "again")
+    assert (code, err) == (0, "")
+    assert ", of the averaged weights " in out
+    first, again = (read_result(tmp_path / name) for name in ("run", "again"))
+    assert again.config == first.config and again.config.average == EMA(decay=0.9)
+    assert (again.curves, again.weight_norm) == (first.curves, first.weight_norm)
+    code, *_ = samnesia("train", f"--config={written}", "--seed", 5, "--average.kind", "None", "--out", tmp_path / "b")
+    assert code == 0
+    assert read_result(tmp_path / "b").config == dataclasses.replace(first.config, seed=5, average=None)
+
+
+def test_a_part_is_exchanged_with_what_it_cannot_be_made_without(tmp_path):
+    words = ["--model.kind", "Timm", "--model.name", "resnet18", "--data.flipped", "0.2", "--out", str(tmp_path)]
+    config, source, rest = configuration(["digits-sam", *words, "--method.kind=ASAM", "--log-wandb", "rooms"])
+    assert (config.model, config.method, source) == (Timm("resnet18"), ASAM(), "digits-sam")
+    assert rest == [*words[2:], "--logging.wandb", "rooms"]
+
+
+def test_a_finished_run_is_left_as_it_is(samnesia, tmp_path):
+    assert samnesia("train", "digits-sgd", "--epochs", 1, "--out", tmp_path / "run")[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    code, out, err = samnesia("resume", tmp_path / "run")
+    assert (code, err) == (0, "")
+    assert out.startswith(
+        f"the run in {tmp_path / 'run'} has finished: there is nothing left to do\nlast epoch (epoch 0)"
+    )
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
+def test_an_own_problem_is_told_by_its_own_measure(samnesia, tmp_path):
+    file = tmp_path / "rooms.py"
+    file.write_text(OWN)
+    code, out, err = samnesia("train", f"{file}:small", "--epochs", 2, "--out", tmp_path / "run")
+    assert (code, err) == (0, "")
+    assert re.match(r"last epoch \(epoch 1\): test error [0-9.]+ mm\nbest test epoch \(epoch [01]\): test error ", out)
+    assert "flipped" not in out and "accuracy" not in out
+
+
+OWN = """
+import torch, torchmetrics
+from samnesia.data.problem import TensorSplit
+from samnesia.train.config import MLP, OwnData, OwnLoss, RunConfig
+
+def data(seed):
+    inputs = torch.randn(60, 3, generator=torch.Generator().manual_seed(seed))
+    split = TensorSplit(inputs, inputs.sum(1, keepdim=True))
+    return {"train": split, "test": split}
+
+def squares(output, target):
+    return (output - target).square().mean()
+
+def small():
+    loss = OwnLoss(squares, torchmetrics.MeanAbsoluteError, "error", "mm", False)
+    return RunConfig("", data=OwnData(data, num_outputs=1), model=MLP((4,)), loss=loss, batch_size=20)
+"""
+
+
 def test_overrides_of_every_kind(samnesia, tmp_path):
     words = ("--model.channels", 8, "--micro_batch", 40, "--clip-norm=1.0", "--optimizer.nesterov", "--epochs", 1)
     code, _, err = samnesia("train", "digits-sgd", *words, "--out", tmp_path / "run")
@@ -172,7 +236,34 @@ def test_overrides_of_every_kind(samnesia, tmp_path):
         ("train digits-sam --seed 18446744073709551616 --out OUT", "cannot train with seed 18446744073709551616"),
         ("train digits-sam --clip-norm inf --out OUT", "cannot clip the gradient to norm inf"),
         ("train digits-sam --when.stop-epoch inf --out OUT", "cannot perturb from epoch 4.0 to inf"),
-        ("train digits-sam --threads 100000 --out OUT", "cannot train with threads 100000"),
+        ("train digits-sam --threads 2 --out OUT", "did you mean '--hardware.threads'?"),
+        ("train digits-sam --hardware.threads 100000 --out OUT", "cannot train with threads 100000"),
+        (
+            "train digits-sam --hardware.accelerator cpu --hardware.precision 16-mixed --out OUT",
+            "cannot train in 16-mixed on the cpu, because only bf16-mixed would be granted there; use --hardware.prec",
+        ),
+        ("train digits-sam --average.decay 0.9 --out OUT", "did you mean '--average.kind'?"),
+        ("train digits-sam --average.kind EMS --out OUT", "cannot use kind 'EMS' for average, because it is unknown; "),
+        ("train digits-sam --when.kind Late --out OUT", "cannot choose the kind of when, because digits-sam has no"),
+        ("train digits-sam --whom.kind Late --out OUT", "cannot choose the kind of whom, because digits-sam has no"),
+        ("train digits-sam --method.rho.kind SAM --out OUT", "cannot choose the kind of method.rho, because digits-sa"),
+        ("train digits-sam --average.kind --out", "cannot set --average.kind, because its value is missing"),
+        ("train digits-sam --model.kind MLP --model.kind CNN --out OUT", "cannot set --model.kind twice"),
+        ("train digits-sam --model.kind Timm --model.name x --model.nam y --out OUT", "did you mean '--model.name'?"),
+        (
+            "train kwon-resnet-20-cifar10-sam --data.source.root no/where --out OUT",
+            "cannot load CIFAR10 from no/where, because there is no such directory",
+        ),
+        (
+            "train kwon-resnet-20-cifar10-sam --data.source.kind Folder --data.source.root no/where --out OUT",
+            "no/where",
+        ),
+        ("train --config no/where.json --out OUT", "cannot read no/where.json, because there is no such file"),
+        ("train digits-sam --config no/where.json --out OUT", "because a run has one configuration; name one"),
+        ("train nowhere.py:make --out OUT", "because there is no such Python file"),
+        ("resume", "because RUN is missing; see samnesia resume --help"),
+        ("resume no/where", "cannot find a run in no/where, because there is no config.json"),
+        ("resume OUT --out OUT", "cannot set --out, because samnesia resume has no such option"),
         ("train digits-sam --model.channels 1000000000 --out OUT", "cannot build a net with channels (1000000000,)"),
         ("compare digits --seeds 0 --out OUT", "cannot compare with 0 seeds, because nothing would run"),
         ("compare digits --workers 0 --out OUT", "cannot compare with 0 workers, because nothing would run"),
@@ -256,27 +347,6 @@ def test_missing_extra_names_the_command_that_installs_it():
         assert done.returncode == 2
         assert done.stderr.startswith(f"samnesia: cannot continue without {package}, ")
         assert done.stderr.endswith("run: pip install samnesia[train]\n")
-
-
-def test_interrupt_says_what_is_kept(samnesia, tmp_path, monkeypatch):
-    from samnesia.train import loop
-
-    write = loop.log.append_row
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop, "_evaluate", interrupt)
-    code, _, err = samnesia("train", "digits-sgd", "--out", tmp_path / "run")
-    assert code == 130
-    assert err.startswith("samnesia: interrupted before the end of the first epoch; ")
-
-    monkeypatch.undo()
-    monkeypatch.setattr(loop.log, "append_row", lambda out, row: (write(out, row), interrupt()))
-    code, _, err = samnesia("train", "digits-sgd", "--out", tmp_path / "other")
-    assert code == 130
-    assert err.startswith("samnesia: interrupted: the curves of the finished epochs are kept in ")
-    assert err.count("\n") == 1
 
 
 def test_an_interruption_without_words_is_told(samnesia, monkeypatch):

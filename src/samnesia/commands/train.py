@@ -103,7 +103,8 @@ def _run(start: "Callable[..., RunResult]", out: Path, stop: Callable[[], bool],
     from samnesia.train.progress import progress
 
     require("lightning.fabric", extra="train")
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces every process
+    for name in ("lightning.fabric", "lightning.pytorch"):  # they announce every process, and what they grant
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         result = start(observers=[progress()], stop=stop)
     except KeyboardInterrupt:

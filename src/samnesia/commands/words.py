@@ -53,10 +53,11 @@ def take(words: list[str], option: str) -> tuple[str | None, list[str]]:
         if name != option:
             rest.append(word)
             continue
-        values.append(value if equals else next(left, None))
+        found = value if equals else next(left, "")
+        values.append("" if found.startswith("--") else found)
     if len(values) > 1:
         raise ConfigurationError(f"cannot set {option} twice, because one value would be lost; give it once")
-    if values == [None]:
+    if values == [""]:
         raise ConfigurationError(f"cannot set {option}, because its value is missing; write it behind the option")
     return (values[0] if values else None), rest
 

@@ -88,7 +88,7 @@ class TensorBoard(Observer):
 
 
 def _wait_for_a_later_name(directory: Path) -> None:
-    """Wait for the next second where files were begun in this one: TensorBoard reads them in the order of their names."""
+    """Wait for the next second, where files were begun in this one: TensorBoard reads them in the order of names."""
     names = (path.name.partition("tfevents.")[2].partition(".")[0] for path in directory.glob("*/*tfevents.*"))
     newest = max((int(name) for name in names if name.isdecimal()), default=0)
     time.sleep(min(max(0.0, newest + 1 - time.time()), 1.0))
