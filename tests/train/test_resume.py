@@ -66,7 +66,10 @@ def numbers(run):
     return texts, weights, {key: value for key, value in result.items() if key not in ("environment", "seconds")}
 
 
-@pytest.mark.parametrize("name", KINDS)
+SLOW = ("linear", "gsam-bias", "asam-bias", "compact", "rarely", "double")
+
+
+@pytest.mark.parametrize("name", [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in KINDS])
 def test_a_stopped_run_ends_as_the_unbroken_one(name, tmp_path):
     """Stopped in the middle of an epoch, then at the last step of one, then right after it was taken up."""
     run_config = config(**KINDS[name])

@@ -91,7 +91,7 @@ def test_what_is_left_of_an_epoch_is_a_smaller_batch(tmp_path):
 def test_how_much_fits_into_a_forward_does_not_change_the_run(tmp_path, name):
     options = {"method": METHODS[name](), "drop_last": False}
     trained(smooth(**options), tmp_path / "whole")
-    for device_batch in (1, 3, 10):
+    for device_batch in (1, 4):
         trained(smooth(device_batch=device_batch, **options), tmp_path / str(device_batch))
         assert_same(last_weights(tmp_path / str(device_batch)), last_weights(tmp_path / "whole"))
 
@@ -252,12 +252,14 @@ def test_smoothing_is_in_the_training_loss_alone(tmp_path):
 
 
 class Memory(Observer):
-    """How much a process holds after each epoch."""
+    """How much a process holds after every tenth epoch."""
 
     def __init__(self):
         self.resident, self.tensors = [], []
 
     def epoch(self, row):
+        if row["epoch"] % 10 != 9:
+            return
         gc.collect()
         self.resident.append(psutil.Process().memory_info().rss)
         self.tensors.append(sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects()))
@@ -267,5 +269,6 @@ def test_memory_is_flat_over_epochs(tmp_path):
     memory, half = Memory(), Hardware(precision="bf16-mixed")
     run_config = config(epochs=30, method=GSAM(0.1), hardware=half, checkpoints=Checkpoints(every_epochs=5))
     trained(run_config, tmp_path, observers=[memory])
-    assert memory.tensors[9] == memory.tensors[19] == memory.tensors[29]
-    assert memory.resident[29] - memory.resident[9] < 4 * 2**20
+    assert len(memory.tensors) == 3
+    assert len(set(memory.tensors)) == 1
+    assert memory.resident[-1] - memory.resident[0] < 4 * 2**20
