@@ -18,7 +18,10 @@ from samnesia.perturb.errors import RunStopped
 from samnesia.train.config import RunConfig
 from samnesia.train.loop import train
 
-WORDS = "digits-noisy-sam --method.rho 0.05 --epochs 3 --when.start-epoch 0 --checkpoints.every-steps 4 --logging.every-steps 1".split()
+WORDS = [
+    *("digits-noisy-sam", "--method.rho", "0.05", "--when.start-epoch", "0", "--epochs", "3"),
+    *("--checkpoints.every-steps", "4", "--logging.every-steps", "1"),
+]
 
 
 @pytest.fixture
@@ -145,6 +148,21 @@ def test_a_disk_too_full_for_a_line_of_the_log(samnesia, stopped, unbroken):
     assert err.endswith(f"go on with: samnesia resume {stopped}\n") and err.count("\n") == 1
     assert samnesia("resume", stopped)[0] == 0
     assert_same(stopped, unbroken)
+
+
+def test_what_the_system_refuses_on_the_way_is_a_sentence(samnesia, tmp_path, monkeypatch):
+    from samnesia.train import loop
+
+    def fail(*_):
+        raise OSError(5, "Input/output error", "images/7.jpg")
+
+    monkeypatch.setattr(loop, "_step", fail)
+    code, out, err = samnesia("train", *WORDS, "--out", tmp_path / "run")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"samnesia: cannot go on with the run in {tmp_path / 'run'}, because the system refused images/7.jpg: "
+        f"Input/output error; see to it, and go on with: samnesia resume {tmp_path / 'run'}\n"
+    )
 
 
 def test_an_interruption_says_what_is_kept(samnesia, tmp_path, monkeypatch):
