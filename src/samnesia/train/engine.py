@@ -67,12 +67,17 @@ class Engine:
                 f"cannot train in {hardware.precision} on the {accelerator}, because only {self.precision} would be "
                 f"granted there; use --hardware.precision {self.precision}"
             )
+        self.in_parts = hardware.strategy == "fsdp" and self.ranks > 1
+        """Whether each process holds a part of the model, so that all take part in each of its forwards."""
+        if self.ranks == 1:
+            self.launch()
+
+    def launch(self) -> None:
+        """Meet the other processes. What they all refuse is refused before: who leaves would disturb who connects."""
         if self.ranks > 1:
             self.fabric.launch()
         self.rank: int = self.fabric.global_rank
         self.device: torch.device = self.fabric.device
-        self.in_parts = hardware.strategy == "fsdp" and self.ranks > 1
-        """Whether each process holds a part of the model, so that all take part in each of its forwards."""
 
     def _strategy(self, hardware: Hardware) -> Any:
         strategies = require("lightning.fabric.strategies", extra="train")

@@ -50,6 +50,7 @@ class Run:
             seed=config.seed,
             ranks=engine.ranks,
         )
+        engine.launch()
         self.module = config.model.build(problem.shape, problem.num_outputs)
         randomness.seed_rank(config.seed, engine.rank)
         self.model, self.optimizer = engine.setup(self.module, config.optimizer.build, compiled=config.hardware.compile)
