@@ -5,7 +5,7 @@ As a script it serves requests, one JSON object per line of standard input::
     {"run": DIR, "config": {...}, "after": SECONDS}     kill the child after so long, or let it end first
     {"run": DIR, "config": {...}, "operation": N}       let it kill itself at its N-th operation on files
 
-and answers each with {"killed": true | false, "seconds": ...}; the child starts the run, or resumes it where there is one.
+and answers each with {"killed": true | false, "seconds": ...}; the child starts the run, or resumes it if there is one.
 """
 
 import io
@@ -97,10 +97,10 @@ def restart(run):
 
 
 def _serve():
+    import torch
+
     from samnesia.train.config import RunConfig
     from samnesia.train.loop import resume, train
-
-    import torch
 
     torch.set_num_threads(1)
     warm = False

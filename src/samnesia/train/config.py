@@ -123,7 +123,7 @@ class RunConfig:
     micro_batch: int | None = None
     """Samples per perturbation (the m of m-sharpness); None is the whole batch."""
     device_batch: int | None = None
-    """Most samples in one forward and one load, to fit into memory; the method stays as it is. None is no limit."""
+    """Most samples in one forward and one load, to fit into memory; mixing finds its partners in them. None is any."""
     drop_last: bool = True
     """Drop what is left of an epoch after the last full batch; otherwise it makes a smaller batch."""
     clip_norm: float | None = None
