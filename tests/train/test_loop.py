@@ -241,6 +241,13 @@ def test_a_radius_under_which_every_perturbed_step_is_skipped_is_told():
     assert (result.perturbed_steps, result.skipped_perturbed_steps) == (20, 20)
 
 
+def test_skipped_steps_do_not_hold_up_the_schedule():
+    config = RunConfig("x", model=MLP(hidden=(32,)), method=SAM(1e38), when=Perturbed(interval_steps=4), epochs=4)
+    with pytest.warns(TrainingCollapsedWarning, match="10 of 10 perturbed steps were not finite and were skipped"):
+        result = train(config)
+    assert (result.perturbed_steps, result.steps) == (config.perturbed_steps(steps_per_epoch=10), 30) == (10, 30)
+
+
 def test_an_idle_schedule_is_told_in_epochs():
     config = RunConfig("x", model=MLP(hidden=(8,)), method=SAM(), when=Perturbed(start_epoch=4.0), epochs=1)
     with pytest.warns(IdleScheduleWarning, match="a perturbation after 4 epochs fires on none of the 10 steps"):

@@ -96,6 +96,26 @@ def test_each_option_of_the_comparison_changes_the_run():
     assert len({trained(config()).weight_norm, *norms.values()}) == len(norms) + 1
 
 
+def test_killed_before_the_best_checkpoint_was_marked_it_is_marked(tmp_path, monkeypatch):
+    run_config = config(checkpoints=Checkpoints(last=1))
+    best = trained(run_config, tmp_path / "whole").best["epoch"] + 1
+    mark = Store.mark_best
+
+    def killed(store, position):
+        if position.epoch == best:
+            raise KeyboardInterrupt
+        mark(store, position)
+
+    monkeypatch.setattr(Store, "mark_best", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(run_config, tmp_path / "killed")
+    monkeypatch.undo()
+    assert Store(tmp_path / "killed").best != Position(best)
+    quietly(resume, tmp_path / "killed")
+    assert Store(tmp_path / "killed").best == Position(best)
+    assert Store(tmp_path / "killed").positions() == Store(tmp_path / "whole").positions()
+
+
 def test_stopped_at_the_very_last_step_it_is_evaluated_when_taken_up(tmp_path):
     run_config = config(average=SWA())
     trained(run_config, tmp_path / "unbroken")

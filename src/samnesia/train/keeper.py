@@ -35,6 +35,8 @@ class Keeper:
         found = self._run.engine.share(None if newest is None else newest.position)
         if found is not None:
             self._run.restore(newest or self._store.read(found))
+            if self._is_best():  # it may have been killed between saving this one and marking it
+                self._mark_best()
         elif 0 in self._run.config.checkpoints.keep_epochs:
             self.save()
 
@@ -56,13 +58,22 @@ class Keeper:
 
     def after_epoch(self) -> None:
         """Save if it is time, after an epoch and its evaluation."""
-        config, epoch, rows = self._run.config.checkpoints, self._run.position.epoch, self._run.rows
-        evaluated = bool(rows) and rows[-1]["epoch"] == epoch - 1
-        best = config.best and evaluated and best_row(self._run) is rows[-1]
+        config, epoch = self._run.config.checkpoints, self._run.position.epoch
+        best = self._is_best()
         due = config.every_epochs is not None and epoch % config.every_epochs == 0
         if due or best or epoch in config.keep_epochs or epoch == self._run.config.epochs:
             self.save()
-        if best and self._store is not None and self._run.engine.leads:
+        if best:
+            self._mark_best()
+
+    def _is_best(self) -> bool:
+        """Whether the run stands behind the epoch that is the best so far, and that is to be kept."""
+        position, rows = self._run.position, self._run.rows
+        evaluated = bool(rows) and position == Position(rows[-1]["epoch"] + 1)
+        return self._run.config.checkpoints.best and evaluated and best_row(self._run) is rows[-1]
+
+    def _mark_best(self) -> None:
+        if self._store is not None and self._run.engine.leads:
             self._store.mark_best(self._run.position)
             self._prune()
 

@@ -193,6 +193,8 @@ def _step(run: Run, chunks: list[list[Part]], total: float) -> Row | None:
     if usable or scaler is not None:  # a scaler skips the step itself, and lowers its scale
         optimizer.step()
     optimizer.zero_grad()
+    if method.steps <= step:  # skipped, but behind us: epochs and intervals of the schedule go on
+        method.load_state_dict({**method.state_dict(), "steps": step + 1, "micro_batch": 0})
     if usable and run.initial:
         torch._foreach_lerp_(run.floating(), run.initial, config.shrink_perturb * rate / config.optimizer.lr)
     if run.average is not None:  # after skipped steps too: an epoch may end with one
