@@ -59,10 +59,18 @@ class Ranks:
         options = options or ("--standalone", f"--nproc-per-node={count}")
         with Listener(address, "AF_UNIX") as listener:
             self.agent = torchrun(*options, module="tests.train.distributed.ranks", arguments=[address])
-            listener._listener._socket.settimeout(LIMIT)
-            connections = [listener.accept() for _ in range(count)]
+            listener._listener._socket.settimeout(1.0)
+            connections = [self._accept(listener) for _ in range(count)]
         by_rank = {connection.recv(): connection for connection in connections}
         self._connections = [by_rank[rank] for rank in sorted(by_rank)]
+
+    def _accept(self, listener):
+        until = time.monotonic() + LIMIT
+        while self.agent.poll() is None and time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                return listener.accept()
+        self.agent.kill()
+        raise JobFailed(f"the processes did not start: {self.agent.communicate()[0]}")
 
     def start(self, job, *arguments, **named):
         """The job under way."""
