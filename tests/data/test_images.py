@@ -172,7 +172,7 @@ def test_a_damaged_image_stops_the_run_in_one_sentence_whoever_loads_it(tmp_path
     damaged.write_bytes(damaged.read_bytes()[:100])
     problem = Images(Folder(str(root)), image_size=8).load(seed=0)
     plan = Plan(samples=12, batch=6, chunk=None, piece=None, drop_last=True, seed=0)
-    loaded = training_loader(TrainingView(problem, None), TrainingKeys(plan, 0, 0, 0), workers=workers, pin=False)
+    loaded = training_loader(TrainingView(problem, None), TrainingKeys(plan, 0, range(1)), workers=workers, pin=False)
     with pytest.raises(ConfigurationError, match=rf"cannot train with {damaged}, because the image") as raised:
         list(loaded)
     assert "\n" not in str(raised.value)

@@ -118,15 +118,23 @@ def split(count):
 
 
 def keys_of(plan, rank, start=0):
-    return list(TrainingKeys(plan, rank, 5, start))
+    return list(TrainingKeys(plan, rank, range(5, 6), start))
 
 
 def test_keys_go_on_where_they_were_left():
     cut = plan(piece=3)
     for rank in range(2):
-        done = sum(len(pieces) for pieces in list(TrainingKeys(cut, rank, 5, 0).steps())[:2])
+        done = sum(len(pieces) for pieces in list(TrainingKeys(cut, rank, range(5, 6)).steps())[:2])
         assert keys_of(cut, rank)[done:] == keys_of(cut, rank, start=2)
         assert {epoch for keys in keys_of(cut, rank) for epoch, _ in keys} == {5}
+
+
+def test_keys_of_several_epochs_follow_each_other():
+    cut = plan(piece=3)
+    together = list(TrainingKeys(cut, 1, range(4, 7), 2))
+    apart = [list(TrainingKeys(cut, 1, range(epoch, epoch + 1), 2 * (epoch == 4))) for epoch in range(4, 7)]
+    assert together == sum(apart, [])
+    assert len(together) > len(apart[0])
 
 
 def add_their_number(inputs, targets, epoch, indices):
@@ -146,7 +154,7 @@ def test_samples_are_mixed_with_those_that_share_their_perturbation(group, sizes
 def test_loading_draws_nothing_of_this_process(workers):
     before = torch.get_rng_state()
     problem = Problem(split(37), None, None, 2, ())
-    keys = TrainingKeys(plan(), 1, 0, 0)
+    keys = TrainingKeys(plan(), 1, range(1))
     batches = list(training_loader(TrainingView(problem, None), keys, workers=workers, pin=False))
     assert [y.tolist() for _, y in batches] == [[index for _, index in piece] for piece in keys]
     assert torch.equal(torch.get_rng_state(), before)

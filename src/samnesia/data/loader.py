@@ -112,21 +112,27 @@ class Plan:
 
 
 class TrainingKeys(Sampler[list[tuple[int, int]]]):
-    """The keys (epoch, index) of the pieces of a rank's batches in one epoch, from a step on."""
+    """The keys (epoch, index) of the pieces of a rank's batches, from a step of the first epoch to the end of the last.
 
-    def __init__(self, plan: Plan, rank: int, epoch: int, start: int) -> None:
-        self._plan, self._rank, self._epoch, self._start = plan, rank, epoch, start
+    Over all epochs at once, because processes that load are started once: each start copies this process.
+    """
+
+    def __init__(self, plan: Plan, rank: int, epochs: range, start: int = 0) -> None:
+        self._plan, self._rank, self._epochs, self._start = plan, rank, epochs, start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for pieces in self.steps():
-            for piece in pieces:
-                yield [(self._epoch, int(index)) for index in piece]
+            yield from pieces
 
-    def steps(self) -> Iterator[list[NDArray[np.int64]]]:
+    def steps(self) -> Iterator[list[list[tuple[int, int]]]]:
         """The pieces of each step."""
-        order = self._plan.order(self._epoch)
-        for step in range(self._start, self._plan.steps):
-            yield self._plan.pieces(self._plan.batch_of(self._epoch, step, order), self._rank)
+        start = self._start
+        for epoch in self._epochs:
+            order = self._plan.order(epoch)
+            for step in range(start, self._plan.steps):
+                pieces = self._plan.pieces(self._plan.batch_of(epoch, step, order), self._rank)
+                yield [[(epoch, int(index)) for index in piece] for piece in pieces]
+            start = 0
 
 
 class TrainingView(Dataset[Batch]):
@@ -186,6 +192,10 @@ class _Told(Dataset[Any]):
             return error
 
 
+STALLED = 1800.0
+"""Seconds after which a loading process that sends nothing is given up: better an error and a resumed run than a hang."""
+
+
 def _as_it_is(batch: Any) -> Any:
     return batch
 
@@ -198,6 +208,7 @@ def _loaded(view: TrainingView | EvaluationView, batches: Any, *, workers: int, 
         num_workers=workers,
         pin_memory=pin,
         worker_init_fn=heed_parent_only,
+        timeout=STALLED if workers else 0,
         generator=torch.Generator(),  # its own: the global one belongs to the model
     )
     for item in loader:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -117,8 +118,9 @@ def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Cal
             for observer in observers:
                 observer.begin(run.config, run.plan.steps, run.position)
             evaluator = Evaluator(run.config, run.engine, run.problem)
+            batches = run.batches(range(run.position.epoch, run.config.epochs), run.position.step)
             while run.position.epoch < run.config.epochs:
-                _train_epoch(run, keeper, observers, stop)
+                _train_epoch(run, batches, keeper, observers, stop)
                 _end_epoch(run, keeper, observers, evaluator)
             result = result_of(run, started)
             if out is not None and leads:
@@ -131,12 +133,16 @@ def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Cal
     return result
 
 
-def _train_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], stop: Callable[[], bool]) -> None:
-    """Train on what is left of the epoch."""
+def _train_epoch(
+    run: Run,
+    batches: Iterator[list[Batch]],
+    keeper: Keeper,
+    observers: Sequence[Observer],
+    stop: Callable[[], bool],
+) -> None:
+    """Train on what is left of the epoch: nothing, if the run was stopped before its evaluation."""
     run.model.train()
-    if run.position.step == run.plan.steps:  # stopped between the last step of an epoch and its evaluation
-        return
-    for pieces in run.batches(run.position.step):
+    for pieces in islice(batches, run.plan.steps - run.position.step):
         chunks = _chunks(run, pieces)
         samples = sum(part.samples for parts in chunks for part in parts)
         total, stopped, accumulated = run.engine.total(samples, stop(), len(chunks) > 1)
@@ -258,7 +264,8 @@ def _row_of_average(run: Run, average: AveragedWeights, evaluator: Evaluator, ro
     if average.seen and (last or not average.statistics_anew):
         with average.applied():
             if average.statistics_anew:
-                batches = (inputs for pieces in run.batches(0) for inputs, _ in pieces)
+                again = run.batches(range(run.position.epoch, run.position.epoch + 1))
+                batches = (inputs for pieces in again for inputs, _ in pieces)
                 run.engine.estimate_statistics(run.module, batches)
                 average.take_over()
             figures = evaluator.row(run.module)

@@ -93,9 +93,9 @@ class Run:
         """Time spent on training and evaluation, over all processes that the run was cut into."""
         return self.totals.seconds + time.perf_counter() - self._clock
 
-    def batches(self, start: int) -> Iterator[list[Batch]]:
-        """This rank's batches of the epoch under way, from a step on, in the pieces in which they are loaded."""
-        keys = TrainingKeys(self.plan, self.engine.rank, self.position.epoch, start)
+    def batches(self, epochs: range, start: int = 0) -> Iterator[list[Batch]]:
+        """This rank's batches of these epochs, of the first from a step on, in the pieces in which they are loaded."""
+        keys = TrainingKeys(self.plan, self.engine.rank, epochs, start)
         view = TrainingView(self.problem, self.chunk)
         pin = self.engine.device.type == "cuda"
         loader = training_loader(view, keys, workers=self.config.hardware.workers, pin=pin)

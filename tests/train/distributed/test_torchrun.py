@@ -14,7 +14,7 @@ from tests.train.killing import what_is_left
 
 NORMED = replace(SMALL, model=OwnModel(problem.normed), method=SAM(0.1), average=EMA(0.9))
 CONFIGS = {
-    "ddp": replace(NORMED, hardware=Hardware(accelerator="cpu", workers=1), micro_batch=4, drop_last=True),
+    "ddp": replace(NORMED, hardware=Hardware(accelerator="cpu"), micro_batch=4, drop_last=True),
     "fsdp": fsdp(replace(NORMED, method=GSAM(0.1), optimizer=AdamW(lr=0.01))),
 }
 ONE_MACHINE = ("--standalone", "--nproc-per-node=2")
