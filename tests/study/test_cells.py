@@ -11,13 +11,12 @@ from samnesia.study.cells import (
     cell_directory,
     check_alike,
     check_unchanged,
-    config_differences,
-    flatten,
     read_study,
     write_study,
     write_text,
 )
 from samnesia.train.log import locked
+from samnesia.train.plain import differences, flatten
 from tests.study.study_files import make_config, make_study, write_run
 
 
@@ -57,10 +56,11 @@ def test_an_unfinished_cell_may_change(tmp_path):
 
 
 def test_differences_name_entries_that_only_one_side_has():
-    differences = config_differences(make_config("digits", "sgd", 0), make_config("digits", "sam", 0))
-    assert 'method.kind: "Unperturbed" -> "SAM"' in differences
-    assert "method.rho: absent -> 0.05" in differences
-    assert config_differences(make_config("digits", "sgd", 0), make_config("digits", "sgd", 0)) == []
+    sgd, sam = (make_config("digits", method, 0).to_json() for method in ("sgd", "sam"))
+    found = differences(sgd, sam)
+    assert 'method.kind: "Unperturbed" -> "SAM"' in found
+    assert "method.rho: absent -> 0.05" in found
+    assert differences(sgd, sgd) == []
 
 
 def test_flatten_keeps_empty_mappings_and_lists_as_values():

@@ -65,7 +65,7 @@ DIGITS = SGD | CE | COSINE | UNCLIPPED | {
     "data.kind": "Digits", "model.kind": "CNN", "model.channels": [16, 32], "model.hidden": 128,
     "optimizer.lr": 0.05, "optimizer.weight_decay": 5e-4, "schedule.warmup_epochs": 2.0,
     "when.start_epoch": 4.0, "epochs": 80, "batch_size": 80, "micro_batch": None, "device_batch": None,
-    "checkpoints.every_epochs": None, "checkpoints.best": False,
+    "checkpoints.every_epochs": 20,
 }  # fmt: skip
 DIGITS_RADII = {
     "digits": {"sam": sam(0.2), "asam": kwon(1.5, 0.01), "obf": {"method.kind": "OBF", "method.rho": 0.1},

@@ -12,10 +12,25 @@ import torch
 from samnesia.data.digits import digits
 from samnesia.data.problem import TensorSplit
 from samnesia.perturb.errors import ConfigurationError, IdleScheduleWarning, TrainingCollapsedWarning
-from samnesia.train.config import CNN, MLP, SGD, Constant, CrossEntropy, Digits, Hardware, Perturbed, RunConfig
+from samnesia.train.config import (
+    CNN,
+    EMA,
+    MLP,
+    SGD,
+    Checkpoints,
+    Constant,
+    CrossEntropy,
+    Digits,
+    Hardware,
+    OwnLoss,
+    OwnModel,
+    Perturbed,
+    RunConfig,
+)
 from samnesia.train.loop import train
 from samnesia.train.parts.methods import ASAM, GSAM, METHODS, OBF, SAM, Random, Unperturbed
 from samnesia.train.recipes import RECIPES, find
+from tests.train import small
 
 # Just large and long enough to learn something in two epochs of 20 steps, of which the second is perturbed.
 SMALL = RunConfig(
@@ -252,3 +267,58 @@ def test_an_idle_schedule_is_told_in_epochs():
     config = RunConfig("x", model=MLP(hidden=(8,)), method=SAM(), when=Perturbed(start_epoch=4.0), epochs=1)
     with pytest.warns(IdleScheduleWarning, match="a perturbation after 4 epochs fires on none of the 10 steps"):
         assert train(config).perturbed_steps == 0
+
+
+def narrow(shape, num_outputs):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, num_outputs - 1))
+
+
+def of_other_images(shape, num_outputs):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(17, num_outputs))
+
+
+def frozen(shape, num_outputs):
+    return torch.nn.Flatten()
+
+
+def each(output, target):
+    return torch.nn.functional.cross_entropy(output, target, reduction="none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model": OwnModel(narrow)}, "on two samples the model fails: it gives 5 outputs for 6 classes"),
+        ({"model": OwnModel(of_other_images)}, "on two samples the model fails: .*mat1 and mat2"),
+        ({"model": OwnModel(frozen)}, "no parameter that requires a gradient"),
+        ({"loss": OwnLoss(each)}, "the loss fails: it gives \\(2,\\) numbers where training needs one"),
+    ],
+    ids=["few outputs", "other shape", "no weights", "loss per sample"],
+)
+def test_what_does_not_fit_together_is_refused_before_anything_is_written(changes, sentence, tmp_path):
+    with pytest.raises(ConfigurationError, match=sentence) as raised:
+        train(small.config(**changes), tmp_path / "run")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"average": EMA(start_epoch=50)}, "the average begins after epoch 50, but the run ends after 3"),
+        ({"checkpoints": Checkpoints(keep_epochs=(9,))}, "kept after epoch 9"),
+    ],
+)
+def test_what_never_comes_is_said(changes, sentence):
+    with pytest.warns(IdleScheduleWarning, match=sentence):
+        train(small.config(**changes))
+
+
+def test_deterministic_algorithms_are_asked_for_and_given_back():
+    seen = []
+    train(
+        small.config(hardware=Hardware(deterministic=True)),
+        stop=lambda: bool(seen.append(torch.are_deterministic_algorithms_enabled())),
+    )
+    assert all(seen)
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -378,7 +378,7 @@ def test_a_checkpoint_of_another_model_is_said_and_kept(stopped):
     original = (run / "config.json").read_text()
     other = replace(log.read_config(run), model=OwnModel(smooth_net))
     log.write_json(run / "config.json", other.to_json())
-    with pytest.raises(ConfigurationError, match=r"^cannot go on from the checkpoint epoch0001-step000002, because .*"):
+    with pytest.raises(ConfigurationError, match="epoch0001-step000002 with another configuration .*model.function"):
         resume(run)
     (run / "config.json").write_text(original)
     quietly(resume, run)
@@ -389,10 +389,41 @@ def test_a_checkpoint_of_another_optimizer_is_said(stopped):
     run, _ = stopped
     groups = replace(log.read_config(run), optimizer=AdamW(decayed="matrices"), schedule=Constant())
     log.write_json(run / "config.json", groups.to_json())
-    with pytest.raises(ConfigurationError, match="because it is of another model, optimizer or method"):
+    with pytest.raises(ConfigurationError, match="with another configuration .*optimizer.kind"):
         resume(run)
 
 
 def test_the_problem_of_these_tests_is_a_function_of_the_seed():
     assert torch.equal(clouds(3).train.inputs, clouds(3).train.inputs)
     assert not torch.equal(clouds(3).train.inputs, clouds(4).train.inputs)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("epochs", 9), ("batch_size", 16), ("seed", 5), ("optimizer.weight_decay", 0.5), ("hardware.threads", 2)],
+)
+def test_a_changed_configuration_is_refused_before_anything_is_cut(tmp_path, part, value):
+    run = tmp_path / "run"
+    with pytest.raises(RunStopped):
+        train(config(), run, stop=After(3))
+    before = (run / "steps.jsonl").read_text()
+    plain = json.loads((run / "config.json").read_text())
+    *path, last = part.split(".")
+    place = plain
+    for name in path:
+        place = place[name]
+    place[last] = value
+    (run / "config.json").write_text(json.dumps(plain))
+    with pytest.raises(ConfigurationError, match=f"another configuration .*{part}: "):
+        resume(run)
+    assert (run / "steps.jsonl").read_text() == before
+
+
+def test_what_decides_no_number_may_change(tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(RunStopped):
+        train(config(), run, stop=After(3))
+    plain = json.loads((run / "config.json").read_text())
+    plain["hardware"]["workers"], plain["checkpoints"]["last"] = 1, 1
+    (run / "config.json").write_text(json.dumps(plain))
+    assert resume(run).last == train(config()).last

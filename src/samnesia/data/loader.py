@@ -193,7 +193,7 @@ class _Told(Dataset[Any]):
 
 
 STALLED = 1800.0
-"""Seconds after which a loading process that sends nothing is given up: better an error and a resumed run than a hang."""
+"""Seconds after which a silent loading process is given up: better an error and a resumed run than a hang."""
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -23,6 +23,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
 from samnesia.train.log import RESULT, RunResult, read_result, write_json
 from samnesia.train.parts.methods import Unperturbed
+from samnesia.train.plain import differences
 
 ERROR = "error.json"
 _NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
@@ -74,12 +75,12 @@ def check_unchanged(cells: Iterable[Cell]) -> None:
     for cell in cells:
         if not cell.finished:
             continue
-        differences = config_differences(_read_cell(cell.directory, None).config, cell.config)
-        if differences:
+        found_differences = differences(_read_cell(cell.directory, None).config.to_json(), cell.config.to_json())
+        if found_differences:
             raise ConfigurationError(
                 f"cannot add to the study in {cell.directory.parent.parent} with this configuration, because a "
                 f"comparison requires equal settings in all its cells, and {cell.directory.name} was run with others "
-                f"({'; '.join(differences)}); use another --out, or the settings of the first run."
+                f"({'; '.join(found_differences)}); use another --out, or the settings of the first run."
             )
 
 
@@ -100,13 +101,15 @@ def _check_alike(out: Path, configs: Mapping[tuple[str, int], RunConfig]) -> Non
         return
     first, *others = configs
     for other in others:
-        differences = config_differences(_shared(configs[first], first[0]), _shared(configs[other], other[0]))
-        if differences:
+        found_differences = differences(
+            _shared(configs[first], first[0]).to_json(), _shared(configs[other], other[0]).to_json()
+        )
+        if found_differences:
             names = [f"{method}-seed{seed}" for method, seed in (first, other)]
             raise ConfigurationError(
                 f"cannot compare the runs in {out}, because a comparison requires equal settings but for method and "
-                f"seed, and {names[0]} and {names[1]} differ ({'; '.join(differences)}); use another --out for one of "
-                "them"
+                f"seed, and {names[0]} and {names[1]} differ ({'; '.join(found_differences)}); use another --out for "
+                "one of them"
             )
 
 
@@ -121,32 +124,6 @@ def _problem_of(recipe: str, method: str) -> str:
         if recipe.endswith(ending):
             return recipe.removesuffix(ending)
     return recipe
-
-
-def config_differences(there: RunConfig, asked: RunConfig) -> list[str]:
-    """The entries in which two configurations differ, each as ``name: there -> asked``."""
-    old, new = flatten(there.to_json()), flatten(asked.to_json())
-    absent = object()
-
-    def shown(value: object) -> str:
-        return "absent" if value is absent else json.dumps(value)
-
-    return [
-        f"{key}: {shown(old.get(key, absent))} -> {shown(new.get(key, absent))}"
-        for key in (*old, *(new.keys() - old.keys()))
-        if old.get(key, absent) != new.get(key, absent)
-    ]
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys; an empty mapping stays a value."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def write_study(out: Path, problem: str, *, methods: Sequence[str], seeds: Sequence[int], command: str) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 from samnesia.extras import require
 from samnesia.study import figures, numbers, wording
-from samnesia.study.cells import Study, flatten, read_study, write_text
+from samnesia.study.cells import Study, read_study, write_text
 from samnesia.study.facts import facts, words_of
 from samnesia.study.judged import SHARE, Judged
 from samnesia.study.summary import summarize
 from samnesia.train.log import write_json
+from samnesia.train.plain import flatten
 
 PACKAGES = ("jinja2", "matplotlib", "scipy")
 CURVES_INCHES, OVERVIEW_INCHES = 2.9, 2.9  # heights

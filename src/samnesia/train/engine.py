@@ -6,6 +6,7 @@ finds in the environment; nothing here starts processes.
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -45,6 +46,9 @@ class Engine:
                 f"cannot train with {local} of {self.ranks} processes on this machine, because every machine has to "
                 "start as many; give torchrun the same --nproc-per-node everywhere"
             )
+        told = logging.getLogger("lightning.fabric.utilities.rank_zero")
+        level = told.level
+        told.setLevel(logging.WARNING)  # which precision is used stands in environment.json
         with warnings.catch_warnings():
             # what Fabric changes of its own accord is compared below, and said in a sentence of ours
             warnings.filterwarnings("ignore", "You passed `Fabric")
@@ -61,6 +65,8 @@ class Engine:
                     f"cannot train in {hardware.precision} with strategy {hardware.strategy}, because Lightning Fabric "
                     f"has no such combination ({error}); use another precision or strategy"
                 ) from None
+            finally:
+                told.setLevel(level)
         self.precision = str(self._plugin.precision)
         if self.precision != hardware.precision:
             raise ConfigurationError(

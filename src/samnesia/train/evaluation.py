@@ -12,10 +12,12 @@ from torchmetrics import Metric
 
 from samnesia.data.loader import evaluation_loader
 from samnesia.data.problem import Batch, Problem, Split
+from samnesia.perturb.errors import ConfigurationError, SamnesiaError
+from samnesia.train import randomness
 from samnesia.train.config import RunConfig
 from samnesia.train.engine import Engine
 from samnesia.train.log import Row
-from samnesia.train.measures import MeanOfSamples, hits
+from samnesia.train.measures import Criterion, MeanOfSamples, hits
 
 
 class Evaluator:
@@ -23,11 +25,48 @@ class Evaluator:
 
     def __init__(self, config: RunConfig, engine: Engine, problem: Problem) -> None:
         self._config, self._engine = config, engine
+        self._num_outputs = problem.num_outputs
         self._measures = config.loss.measures(problem.num_outputs)
         splits = {"train": problem.train, "validation": problem.validation, "test": problem.test}
         if not config.evaluation.train and problem.judged_on != "train":
             del splits["train"]
         self._splits: dict[str, Split] = {name: split for name, split in splits.items() if split is not None}
+
+    @torch.no_grad()
+    def rehearse(self, module: nn.Module, criterion: Criterion, split: Split) -> None:
+        """Try model, loss and measures on two samples, before anything is written or trained.
+
+        Raises:
+            ConfigurationError: if they do not fit each other or the data.
+        """
+        inputs, targets = self._engine.move(split.batch(range(min(2, len(split)))))
+        if not len(targets):
+            return
+        module.eval()
+        before, what = randomness.torch_state(), "the model"
+        try:
+            output = self._engine.predict(module, inputs)
+            classes = self._num_outputs if targets.dtype == torch.int64 and targets.ndim == 1 else 0
+            if output.ndim == 2 and output.shape[1] < classes:
+                raise ValueError(f"it gives {output.shape[1]} outputs for {classes} classes")
+            what = "the loss"
+            loss = criterion(output, targets)
+            if loss.numel() != 1:
+                raise ValueError(f"it gives {tuple(loss.shape)} numbers where training needs one")
+            for name, measure in self._measures.items():
+                what = f"the measure {name}"
+                self._on_device(measure.build()).update(output, targets)
+        except SamnesiaError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ConfigurationError(
+                f"cannot train with this model, loss and data, because on two samples {what} fails: {reason}; see that "
+                "what the model takes and gives has the shape of the data's inputs and targets"
+            ) from error
+        finally:
+            randomness.restore_torch(before)
+            self._engine.settle(module)
 
     @torch.no_grad()
     def row(self, module: nn.Module) -> Row:

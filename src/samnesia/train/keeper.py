@@ -30,6 +30,8 @@ class Keeper:
             if not (self._out / log.ENVIRONMENT).exists():
                 log.write_json(self._out / log.ENVIRONMENT, environment(self._run))
             newest = self._store.newest()
+            if newest is not None:
+                self._run.check(newest)  # before anything is cut
             for journal in self.journals:
                 journal.cut(newest.state["journal"] if newest is not None else {})
         found = self._run.engine.share(None if newest is None else newest.position)

@@ -289,12 +289,13 @@ class Lines:
                 os.fsync(file.fileno())
 
 
-def read_config(out: Path) -> RunConfig:
+def read_config(out: Path | str) -> RunConfig:
     """Read the configuration of the run in ``out``.
 
     Raises:
         ConfigurationError: if there is none, or it cannot be read.
     """
+    out = Path(out)
     try:
         plain = json.loads((out / CONFIG).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):

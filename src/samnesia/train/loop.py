@@ -8,6 +8,7 @@ this process or in a worker, whatever ran before, and a run that was killed ends
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -25,7 +26,6 @@ from samnesia.train.checkpoint import Position
 from samnesia.train.config import RunConfig
 from samnesia.train.cutting import Part, cut
 from samnesia.train.engine import Engine
-from samnesia.train.evaluation import Evaluator
 from samnesia.train.keeper import Keeper
 from samnesia.train.log import Row, RunResult
 from samnesia.train.observers import Observer
@@ -66,6 +66,7 @@ def train(
             _check_json(config)
         # Only now, when all that can be refused has been refused, does anything appear on disk.
         if out is not None and run.engine.leads:
+            log.tidy(out)
             log.claim(out)
             log.write_json(out / log.CONFIG, config.to_json())
         return _finish(run, out, observers, stop)
@@ -97,14 +98,22 @@ def resume(
 
 @contextmanager
 def _ready(config: RunConfig) -> Iterator[Run]:
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(config.hardware.threads)
+    if config.hardware.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for, before its first use
+        torch.use_deterministic_algorithms(True)
     try:
-        with randomness.isolated(config.seed):
+        with randomness.isolated(config.seed), warnings.catch_warnings():
+            # torch's of a convolution with one input channel, whose strides say nothing
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             problem = config.data.load(config.seed)
-            yield Run(config, Engine(config.hardware), problem)
+            run = Run(config, Engine(config.hardware), problem)
+            run.evaluator.rehearse(run.module, config.loss.criterion(), problem.train)
+            yield run
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
 
 
 def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Callable[[], bool]) -> RunResult:
@@ -117,11 +126,10 @@ def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Cal
         try:
             for observer in observers:
                 observer.begin(run.config, run.plan.steps, run.position)
-            evaluator = Evaluator(run.config, run.engine, run.problem)
             batches = run.batches(range(run.position.epoch, run.config.epochs), run.position.step)
             while run.position.epoch < run.config.epochs:
                 _train_epoch(run, batches, keeper, observers, stop)
-                _end_epoch(run, keeper, observers, evaluator)
+                _end_epoch(run, keeper, observers)
             result = result_of(run, started)
             if out is not None and leads:
                 log.write_json(out / log.RESULT, result.to_json())
@@ -241,16 +249,16 @@ def _line(run: Run, rate: float, scale: float) -> Row:
     }
 
 
-def _end_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], evaluator: Evaluator) -> None:
+def _end_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer]) -> None:
     """Evaluate, log and save after an epoch."""
     epoch, steps = run.position.epoch, run.plan.steps
     last = epoch + 1 == run.config.epochs
     row: Row | None = None
     if last or (epoch + 1) % run.config.evaluation.every_epochs == 0:
         rate = run.config.learning_rate((epoch + 1) * steps - 1, steps)
-        row = {"epoch": epoch, "learning_rate": rate, **evaluator.row(run.module)}
+        row = {"epoch": epoch, "learning_rate": rate, **run.evaluator.row(run.module)}
         if run.average is not None:
-            row |= _row_of_average(run, run.average, evaluator, row, last=last)
+            row |= _row_of_average(run, run.average, row, last=last)
         run.rows.append(row)
         for observer in observers:
             observer.epoch(row)
@@ -258,7 +266,7 @@ def _end_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer], evaluato
     keeper.after_epoch()
 
 
-def _row_of_average(run: Run, average: AveragedWeights, evaluator: Evaluator, row: Row, *, last: bool) -> Row:
+def _row_of_average(run: Run, average: AveragedWeights, row: Row, *, last: bool) -> Row:
     """The figures of the averaged weights; where BatchNorm's statistics must come anew, after the last epoch only."""
     figures: Row = {name: None for name in row if name not in ("epoch", "learning_rate")}
     if average.seen and (last or not average.statistics_anew):
@@ -268,7 +276,7 @@ def _row_of_average(run: Run, average: AveragedWeights, evaluator: Evaluator, ro
                 batches = (inputs for pieces in again for inputs, _ in pieces)
                 run.engine.estimate_statistics(run.module, batches)
                 average.take_over()
-            figures = evaluator.row(run.module)
+            figures = run.evaluator.row(run.module)
     return {f"average_{name}": value for name, value in figures.items()}
 
 

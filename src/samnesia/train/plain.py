@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -48,6 +50,32 @@ def from_plain(kind: Any, plain: Any, *, path: str = "") -> Any:
         return plain
     expected = " or ".join(map(repr, get_args(kind))) if origin is Literal else getattr(kind, "__name__", str(kind))
     raise ConfigurationError(f"cannot use {plain!r} for {path}, because it must be {expected}; change it")
+
+
+def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys; an empty mapping stays a value."""
+    flat: dict[str, Any] = {}
+    for key, value in plain.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The entries in which two plain values differ, each as ``name: there -> asked``."""
+    old, new = flatten(there), flatten(asked)
+    absent = object()
+
+    def shown(value: object) -> str:
+        return "absent" if value is absent else json.dumps(value)
+
+    return [
+        f"{key}: {shown(old.get(key, absent))} -> {shown(new.get(key, absent))}"
+        for key in (*old, *(new.keys() - old.keys()))
+        if old.get(key, absent) != new.get(key, absent)
+    ]
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,15 +13,17 @@ from torch import Tensor, nn
 from samnesia.data.loader import Plan, TrainingKeys, TrainingView, training_loader
 from samnesia.data.problem import Batch, Problem
 from samnesia.models.ascent import aware_layers
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, IdleScheduleWarning
 from samnesia.perturb.tensors import local
 from samnesia.train import randomness
 from samnesia.train.averaging import AveragedWeights
 from samnesia.train.checkpoint import Checkpoint, Position
 from samnesia.train.config import RunConfig
-from samnesia.train.engine import Engine
+from samnesia.train.engine import Engine, State
+from samnesia.train.evaluation import Evaluator
 from samnesia.train.log import Row
 from samnesia.train.parts.methods import Training, Unperturbed
+from samnesia.train.plain import differences
 from samnesia.train.totals import Totals
 
 
@@ -70,12 +73,14 @@ class Run:
             # The base optimizer has no schedule that could be idle.
             total_steps=None if isinstance(config.method, Unperturbed) else self.total_steps,
         )
+        self.evaluator = Evaluator(config, engine, problem)
         self.aware = aware_layers(self.module)
         self.average = None
         if config.average is not None:
             self.average = AveragedWeights(self.module, config.average, self.plan.steps)
         self.initial = [value.clone() for value in self.floating()] if config.shrink_perturb else []
         self.position, self.rows, self.totals = Position(0), list[Row](), Totals()
+        self._warn_of_what_never_comes()
         self._clock = time.perf_counter()
 
     @property
@@ -123,8 +128,38 @@ class Run:
             "rows": self.rows,
             "totals": self.totals.to_state(),
             "journal": journal,
+            "config": self.config.to_json(),
         }
         return Checkpoint(self.position, model=engine.model_state(self.module), average=average, state=state)
+
+    def _warn_of_what_never_comes(self) -> None:
+        config, late = self.config, []
+        if config.average is not None and config.average.start_epoch >= config.epochs:
+            late.append(f"the average begins after epoch {config.average.start_epoch:g}")
+        if max(config.checkpoints.keep_epochs, default=0) > config.epochs:
+            late.append(f"a checkpoint is to be kept after epoch {max(config.checkpoints.keep_epochs)}")
+        for what in late:
+            warnings.warn(f"{what}, but the run ends after {config.epochs}", IdleScheduleWarning, stacklevel=6)
+
+    def check(self, checkpoint: Checkpoint) -> None:
+        """Refuse a checkpoint that this run cannot go on from exactly.
+
+        Raises:
+            ConfigurationError: if it was made by another number of processes, or under another configuration (but for
+                logging, checkpoints, and the number of loading processes).
+        """
+        processes = len(checkpoint.state["randomness"])
+        if processes != self.engine.ranks:
+            raise ConfigurationError(
+                f"cannot go on with {self.engine.ranks} process{'es' * (self.engine.ranks > 1)}, because the run was "
+                f"begun with {processes}, and an exact continuation requires as many; start as many with torchrun"
+            )
+        changed = differences(_decisive(checkpoint.state["config"]), _decisive(self.config.to_json()))
+        if changed:
+            raise ConfigurationError(
+                f"cannot go on from the checkpoint {checkpoint.position.name} with another configuration than the one "
+                f"that it was made under, because the run would be neither ({'; '.join(changed)}); restore config.json"
+            )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint; every rank calls it.
@@ -133,11 +168,7 @@ class Run:
             ConfigurationError: if it was made by another number of processes, or of something else than this run.
         """
         state, engine = checkpoint.state, self.engine
-        if len(state["randomness"]) != engine.ranks:
-            raise ConfigurationError(
-                f"cannot go on with {engine.ranks} process{'es' * (engine.ranks > 1)}, because the run was begun with "
-                f"{len(state['randomness'])}, and an exact continuation requires as many; start as many with torchrun"
-            )
+        self.check(checkpoint)
         try:
             if self.average is not None and checkpoint.average is not None:
                 engine.load_model_state(self.module, checkpoint.average)
@@ -168,6 +199,13 @@ class Run:
 
     def _trained(self) -> list[nn.Parameter]:
         return [p for p in self.module.parameters() if p.requires_grad]
+
+
+def _decisive(config: State) -> State:
+    """What of a configuration decides the numbers of a run."""
+    hardware = {name: value for name, value in config["hardware"].items() if name != "workers"}
+    rest = {name: value for name, value in config.items() if name not in ("logging", "checkpoints", "hardware")}
+    return {**rest, "hardware": hardware}
 
 
 def optimizer_of(run: Run) -> torch.optim.Optimizer:

@@ -40,7 +40,7 @@ class SWA:
     """Stochastic weight averaging: the mean of the weights at the end of epochs; BatchNorm's statistics come anew."""
 
     start_epoch: float = 0.0
-    """Epochs after which the first weights are taken."""
+    """Epochs after which averaging begins: the first weights are those at the end of the next one."""
     every_epochs: int = 1
     """Weights are taken after every so many-th epoch from then on."""
 

@@ -74,7 +74,7 @@ class Digits:
 class Images:
     """Images of any source. A sample looks in training as (seed, epoch, index) say, whatever loads it."""
 
-    source: Source
+    source: Source = field(default_factory=lambda: Folder("data"))
     """Where they come from."""
     num_classes: int | None = None
     """Number of classes; None is what the source says. Another number in the source is an error."""

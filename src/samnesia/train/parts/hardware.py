@@ -12,12 +12,14 @@ from samnesia.train.parts.checks import require
 class Hardware:
     """Device, precision and how a model is spread over several; the number of processes is torchrun's business."""
 
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Kind of device; auto takes a GPU where there is one."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     """Weights are kept in float32 (or float64); mixed computes the forward in half precision."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """Under torchrun: a copy of the model in every process, or a part of it (FSDP2)."""
+    deterministic: bool = False
+    """Let torch use deterministic algorithms only: on a GPU, exact repetition and resuming need it; may be slower."""
     compile: bool = False
     """Compile the model with torch.compile."""
     threads: int = 1

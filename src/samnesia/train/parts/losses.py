@@ -39,6 +39,11 @@ class CrossEntropy:
         """Return what evaluation reports, by name: the loss without smoothing, and the accuracies."""
         from samnesia.train.measures import classification, cross_entropy_of_samples
 
+        require(
+            num_outputs >= 2,
+            f"cannot train with softmax cross-entropy on {num_outputs} output, because a softmax over one class is "
+            "always 1; use two outputs, or a loss of your own",
+        )
         return classification(cross_entropy_of_samples, num_outputs)
 
 

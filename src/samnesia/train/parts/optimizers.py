@@ -29,6 +29,10 @@ def _check(lr: float, weight_decay: float) -> None:
 def _groups(model: nn.Module, weight_decay: float, decayed: Decayed) -> Any:
     """The parameters that are trained; those with fewer than two dimensions apart, where they do not decay."""
     trained = [p for p in model.parameters() if p.requires_grad]
+    require(
+        bool(trained),
+        "cannot train this model, because it has no parameter that requires a gradient; unfreeze some, or check it",
+    )
     if decayed == "all" or weight_decay == 0.0:
         return trained
     groups = (
