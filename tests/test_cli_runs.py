@@ -105,11 +105,11 @@ def test_a_damaged_last_checkpoint_is_said_and_the_one_before_is_used(samnesia, 
 
 
 def test_a_run_without_a_checkpoint_that_is_whole_begins_again(samnesia, stopped, unbroken):
-    for path in (stopped / "checkpoints").iterdir():
-        if path.is_dir() and not path.is_symlink():
-            truncate(path)
+    checkpoints = [path for path in (stopped / "checkpoints").iterdir() if not path.is_symlink()]
+    for path in checkpoints:
+        truncate(path)
     code, _, err = samnesia("resume", stopped)
-    assert (code, err.count("samnesia: warning: ")) == (0, 2)
+    assert (code, err.count("samnesia: warning: ")) == (0, len(checkpoints))
     assert_same(stopped, unbroken)
 
 

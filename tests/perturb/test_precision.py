@@ -259,7 +259,9 @@ def test_single_precision_realizes_the_perturbation(row):
     single, double = step(torch.float32), step(torch.float64)
     assert single.cosine > 1 - 1e-5
     if "random" not in row.name and "noise" not in row.name:  # the generator draws other numbers for other types
-        torch.testing.assert_close(single.perturbation_norm, double.perturbation_norm, rtol=1e-4, atol=0)
+        # a gradient of nearly zero may have another sign in the other precision: one entry of about a hundred
+        rtol = 2e-2 if "sign" in row.name else 1e-4
+        torch.testing.assert_close(single.perturbation_norm, double.perturbation_norm, rtol=rtol, atol=0)
 
 
 @pytest.mark.parametrize("name", ["sam", "random", "asam before norm"])

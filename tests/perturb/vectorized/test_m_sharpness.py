@@ -45,6 +45,11 @@ def counted(report):
     return report.micro_batches, report.gradient_evaluations, report.perturbed, report.radii
 
 
+def place(method):
+    """Where a method stands; when it last measured rounding is the loop's business alone."""
+    return {name: value for name, value in method.state_dict().items() if name != "measured"}
+
+
 def assert_same_report(actual, expected):
     assert counted(actual) == counted(expected)
     for name in ("loss", "rho", "perturbation_norm", "cosine", "gradient_norm"):
@@ -64,8 +69,7 @@ def test_gradient_and_report_are_those_of_the_loop(row, size):
     assert_close(gradients(side_by_side.model), gradients(loop.model))
     assert_same_report(side_by_side.last_step, loop.last_step)
     assert not loss.requires_grad
-    sizes = torch.tensor([len(rows) for rows in torch.arange(8).split(size)]) / 8
-    assert float(loss) == pytest.approx(float(sizes @ torch.stack(loop.last_step._losses).float()), rel=1e-6)
+    assert float(loss) == pytest.approx(loop.last_step.loss, rel=1e-6)
 
 
 @pytest.mark.parametrize("max_chunks", [1, 2, 5, 100])
@@ -98,7 +102,7 @@ def test_whole_runs_agree(row):
             reports.append((counted(method.last_step), method.last_step.perturbation_norm))
             method.optimizer.step()
             method.optimizer.zero_grad()
-        results.append((weights(model), reports, method.state_dict()))
+        results.append((weights(model), reports, place(method)))
     (expected, reports, state), (actual, its_reports, its_state) = results
     assert_close(actual, expected, 1e-11)
     assert state == its_state == {"version": 1, "steps": 4, "micro_batch": 0}
@@ -130,7 +134,7 @@ def test_accumulation_over_calls(row):
         Vectorized(side_by_side, 2).backward(X[rows], Y[rows], scale=len(rows) / 8)
     assert_close(gradients(side_by_side.model), gradients(loop.model))
     assert_same_report(side_by_side.last_step, loop.last_step)
-    assert side_by_side.state_dict() == loop.state_dict()
+    assert place(side_by_side) == place(loop)
 
 
 @pytest.mark.parametrize("row", METHODS, ids=str)

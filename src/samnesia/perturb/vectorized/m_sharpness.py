@@ -132,7 +132,7 @@ class _Total:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._gradients: list[Tensor | None] = [None] * len(setting.parameters.parameters)
-        self._losses: list[Tensor] = []
+        self._losses: list[tuple[Tensor, int]] = []
         self._loss = torch.zeros(())
         self._realized: list[tuple[Tensor, Tensor | None] | None] = []
         self._not_finite: list[Tensor] = []
@@ -147,7 +147,7 @@ class _Total:
         """Run a block of micro-batches. Of what it made, only gradients and numbers are kept."""
         block = Block(self._setting, data, scale, self._setting.method._micro_batch + len(self._realized))
         self._gradients = [_add(total, part) for total, part in zip(self._gradients, block.run(), strict=True)]
-        self._losses.append(block.losses)
+        self._losses.append((block.losses, data.size))
         self._loss = block.losses.sum() * data.share + self._loss.to(block.losses)
         self._realized += block.perturbation.realized
         self._not_finite += block.perturbation.not_finite
@@ -162,8 +162,9 @@ class _Total:
         totals = [p.grad if g is None else _added(g, p) for g, p in zip(self._gradients, parameters, strict=True)]
         held = zip(setting.held, setting.start.tensors, strict=True)
         norm = setting.start.norm([torch.zeros_like(w) if (t := totals[i]) is None else t for i, w in held])
-        for loss in torch.cat(self._losses).unbind():
-            method.last_step.note_loss(loss)
+        for losses, size in self._losses:
+            for loss in losses.unbind():
+                method.last_step.note_loss(loss, size)
         for realized in self._realized:
             method.last_step.note_flow(setting.radii, realized, norm)
         method.last_step.gradient_evaluations += self._evaluations

@@ -27,6 +27,11 @@ class Chunks:
     batched: list[Tensor]
     _samples: Samples
 
+    @property
+    def size(self) -> int:
+        """Samples of a micro-batch."""
+        return self.batched[0].shape[1] if self.batched else 1
+
     def arguments(self, batched: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
         """Positional and keyword arguments of the model, and the target, for one micro-batch."""
         leaves = list(self._samples.leaves)
