@@ -19,6 +19,8 @@ def to_plain(value: Any) -> Any:
         return {"kind": type(value).__name__, **fields}
     if isinstance(value, tuple):
         return [to_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_plain(item) for key, item in value.items()}
     return value
 
 
@@ -28,7 +30,8 @@ def from_plain(kind: Any, plain: Any, *, path: str = "") -> Any:
     Fields that are missing take their defaults, so that old configurations stay readable.
 
     Args:
-        kind: dataclass, union of dataclasses, ``Literal``, ``tuple[T, ...]``, ``T | None``, bool, int, float or str.
+        kind: dataclass, union of dataclasses, ``Literal``, ``tuple[T, ...]``, ``dict[str, T]``, ``T | None``,
+            bool, int, float or str.
         plain: the JSON value.
         path: where it stands, for messages.
 
@@ -42,6 +45,8 @@ def from_plain(kind: Any, plain: Any, *, path: str = "") -> Any:
         return _union(get_args(kind), plain, path)
     if origin is tuple and isinstance(plain, list):
         return tuple(from_plain(get_args(kind)[0], item, path=f"{path}[{i}]") for i, item in enumerate(plain))
+    if origin is dict and isinstance(plain, dict):
+        return {key: from_plain(get_args(kind)[1], item, path=f"{path}.{key}") for key, item in plain.items()}
     if origin is Literal and plain in get_args(kind):
         return plain
     if kind is float and type(plain) in (int, float):
