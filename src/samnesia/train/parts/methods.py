@@ -67,6 +67,11 @@ def _options(objective: OutputBias | None, training: Training, options: dict[str
 class Unperturbed:
     """The base optimizer alone: one gradient per step."""
 
+    @property
+    def added_gradients(self) -> float:
+        """Gradient evaluations of a perturbed step beyond the one of a plain step: none, as no step is perturbed."""
+        return 0.0
+
     def build(self, training: Training, **options: Any) -> PerturbedGradient:
         """Return :func:`samnesia.unperturbed` over the model and optimizer."""
         import samnesia
@@ -89,6 +94,11 @@ class Radial:
             f"cannot lower the radius from {self.rho} to {self.rho_min}, because that is no less; use a rho_min of at "
             "most rho, or None for a constant radius",
         )
+
+    @property
+    def added_gradients(self) -> float:
+        """Gradient evaluations of a perturbed step beyond the one of a plain step: that of the ascent."""
+        return 1.0
 
 
 @dataclass(frozen=True)
@@ -225,6 +235,11 @@ class Random(Radial):
 
     clean_statistics: bool = False
     """Whether a forward pass at the clean weights comes first, for the statistics of BatchNorm."""
+
+    @property
+    def added_gradients(self) -> float:
+        """No gradient is needed for noise; a forward pass, where one comes first, counts as a third of one."""
+        return self.clean_statistics / 3
 
     def build(self, training: Training, **options: Any) -> PerturbedGradient:
         """Return :func:`samnesia.random_perturbation` over the model and optimizer."""

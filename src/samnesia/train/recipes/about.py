@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from samnesia.train.config import RunConfig
-from samnesia.train.parts.methods import Random, Unperturbed
 
 Mark = Literal["code", "text", "unverified"]
 """How a fact is known: read in the authors' code, read in a published text, or remembered and to be checked."""
@@ -62,10 +61,7 @@ class About:
 
 def gradients_per_image(config: RunConfig) -> float:
     """Gradient evaluations per image of a run on average; a forward pass alone counts as a third of one."""
-    method, when = config.method, config.when
-    if isinstance(method, Unperturbed):
-        return 1.0
+    when = config.when
     stop = config.epochs if when.stop_epoch is None else min(when.stop_epoch, config.epochs)
     share = max(0.0, stop - when.start_epoch) / config.epochs / when.interval_steps
-    more = method.clean_statistics / 3 if isinstance(method, Random) else 1.0
-    return 1.0 + share * more
+    return 1.0 + share * config.method.added_gradients
