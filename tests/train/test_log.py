@@ -3,6 +3,10 @@
 import dataclasses
 import json
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -151,3 +155,30 @@ def test_unknown_fields_of_a_configuration_are_refused(run, tmp_path):
     (tmp_path / "result.json").write_text(json.dumps(plain))
     with pytest.raises(ConfigurationError, match="did you mean 'epochs'"):
         log.read_result(tmp_path)
+
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from samnesia.train.log import locked
+with locked(Path(sys.argv[1]), what="run"):
+    if os.fork() == 0:
+        print("forked", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_lock_ends_with_a_killed_process_though_its_loaders_live_on(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "forked\n"
+        (loader,) = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+        with pytest.raises(ConfigurationError, match="another process is at work"), log.locked(tmp_path, what="run"):
+            pass
+        holder.kill()
+        holder.wait()
+        try:
+            with log.locked(tmp_path, what="run"):
+                pass
+            assert Path(f"/proc/{loader}").exists()
+        finally:
+            os.kill(int(loader), signal.SIGKILL)

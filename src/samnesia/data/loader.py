@@ -7,8 +7,10 @@ on in the middle of an epoch loads what it would have loaded; nothing of a loade
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from samnesia.data.draws import SHUFFLE, permutation
 from samnesia.data.problem import Batch, Mix, Problem, Split
-from samnesia.data.workers import heed_parent_only
+from samnesia.data.workers import heed_only
 from samnesia.perturb.errors import ConfigurationError, SamnesiaError
 
 
@@ -207,7 +209,7 @@ def _loaded(view: TrainingView | EvaluationView, batches: Any, *, workers: int, 
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=heed_parent_only,
+        worker_init_fn=partial(heed_only, os.getpid()),
         timeout=STALLED if workers else 0,
         generator=torch.Generator(),  # its own: the global one belongs to the model
     )

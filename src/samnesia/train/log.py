@@ -77,12 +77,12 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
@@ -199,6 +199,8 @@ def claim(out: Path, *, what: str = "a run") -> None:
 def locked(out: Path, *, what: str) -> Iterator[None]:
     """Hold a directory for this process; the lock ends with the process, however it ends.
 
+    Processes that it forks, such as those that load data, do not hold it: they may outlive a killed one for a moment.
+
     Raises:
         ConfigurationError: when another process holds it.
     """
@@ -210,7 +212,23 @@ def locked(out: Path, *, what: str) -> Iterator[None]:
                 f"cannot work on the {what} in {out}, because another process is at work on it; wait for its end, or "
                 "use another --out"
             ) from None
-        yield
+        _locks.append(file)
+        try:
+            yield
+        finally:
+            with suppress(ValueError):  # in a forked process, which holds none
+                _locks.remove(file)
+
+
+_locks: list[TextIO] = []
+
+
+def _let_go() -> None:
+    while _locks:
+        _locks.pop().close()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def write_json(path: Path, content: Any) -> None:
