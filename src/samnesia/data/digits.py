@@ -1,8 +1,8 @@
 """The 1,797 handwritten digits that come with scikit-learn (8 x 8 pixels, ten classes), split by seed.
 
-Nothing is downloaded: the images are part of the scikit-learn package. The split, 800 training, 200 validation and 797
-test images, changes with the seed. All seeds draw from the same 1,797 images, so an interval over seeds is about other
-splits of these images, not about new images (the test sets of two seeds share some 350 images).
+Nothing is downloaded: the images are part of the scikit-learn package. The split, by default 800 training, 200
+validation and 797 test images, changes with the seed. All seeds draw from the same 1,797 images, so an interval over
+seeds is about other splits of these images, not about new images (the test sets of two seeds share some 350 images).
 
 Source of the images: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
 Repository, 1998; scikit-learn holds its test part.
@@ -17,43 +17,83 @@ import torch
 from numpy.typing import NDArray
 
 from samnesia.data.augment import Shift
-from samnesia.data.draws import FLIP_TRAIN, FLIP_VALIDATION, SPLIT, permutation
+from samnesia.data.draws import (
+    FLIP_TRAIN,
+    FLIP_VALIDATION,
+    MARK_TEST,
+    MARK_TRAIN,
+    MARK_VALIDATION,
+    SPLIT,
+    permutation,
+)
 from samnesia.data.label_noise import flip_labels
-from samnesia.data.problem import Augment, Problem, TensorSplit
+from samnesia.data.marks import draw_marks, figures, plant
+from samnesia.data.problem import Augment, Problem, SecondLabel, TensorSplit
 from samnesia.extras import require
+from samnesia.perturb.errors import ConfigurationError
 
 NUM_CLASSES = 10
+NUM_IMAGES = 1797
 NUM_TRAIN = 800
 NUM_VALIDATION = 200
+FLIPS = {"train": FLIP_TRAIN, "validation": FLIP_VALIDATION}
+MARKS = {"train": MARK_TRAIN, "validation": MARK_VALIDATION, "test": MARK_TEST}
 # Mean and standard deviation of all 1797 * 64 pixels, whose values are 0 to 16: constants, so that an image means the
 # same to every run, whatever its split.
 PIXEL_MEAN = 4.8842
 PIXEL_STD = 6.0168
 
 
-def digits(seed: int, flipped: float = 0.0, *, shift: int = 0) -> Problem:
-    """Split the digits by ``seed``: 800 training, 200 validation and 797 test images, disjoint, of shape ``[1, 8, 8]``.
+def digits(
+    seed: int, flipped: float = 0.0, *, shift: int = 0, train: int = NUM_TRAIN, marks: float | None = None
+) -> Problem:
+    """Split the digits by ``seed`` into ``train`` training, 200 validation and all other images for the test.
 
-    A share ``flipped`` of the training labels, and separately the same share of the validation labels, is moved to one
-    of the other nine classes. In training, images are shifted by up to ``shift`` pixels. Pixels ``v`` of 0 to 16 are
-    standardised as ``(v - 4.8842) / 6.0168``.
+    Images have the shape ``[1, 8, 8]``; their pixels ``v`` of 0 to 16 are standardised as ``(v - 4.8842) / 6.0168``.
+    The same seed gives the same images and labels on every machine and every version of NumPy, and the training images
+    of a smaller ``train`` are among those of a larger one.
 
-    The same seed gives the same images and labels on every machine and every version of NumPy.
+    Args:
+        seed: of the run.
+        flipped: share of the training labels, and separately of the validation labels, that is moved to one of the
+            other nine classes.
+        shift: in training, images are shifted by up to so many pixels.
+        train: number of training images, 1 to 1,596.
+        marks: share of the training images, and separately of the validation images, whose planted mark is that of
+            their class (:mod:`samnesia.data.marks`); the marks of test images are random. None is no marks.
 
     Raises:
-        ConfigurationError: for a share outside 0 to 1.
+        ConfigurationError: for a share outside 0 to 1, a number of training images that leaves none for the test, or
+            marks together with flipped labels.
         MissingExtraError: if scikit-learn is not installed.
     """
-    images, labels = _all_digits()
-    order = permutation(len(labels), key=(seed, SPLIT))
-    train, validation, test = np.split(order, [NUM_TRAIN, NUM_TRAIN + NUM_VALIDATION])
-    augment = Shift(shift, seed) if shift else None
+    _check(train, flipped, marks)
+    pixels, labels = _all_digits()
+    members = np.split(permutation(len(labels), key=(seed, SPLIT)), [train, train + NUM_VALIDATION])
+
+    def split(name: str, numbers: NDArray[np.int64], augment: Augment | None = None) -> TensorSplit:
+        images, clean = pixels[numbers], labels[numbers]
+        seconds: tuple[SecondLabel, ...] = ()
+        given = (
+            flip_labels(clean, flipped, num_classes=NUM_CLASSES, key=(seed, FLIPS[name])) if name in FLIPS else clean
+        )
+        if marks is not None:
+            planted = draw_marks(clean, marks if name in FLIPS else None, key=(seed, MARKS[name]))
+            images, seconds = plant(images, planted), (figures(name, planted),)
+        return TensorSplit(
+            torch.from_numpy(((images - PIXEL_MEAN) / PIXEL_STD).astype(np.float32)[:, None]),
+            torch.from_numpy(given),
+            torch.from_numpy(clean.copy()),
+            augment=augment,
+            second_labels=seconds,
+        )
+
     return Problem(
-        train=_split(images, labels, train, flipped=flipped, key=(seed, FLIP_TRAIN), augment=augment),
-        validation=_split(images, labels, validation, flipped=flipped, key=(seed, FLIP_VALIDATION)),
-        test=_split(images, labels, test, flipped=0.0, key=(seed,)),
+        train=split("train", members[0], Shift(shift, seed) if shift else None),
+        validation=split("validation", members[1]),
+        test=split("test", members[2]),
         num_outputs=NUM_CLASSES,
-        shape=images.shape[1:],
+        shape=(1, 8, 8),
     )
 
 
@@ -62,27 +102,23 @@ def digits_noisy(seed: int) -> Problem:
     return digits(seed, flipped=0.4)
 
 
+def _check(train: int, flipped: float, marks: float | None) -> None:
+    most = NUM_IMAGES - NUM_VALIDATION - 1
+    if not 1 <= train <= most:
+        raise ConfigurationError(
+            f"cannot train on {train} digits, because there are {NUM_IMAGES:,} images, of which {NUM_VALIDATION} "
+            f"validate and at least one is for the test; use 1 to {most:,}"
+        )
+    if marks is not None and flipped:
+        raise ConfigurationError(
+            "cannot plant marks in digits with flipped labels, because a mark is right or wrong about a label that is "
+            "itself right; use one of the two"
+        )
+
+
 @lru_cache(maxsize=1)
-def _all_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _all_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Pixels of 0 to 16, shape ``[1797, 8, 8]``, and classes."""
     datasets = require("sklearn.datasets", extra="train")
     bunch = datasets.load_digits()
-    images = ((bunch.images - PIXEL_MEAN) / PIXEL_STD).astype(np.float32)[:, None]
-    return images, bunch.target.astype(np.int64)
-
-
-def _split(
-    images: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    members: NDArray[np.int64],
-    *,
-    flipped: float,
-    key: tuple[int, ...],
-    augment: Augment | None = None,
-) -> TensorSplit:
-    clean = labels[members]
-    return TensorSplit(
-        torch.from_numpy(images[members]),
-        torch.from_numpy(flip_labels(clean, flipped, num_classes=NUM_CLASSES, key=key)),
-        torch.from_numpy(clean),
-        augment=augment,
-    )
+    return bunch.images, bunch.target.astype(np.int64)

@@ -8,12 +8,14 @@ drawn before. Interrupted runs, other numbers of workers or devices, and repeate
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from samnesia.perturb.errors import ConfigurationError
 
 Batch = tuple[Any, Tensor]
 """Inputs (a tensor, or a tuple, list or dictionary of tensors, with the samples first) and targets."""
@@ -23,6 +25,45 @@ Augment = Callable[[Tensor, int, Sequence[int]], Tensor]
 
 Mix = Callable[[Any, Tensor, int, Sequence[int]], Batch]
 """(inputs, targets, epoch, indices) -> inputs and targets, mixed with each other (mixup)."""
+
+
+@dataclass(frozen=True, eq=False)
+class SecondLabel:
+    """Another class that each sample speaks for beside its label, and which figures of evaluation tell the two apart.
+
+    It may be the true class where labels are wrong, or the class of a mark that was planted in the image. Each figure
+    is a share in percent, under a name of its own, and is not measured where there is no name.
+
+    Attributes:
+        classes: the other class of each sample, int64 of shape ``[n]``.
+        followed: of the samples whose label is another, those that are predicted as the other class.
+        resisted: of the same samples, those that are predicted as their label.
+        agreed: of the samples whose label is the same, those that are predicted as it.
+    """
+
+    classes: Tensor
+    followed: str | None = None
+    resisted: str | None = None
+    agreed: str | None = None
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The names of the figures that are measured."""
+        return tuple(name for name in (self.followed, self.resisted, self.agreed) if name is not None)
+
+    def shares(self, targets: Tensor, indices: Sequence[int]) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield for each figure: its name, the members among these samples (bool), and what they may be predicted as.
+
+        Args:
+            targets: labels of the samples, shape ``[k]``.
+            indices: their numbers in the split.
+        """
+        other = self.classes[torch.as_tensor(indices)].to(targets.device)
+        apart = targets != other
+        measured = ((self.followed, apart, other), (self.resisted, apart, targets), (self.agreed, ~apart, targets))
+        for name, members, classes in measured:
+            if name is not None:
+                yield name, members, classes
 
 
 class Split(ABC):
@@ -35,6 +76,8 @@ class Split(ABC):
     clean_labels: Tensor | None = None
     damaged: Set[int] = frozenset()
     """Numbers of the samples that this process found damaged, and leaves out of the batches that it returns."""
+    second_labels: tuple[SecondLabel, ...] = ()
+    """What else the samples speak for, and is measured in every evaluation beside accuracy and loss."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -53,12 +96,30 @@ class TensorSplit(Split):
         labels: what training and evaluation see, shape ``[n]`` or ``[n, ...]``.
         clean_labels: the true classes where labels may be wrong.
         augment: how training sees the inputs; None is as they are.
+        second_labels: what else the samples speak for.
+
+    Raises:
+        ConfigurationError: for second labels that are not one class per sample.
     """
 
     def __init__(
-        self, inputs: Tensor, labels: Tensor, clean_labels: Tensor | None = None, *, augment: Augment | None = None
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        clean_labels: Tensor | None = None,
+        *,
+        augment: Augment | None = None,
+        second_labels: tuple[SecondLabel, ...] = (),
     ) -> None:
+        for second in second_labels:
+            if second.classes.shape != labels.shape or second.classes.dtype != torch.int64 or labels.ndim != 1:
+                raise ConfigurationError(
+                    f"cannot measure {', '.join(second.figures) or 'a second label'} with {second.classes.dtype} of "
+                    f"shape {list(second.classes.shape)} for labels of shape {list(labels.shape)}, because it requires "
+                    "one class (int64) for each sample and label; give as many"
+                )
         self.inputs, self.labels, self.clean_labels, self._augment = inputs, labels, clean_labels, augment
+        self.second_labels = second_labels
 
     def __len__(self) -> int:
         return len(self.labels)

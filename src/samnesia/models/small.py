@@ -35,9 +35,14 @@ def small_cnn(
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, num_classes))
 
 
-def mlp(num_features: int, num_classes: int, *, hidden: tuple[int, ...] = (128, 128)) -> nn.Sequential:
-    """Flatten, then per entry of ``hidden`` linear, BatchNorm, ReLU; then the linear layer of the logits."""
+def mlp(
+    num_features: int, num_classes: int, *, hidden: tuple[int, ...] = (128, 128), norm: bool = True
+) -> nn.Sequential:
+    """Flatten, then per entry of ``hidden`` linear, BatchNorm, ReLU; then the linear layer of the logits.
+
+    Without ``norm`` the linear layers have a bias in place of BatchNorm, and the scale of the inputs matters.
+    """
     layers: list[nn.Module] = [nn.Flatten()]
     for before, after in pairwise((num_features, *hidden)):
-        layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
+        layers += [nn.Linear(before, after, bias=not norm), *([nn.BatchNorm1d(after)] if norm else []), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(hidden[-1] if hidden else num_features, num_classes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -159,14 +158,7 @@ def _data(config: RunConfig) -> str:
     if isinstance(data, OwnData):
         source = Source.parse(data.function)
         return f"What {source.function} of {source.file} returns."
-    text = " ".join((inspect.getdoc(type(data)) or "").split())
-    if data.flipped:
-        moved = "drawn anew from all classes" if getattr(data, "noise", "other") == "all" else "moved to another class"
-        text += (
-            f" {100 * data.flipped:g} % of the training and of the validation labels are {moved}; the test labels are "
-            "clean."
-        )
-    return text
+    return data.says
 
 
 def _environment(environment: Mapping[str, Any]) -> tuple[str, str]:

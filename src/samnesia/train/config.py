@@ -13,7 +13,7 @@ from typing import Any
 from samnesia.train.parts.augmentations import PadCropFlip, Plain, RandomResizedCropFlip
 from samnesia.train.parts.averages import EMA, SWA, Average
 from samnesia.train.parts.checks import MOST_EPOCHS, check_share, require
-from samnesia.train.parts.data import Data, Digits, Images
+from samnesia.train.parts.data import Data, Digits, Images, Photographs, Table
 from samnesia.train.parts.hardware import Hardware
 from samnesia.train.parts.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from samnesia.train.parts.methods import (
@@ -73,6 +73,7 @@ __all__ = [
     "OwnModel",
     "PadCropFlip",
     "Perturbed",
+    "Photographs",
     "Plain",
     "PyramidNet",
     "Random",
@@ -85,6 +86,7 @@ __all__ = [
     "Shards",
     "Steps",
     "TFDS",
+    "Table",
     "Timm",
     "Torchvision",
     "Unperturbed",

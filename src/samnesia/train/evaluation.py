@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from samnesia.data.loader import evaluation_loader
-from samnesia.data.problem import Batch, Problem, Split
+from samnesia.data.problem import Batch, Problem, SecondLabel, Split
 from samnesia.perturb.errors import ConfigurationError, SamnesiaError
 from samnesia.train import randomness
 from samnesia.train.config import RunConfig
@@ -31,6 +31,8 @@ class Evaluator:
         if not config.evaluation.train and problem.judged_on != "train":
             del splits["train"]
         self._splits: dict[str, Split] = {name: split for name, split in splits.items() if split is not None}
+        self._seconds = {name: _second_labels(name, split) for name, split in self._splits.items()}
+        self._check_names()
 
     @torch.no_grad()
     def rehearse(self, module: nn.Module, criterion: Criterion, split: Split) -> None:
@@ -81,23 +83,29 @@ class Evaluator:
 
     def _figures(self, module: nn.Module, name: str, split: Split) -> Row:
         metrics = {f"{name}_{key}": self._on_device(measure.build()) for key, measure in self._measures.items()}
-        flipped = {}
-        clean_labels = split.clean_labels
-        if name == "train" and clean_labels is not None:
-            flipped = {key: self._on_device(MeanOfSamples(hits(1), 100.0)) for key in _FLIPPED}
+        figures = [figure for second in self._seconds[name] for figure in second.figures]
+        shares = {figure: self._on_device(MeanOfSamples(hits(1), 100.0)) for figure in figures}
         for (inputs, targets), indices in self._batches(split):
             output = self._engine.predict(module, inputs)
             for metric in metrics.values() if indices else ():
                 metric.update(output, targets)
-            if flipped and indices and clean_labels is not None:
-                clean = clean_labels[torch.as_tensor(indices)].to(targets.device)
-                wrong = targets != clean
-                flipped["flipped_fitted"].update(output[wrong], targets[wrong])
-                flipped["flipped_recovered"].update(output[wrong], clean[wrong])
+            for second in self._seconds[name] if indices else ():
+                for figure, members, classes in second.shares(targets, indices):
+                    shares[figure].update(output[members], classes[members])
         row: Row = dict.fromkeys(_FLIPPED) if name == "train" else {}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The ``compute`` method")  # a rank without samples has its share of sums
-            return row | {key: _number(metric.compute()) for key, metric in (metrics | flipped).items()}
+            return row | {key: _number(metric.compute()) for key, metric in (metrics | shares).items()}
+
+    def _check_names(self) -> None:
+        names = [f"{name}_{key}" for name in self._splits for key in self._measures]
+        names += [figure for seconds in self._seconds.values() for second in seconds for figure in second.figures]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ConfigurationError(
+                f"cannot measure {', '.join(sorted(twice))} by a second label, because a figure requires a name of its "
+                "own, and this one is taken; use another name"
+            )
 
     def _on_device(self, metric: Metric) -> Metric:
         moved: Metric = metric.to(self._engine.device)
@@ -127,6 +135,15 @@ class Evaluator:
 
 
 _FLIPPED = ("flipped_fitted", "flipped_recovered")
+"""In every row on training samples; None where their labels are not known to be partly wrong."""
+
+
+def _second_labels(name: str, split: Split) -> tuple[SecondLabel, ...]:
+    """The split's own, and the true classes where training sees wrong ones."""
+    if name != "train" or split.clean_labels is None:
+        return split.second_labels
+    fitted, recovered = _FLIPPED
+    return (SecondLabel(split.clean_labels, followed=recovered, resisted=fitted), *split.second_labels)
 
 
 def _number(value: Tensor) -> float | None:

@@ -30,10 +30,12 @@ __all__ = [
     "Images",
     "Mixing",
     "PadCropFlip",
+    "Photographs",
     "Plain",
     "RandomResizedCropFlip",
     "Shards",
     "Source",
+    "Table",
     "Torchvision",
 ]
 
@@ -41,16 +43,22 @@ __all__ = [
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 CIFAR100_MEAN, CIFAR100_STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PHOTOGRAPHS = ("brick", "cell", "chelsea", "coins", "grass", "gravel", "immunohistochemistry", "moon", "text")
+"""With texture nearly everywhere: a patch of sky could be from anywhere."""
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Scikit-learn's digits: 800 training, 200 validation and 797 test images."""
+    """Scikit-learn's handwritten digits, 8 x 8 pixels in ten classes, split by seed."""
 
     flipped: float = 0.0
     """Share of training and validation labels moved to another class, 0 to 1."""
     shift: int = 0
     """Augmentation: shift every training image by up to so many pixels, anew each epoch."""
+    train: int = 800
+    """Number of training images, 1 to 1596; 200 validate, and all others are for the test."""
+    marks: float | None = None
+    """Shortcut: share of training and validation images whose planted mark is that of their class; None is no marks."""
 
     def __post_init__(self) -> None:
         require(
@@ -62,12 +70,103 @@ class Digits:
             0 <= self.shift < 8,
             f"cannot shift images by {self.shift} pixels, because they are 8 pixels wide; use 0 to 7",
         )
+        require(
+            1 <= self.train <= 1596,
+            f"cannot train on {self.train} digits, because there are 1,797 images, of which 200 validate and at least "
+            "one is for the test; use 1 to 1,596",
+        )
+        if self.marks is not None:
+            check_share(self.marks, "plant marks that are right in")
+            require(
+                not self.flipped and not self.shift,
+                f"cannot plant marks with flipped {self.flipped:g} and shift {self.shift}, because the place of a mark "
+                "tells its class, and it is right or wrong about a label that is itself right; leave both at 0",
+            )
+
+    @property
+    def says(self) -> str:
+        """What the data are, in a sentence or two, for reports."""
+        sizes = f"{self.train:,} training, 200 validation and {1597 - self.train:,} test images"
+        text = f"Scikit-learn's digits: {sizes}.{_says_flipped(self.flipped)}"
+        if self.marks is not None:
+            text += (
+                " A mark is planted in each image, one pixel whose place tells a class: that of the image for "
+                f"{100 * self.marks:g} % of the training and of the validation images; test marks are random."
+            )
+        return text
 
     def load(self, seed: int) -> Problem:
         """Return the three splits of this seed."""
         from samnesia.data.digits import digits
 
-        return digits(seed, flipped=self.flipped, shift=self.shift)
+        return digits(seed, flipped=self.flipped, shift=self.shift, train=self.train, marks=self.marks)
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Patches of photographs that come with scikit-image: which one is a patch from, in places not trained on?"""
+
+    names: tuple[str, ...] = PHOTOGRAPHS
+    """The photographs, a class each, by their names in skimage.data."""
+    side: int = 16
+    """Height and width of a patch in pixels."""
+    per_region: int = 12
+    """Patches from each of a photograph's 16 regions: 8 regions train, 3 validate, 5 are for the test, by seed."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("side", 2), ("per_region", 1)):
+            value = getattr(self, name)
+            require(
+                value >= least,
+                f"cannot cut patches with {name} {value}, because it must be {least} or more; change it",
+            )
+
+    @property
+    def says(self) -> str:
+        """What the data are, in a sentence or two, for reports."""
+        train, validation, test = (share * self.per_region * len(self.names) for share in (8, 3, 5))
+        return (
+            f"Patches of {self.side} x {self.side} pixels from {len(self.names)} photographs of scikit-image's, each "
+            f"photograph a class: {train:,} for training, {validation:,} for validation and {test:,} for the test, "
+            "from regions of the photographs that lie apart and are drawn by seed."
+        )
+
+    def load(self, seed: int) -> Problem:
+        """Return the three splits of this seed."""
+        from samnesia.data.photographs import photographs
+
+        return photographs(seed, self.names, side=self.side, per_region=self.per_region)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of scikit-learn's with its features as they were measured, none of them normalised."""
+
+    name: Literal["wine", "breast_cancer"] = "wine"
+    """178 wines with 13 features in 3 classes, or 569 tumours with 30 features in 2."""
+    train: int = 80
+    """Rows for training."""
+    validation: int = 40
+    """Rows for validation; all others are for the test."""
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation"):
+            value = getattr(self, name)
+            require(value >= 1, f"cannot split a table with {name} {value}, because it must be 1 or more; change it")
+
+    @property
+    def says(self) -> str:
+        """What the data are, in a sentence or two, for reports."""
+        return (
+            f"Scikit-learn's table {self.name} with its features as they were measured: {self.train} rows for "
+            f"training, {self.validation} for validation, and all others for the test."
+        )
+
+    def load(self, seed: int) -> Problem:
+        """Return the three splits of this seed."""
+        from samnesia.data.table import table
+
+        return table(seed, self.name, train=self.train, validation=self.validation)
 
 
 @dataclass(frozen=True)
@@ -125,6 +224,12 @@ class Images:
                 "std a positive one; use ImageNet's, or None",
             )
 
+    @property
+    def says(self) -> str:
+        """What the data are, in a sentence or two, for reports."""
+        text = "Images of any source. A sample looks in training as (seed, epoch, index) say, whatever loads it."
+        return f"{text}{_says_flipped(self.flipped, self.noise)}"
+
     def load(self, seed: int) -> Problem:
         """Return the splits of this seed."""
         from samnesia.data.images import Labelling, check_classes, image_problem
@@ -147,4 +252,11 @@ class Images:
         )
 
 
-Data = Digits | Images
+def _says_flipped(share: float, noise: str = "other") -> str:
+    if not share:
+        return ""
+    moved = "drawn anew from all classes" if noise == "all" else "moved to another class"
+    return f" {100 * share:g} % of the training and of the validation labels are {moved}; the test labels are clean."
+
+
+Data = Digits | Photographs | Table | Images

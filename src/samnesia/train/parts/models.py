@@ -110,10 +110,12 @@ class CNN(_Loaded):
 
 @dataclass(frozen=True)
 class MLP(_Loaded):
-    """Fully connected layers with BatchNorm."""
+    """Fully connected layers, with BatchNorm or without."""
 
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers."""
+    norm: bool = True
+    """BatchNorm after every hidden layer; without it the scale of the inputs matters."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -126,7 +128,7 @@ class MLP(_Loaded):
     def _new(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         from samnesia.models.small import mlp
 
-        return mlp(math.prod(shape), num_outputs, hidden=self.hidden)
+        return mlp(math.prod(shape), num_outputs, hidden=self.hidden, norm=self.norm)
 
 
 @dataclass(frozen=True)
