@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,11 @@ from samnesia.extras import require as require_package
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.definition import STUDY, Change, Definition
 from samnesia.study.design import Design, Study
+from samnesia.study.jobs import Job
+from samnesia.study.live import Display, display
 from samnesia.study.plan import Plan, make_plan
 from samnesia.study.pool import Here, Pool, Processes
-from samnesia.study.store import CELLS, count_results
+from samnesia.study.store import CELLS, clear, count_results
 from samnesia.study.table import make_table, write_table
 from samnesia.study.work import Outcome
 from samnesia.train.log import locked
@@ -94,14 +97,14 @@ def run_study(
         f"cannot run with {workers} workers, because somebody has to do the work; use 1 or more, or leave it out",
     )
     out = Path(out)
+    pool = _pool(workers, ray, out)
     if seeds is not None:
         study = replace(study, design=replace(study.design, seeds=tuple(seeds)))
-    pool = _pool(workers, ray, out)
     make_plan(study, out)  # what it refuses, it refuses before anything is written
     _claim(out)
     with locked(out, what="study"):
         study, plan = _define(study, out, command)
-        _run(plan, pool, study.design, workers=workers, progress=progress)
+        _run(plan, pool, study.design, progress=progress)
         results = read_results(out)
         write_table(results.table, out)
     return results
@@ -128,11 +131,15 @@ def read_results(out: Path | str) -> Results:
 
 
 def _pool(workers: int | None, ray: str | None, out: Path) -> Pool:
-    if workers == 1:
-        return Here()
+    if ray is not None:
+        require_package("ray", extra="study")
+        from samnesia.study.cluster import Cluster
+
+        return Cluster(ray, out, workers)
     import joblib
 
-    return Processes(workers or joblib.cpu_count())
+    processes = workers or joblib.cpu_count()
+    return Here() if processes == 1 else Processes(processes)
 
 
 def _claim(out: Path) -> None:
@@ -161,8 +168,40 @@ def _define(study: Study, out: Path, command: str | None) -> tuple[Study, Plan]:
     return study, plan
 
 
-def _run(plan: Plan, pool: Pool, design: Design, *, workers: int | None, progress: bool) -> None:
-    missing = plan.missing
-    with closing(pool.run(missing)) as ended:
-        for _ in ended:
-            pass
+def _run(plan: Plan, pool: Pool, design: Design, *, progress: bool) -> None:
+    from rich.console import Console
+
+    console, missing = Console(), plan.missing
+    kept = len(plan.jobs) - len(missing)
+    if progress and kept:
+        console.print(f"{kept} of {len(plan.jobs)} runs are finished already and kept.", highlight=False)
+    try:
+        with (
+            _quiet_about_memory(),
+            display(design, plan.jobs, len(missing), console, progress=progress) as shown,
+            closing(pool.run(_begun(missing, shown))) as ends,
+        ):
+            for ended in ends:
+                shown.ended(ended)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted: {len(plan.finished)} of {len(plan.jobs)} runs are finished and kept; the same command does "
+            "the rest."
+        ) from None
+
+
+def _begun(jobs: Iterable[Job], shown: Display) -> Iterator[Job]:
+    """The jobs, each shown as begun when a pool takes it; what an earlier failure has left is removed."""
+    for job in jobs:
+        if job.directory.is_dir():
+            clear(job.directory)
+        shown.begun(job)
+        yield job
+
+
+@contextmanager
+def _quiet_about_memory() -> Iterator[None]:
+    """Say nothing of a process that the pool replaces for the memory that it holds: no work is lost."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+        yield

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -113,10 +112,7 @@ def _submit(worker: Any, packed: bytes) -> Future[tuple[str, ...]]:
     # is therefore quiet while it starts, too.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with warnings.catch_warnings():
-            # loky's, of a process that it replaces for the memory that it holds
-            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
-            future: Future[tuple[str, ...]] = worker.submit(do_packed, packed)
+        future: Future[tuple[str, ...]] = worker.submit(do_packed, packed)
         return future
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
