@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -108,6 +109,8 @@ def _ready(config: RunConfig) -> Iterator[Run]:
             # torch's of a convolution with one input channel, whose strides say nothing
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             problem = config.data.load(config.seed)
+            if not config.evaluation.test:
+                problem = replace(problem, test=None)
             run = Run(config, Engine(config.hardware), problem)
             run.evaluator.rehearse(run.module, config.loss.criterion(), problem.train)
             yield run

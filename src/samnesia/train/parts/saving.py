@@ -41,6 +41,8 @@ class Evaluation:
 
     train: bool = True
     """The training set too, without augmentation."""
+    test: bool = True
+    """The test set too; without it, the run never looks at it and is judged on validation, as for tuning."""
     every_epochs: int = 1
     """After every so many epochs, and after the last."""
     batch_size: int = 512
