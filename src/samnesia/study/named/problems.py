@@ -1,0 +1,76 @@
+"""The first study: which method helps on which problem."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+from samnesia.study.budgets import equal_gradients
+from samnesia.study.design import Design, Factor, Levels, Measure, Study
+from samnesia.study.hypotheses import Difference
+from samnesia.study.named.registry import named
+from samnesia.study.training import Training
+from samnesia.study.work import Work
+from samnesia.train.config import RunConfig
+from samnesia.train.recipes import find
+
+PROBLEMS = ("digits-noisy", "digits-few", "photographs", "table", "digits-shortcut")
+METHODS = ("sgd", "sam", "asam", "gsam", "obf", "random")
+CLAIMED = METHODS[1:-1]  # random perturbation is what the others are seen against, without a claim
+BUDGETS = {"steps": "equal steps", "gradients": "equal gradient evaluations"}
+SMALLEST = 1.0  # points of test accuracy
+
+MEASURES = (
+    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
+    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
+    Measure("last-loss", "last.test_loss", "test loss, last epoch", "", False),
+    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
+    Measure("flipped", "last.flipped_fitted", "flipped labels fitted, last epoch", "%", False),
+    Measure("mark", "last.test_mark_followed", "misleading mark followed, last epoch", "%", False),
+    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
+    Measure("seconds", "seconds", "wall time", "s", False),
+)
+
+
+@named
+def problems(quick: bool = False) -> Study:
+    """SGD, SAM, ASAM, GSAM, OBF and random perturbation over five problems, at equal steps and equal gradients."""
+    chosen = PROBLEMS[:2] if quick else PROBLEMS
+    design = Design(
+        name="problems-quick" if quick else "problems",
+        question="On which problems does a perturbation of the weights help, and does it still at equal cost?",
+        factors=(Factor("method", METHODS), Factor("problem", chosen), Factor("budget", tuple(BUDGETS))),
+        measures=MEASURES,
+        seeds=tuple(range(3 if quick else 10)),
+        tuning_seeds=tuple(range(1000, 1005)),
+        primary=tuple(
+            Difference(
+                claim=f"{method.upper()} is better than SGD on {problem} at {words}",
+                measure="last",
+                treatment={"method": method},
+                control={"method": METHODS[0]},
+                where={"problem": problem, "budget": budget},
+                direction="higher",
+                smallest=SMALLEST,
+            )
+            for budget, words in BUDGETS.items()
+            for problem in chosen
+            for method in CLAIMED
+        ),
+        notes=(
+            "The radii of all methods were chosen on validation data, with the tuning seeds.",
+            "Hypotheses are about the last epoch; the best epoch is the one of the highest validation accuracy.",
+            "At equal gradient evaluations, methods that need fewer of them per step train for more epochs.",
+        ),
+    )
+    return Study(design, _work)
+
+
+def _work(levels: Levels, seed: int) -> Work:
+    return Training(replace(_arms(levels["problem"], levels["budget"])[levels["method"]], seed=seed))
+
+
+@cache
+def _arms(problem: str, budget: str) -> dict[str, RunConfig]:
+    arms = {method: find(f"{problem}-{method}") for method in METHODS}
+    return equal_gradients(arms) if budget == "gradients" else arms
