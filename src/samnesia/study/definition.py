@@ -11,7 +11,8 @@
     }
 
 A study is defined before there are results. From the first result on, its definition stands, but that seeds may be
-added, levels at the end of a factor, and notes; what was added, and how many results had been seen by then, is kept.
+added, levels at the end of a factor, hypotheses about these levels, and notes; what was added, and how many results had
+been seen by then, is kept.
 A design without hypotheses decides nothing and is only a choice of cells, which may be another one every time.
 """
 
@@ -153,13 +154,25 @@ def _differences(there: Design, asked: Design) -> list[str]:
         for factor in asked.factors
         if factor.name in before["factors"]
     }
+    added = {
+        (name, level) for name, levels in now["factors"].items() for level in levels[len(kept.get(name, levels)) :]
+    }
     now["factors"] = {name: kept.get(name, levels) for name, levels in now["factors"].items()}
+    now["primary"] = {
+        claim: one for claim, one in now["primary"].items() if claim in before["primary"] or not added & _levels_of(one)
+    }
     found = differences(before, now)
     if not found:
         cells = list(asked.cells())
         gone = [levels for levels in there.cells() if levels not in cells]
         found = [f"cell {', '.join(levels.values())}: there -> left out" for levels in gone]
     return found
+
+
+def _levels_of(hypothesis: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The levels, each with its factor, that a hypothesis is about: with a new one, it could not be said before."""
+    parts = (hypothesis.get(name, {}) for name in ("treatment", "control", "where"))
+    return {named for part in parts for named in part.items()}
 
 
 def _compared(design: Design) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def run_study(
     if seeds is not None:
         study = replace(study, design=replace(study.design, seeds=tuple(seeds)))
     make_plan(study, out)  # what it refuses, it refuses before anything is written
-    _claim(out)
+    claim(out)
     with locked(out, what="study"):
         study, plan = _define(study, out, command)
         _run(plan, pool, study.design, progress=progress)
@@ -142,13 +142,19 @@ def _pool(workers: int | None, ray: str | None, out: Path) -> Pool:
     return Here() if processes == 1 else Processes(processes)
 
 
-def _claim(out: Path) -> None:
+def check_place(out: Path) -> None:
+    """Refuse what is no place for a study: raises ConfigurationError for a file, or a directory of something else."""
     require(not out.exists() or out.is_dir(), f"cannot write a study to {out}, because it is a file; use another --out")
     require(
         not out.is_dir() or not any(out.iterdir()) or (out / CELLS).is_dir(),
         f"cannot write a study to {out}, because the directory is not empty and holds no study that could be "
         "continued; use another --out",
     )
+
+
+def claim(out: Path) -> None:
+    """Create the directory of a study, where it is not there already; raises ConfigurationError as check_place."""
+    check_place(out)
     (out / CELLS).mkdir(parents=True, exist_ok=True)
 
 
