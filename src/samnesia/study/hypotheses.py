@@ -1,4 +1,8 @@
-"""Hypotheses as they are said before a study runs: what is compared, in which direction, and how much would matter."""
+"""Hypotheses as they are said before a study runs: what is compared, in which direction, and how much would matter.
+
+Each kind knows how it is estimated, what its power is and what its effect is called, so that verdicts, reports and
+``describe_power`` treat all kinds alike.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
-    from samnesia.study.design import Design
+    from pandas import DataFrame
+
+    from samnesia.study.design import Design, Levels
+    from samnesia.study.estimates import Estimate
 
 Direction = Literal["higher", "lower"]
+SIGNS: dict[str, int] = {"higher": 1, "lower": -1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +43,17 @@ class Difference:
     """Whether the claim is that the treatment's measure is higher or lower."""
     smallest: float = 0.0
     """Smallest effect of interest, 0 or more, in the measure's unit."""
+    expected_sd: float | None = None
+    """Standard deviation of the paired difference over seeds, as tuning seeds showed it, for the power that is printed
+    before the study runs; never of reported seeds. None is unknown."""
 
     def __post_init__(self) -> None:
         _check_smallest(self.claim, self.smallest)
+        require(
+            self.expected_sd is None or 0.0 < self.expected_sd < float("inf"),
+            f"cannot plan {self.claim!r} with a standard deviation of {self.expected_sd}, because it must be positive; "
+            "leave it out where it is unknown",
+        )
         require(
             self.treatment.keys() == self.control.keys() != set() and self.treatment != self.control
             and not self.treatment.keys() & self.where.keys(),
@@ -51,10 +67,41 @@ class Difference:
         for levels in (self.treatment, self.control, self.where):
             design.check(levels)
 
+    @property
+    def sign(self) -> int:
+        """1 where the claim points up, -1 where it points down."""
+        return SIGNS[self.direction]
+
+    def estimate(self, design: Design, table: DataFrame) -> Estimate:
+        """What the table's finished runs say: :func:`samnesia.study.estimates.difference`."""
+        from samnesia.study.estimates import difference
+
+        return difference(self, design, table)
+
+    def power(self, design: Design) -> list[str]:
+        """Lines on what the design can show: :func:`samnesia.study.power.of_difference`."""
+        from samnesia.study.power import of_difference
+
+        return of_difference(self, design)
+
+    def subject(self, design: Design) -> str:
+        """What the effect is, such as ``sam minus sgd in test accuracy``."""
+        sides = " minus ".join(_spoken(side) for side in (self.treatment, self.control))
+        return f"{sides} in {_label(design, self.measure)}{_at(self.where)}"
+
+    def unit(self, design: Design) -> str:
+        """Unit of the effect: points, of a share in percent."""
+        unit = design.measure(self.measure).unit
+        return "points" if unit == "%" else unit
+
 
 @dataclass(frozen=True, kw_only=True)
 class Correlation:
-    """Kendall's tau-b of two measures over runs; its bootstrap resamples whole design cells."""
+    """Kendall's tau-b of two measures over runs; its bootstrap resamples whole design cells.
+
+    Runs are paired by seed, and so only runs of one seed are ranked against each other: what a seed does to all its
+    runs cancels then, and the runs of one design cell are never taken for several cells.
+    """
 
     claim: str
     """What it claims, in a sentence."""
@@ -66,6 +113,9 @@ class Correlation:
     """Levels of the runs that count; of a factor that is not named, all."""
     within: tuple[str, ...] = ()
     """Factors whose levels are kept apart: only pairs of runs that agree in them are ranked (granulated tau)."""
+    units: tuple[str, ...] = ()
+    """Factors whose combinations are drawn anew by the bootstrap, with all their runs; none is all factors that
+    ``within`` does not name: the design cells, or, within a factor, what is the same cell on each of its levels."""
     given: str | None = None
     """Name of a measure that is held fixed (partial tau); None is none."""
     direction: Direction = "higher"
@@ -74,16 +124,45 @@ class Correlation:
     """Smallest tau of interest, 0 to below 1."""
 
     def __post_init__(self) -> None:
-        _check_smallest(self.claim, self.smallest)
+        _check_smallest(self.claim, self.smallest, below=1.0)
 
     def check(self, design: Design) -> None:
         """Refuse names that the design does not have; raises ConfigurationError."""
-        _check_ranked(design, (self.x, self.y, self.given), self.where, self.within)
+        _check_ranked(self.claim, design, (self.x, self.y, self.given), self.where, self.within, self.units)
+
+    @property
+    def sign(self) -> int:
+        """1 where the claim is a positive tau, -1 where it is a negative one."""
+        return SIGNS[self.direction]
+
+    def estimate(self, design: Design, table: DataFrame) -> Estimate:
+        """What the table's finished runs say: :func:`samnesia.study.estimates.correlation`."""
+        from samnesia.study.estimates import correlation
+
+        return correlation(self, design, table)
+
+    def power(self, design: Design) -> list[str]:
+        """Lines on what the design can show: :func:`samnesia.study.power.of_correlation`."""
+        from samnesia.study.power import of_correlation
+
+        return of_correlation(self, design)
+
+    def subject(self, design: Design) -> str:
+        """What the effect is, such as ``Kendall's tau of sharpness with test accuracy``."""
+        x, y = (_label(design, name) for name in (self.x, self.y))
+        return f"Kendall's tau of {x} with {y}{_kept(design, self.within, self.given)}{_at(self.where)}"
+
+    def unit(self, design: Design) -> str:
+        """Unit of the effect: none."""
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StrongerCorrelation:
-    """Tau of ``x`` with ``y`` minus tau of ``rival`` with ``y``, over the same runs (paired bootstrap)."""
+    """Tau of ``x`` with ``y`` minus tau of ``rival`` with ``y``, over the same runs (paired bootstrap).
+
+    As for :class:`Correlation`, only runs of one seed are ranked against each other.
+    """
 
     claim: str
     """What it claims, in a sentence."""
@@ -99,6 +178,9 @@ class StrongerCorrelation:
     """Levels of the runs that count; of a factor that is not named, all."""
     within: tuple[str, ...] = ()
     """Factors whose levels are kept apart."""
+    units: tuple[str, ...] = ()
+    """Factors whose combinations are drawn anew by the bootstrap, with all their runs; none is all factors that
+    ``within`` does not name: the design cells, or, within a factor, what is the same cell on each of its levels."""
     given: str | None = None
     """Name of a measure that is held fixed; None is none."""
     direction: Direction = "higher"
@@ -107,7 +189,7 @@ class StrongerCorrelation:
     """Smallest difference of interest."""
 
     def __post_init__(self) -> None:
-        _check_smallest(self.claim, self.smallest)
+        _check_smallest(self.claim, self.smallest, below=2.0)
         require(
             len(self.signs) == 2 and set(self.signs) <= {1, -1},
             f"cannot test {self.claim!r} with signs {self.signs}, because x and the rival have one each; use 1 or -1",
@@ -115,26 +197,84 @@ class StrongerCorrelation:
 
     def check(self, design: Design) -> None:
         """Refuse names that the design does not have; raises ConfigurationError."""
-        _check_ranked(design, (self.x, self.rival, self.y, self.given), self.where, self.within)
+        measures = (self.x, self.rival, self.y, self.given)
+        _check_ranked(self.claim, design, measures, self.where, self.within, self.units)
+
+    @property
+    def sign(self) -> int:
+        """1 where the claim is that x ranks better, -1 where it is that it ranks worse."""
+        return SIGNS[self.direction]
+
+    def estimate(self, design: Design, table: DataFrame) -> Estimate:
+        """What the table's finished runs say: :func:`samnesia.study.estimates.stronger`."""
+        from samnesia.study.estimates import stronger
+
+        return stronger(self, design, table)
+
+    def power(self, design: Design) -> list[str]:
+        """Lines on what the design can show: :func:`samnesia.study.power.of_stronger`."""
+        from samnesia.study.power import of_stronger
+
+        return of_stronger(self, design)
+
+    def subject(self, design: Design) -> str:
+        """What the effect is: a difference of two taus."""
+        x, rival, y = (_label(design, name) for name in (self.x, self.rival, self.y))
+        taus = (f"tau of {x} with {y}", f"tau of {rival} with it")
+        one, other = (tau if sign > 0 else f"(\N{MINUS SIGN}{tau})" for sign, tau in zip(self.signs, taus, strict=True))
+        return f"{one} minus {other}{_kept(design, self.within, self.given)}{_at(self.where)}"
+
+    def unit(self, design: Design) -> str:
+        """Unit of the effect: none."""
+        return ""
 
 
 Hypothesis = Difference | Correlation | StrongerCorrelation
 
 
-def _check_smallest(claim: str, smallest: float) -> None:
+def _check_smallest(claim: str, smallest: float, below: float = float("inf")) -> None:
     require(
-        0.0 <= smallest < float("inf"),
-        f"cannot test {claim!r} with a smallest effect of {smallest}, because an effect of interest is 0 or more; "
-        "say the direction apart",
+        0.0 <= smallest < below,
+        f"cannot test {claim!r} with a smallest effect of {smallest}, because an effect of interest is 0 or more"
+        f"{f' and below {below:g}' if below < float('inf') else ''}; say the direction apart",
     )
 
 
 def _check_ranked(
-    design: Design, measures: tuple[str | None, ...], where: dict[str, str], within: tuple[str, ...]
+    claim: str,
+    design: Design,
+    measures: tuple[str | None, ...],
+    where: Levels,
+    within: tuple[str, ...],
+    units: tuple[str, ...],
 ) -> None:
     for name in measures:
         if name is not None:
             design.measure(name)
     design.check(where)
-    for name in within:
+    for name in (*within, *units):
         design.factor(name)
+    require(
+        {*within} < {factor.name for factor in design.factors},
+        f"cannot test {claim!r} within {', '.join(within)}, because runs that agree in every factor are one design "
+        "cell, which has nothing to rank; leave one out",
+    )
+
+
+def _spoken(levels: Levels) -> str:
+    return ", ".join(levels.values())
+
+
+def _label(design: Design, measure: str) -> str:
+    """The label in a sentence: ``test accuracy (last epoch)``."""
+    label, _, more = design.measure(measure).label.partition(", ")
+    return f"{label} ({more})" if more else label
+
+
+def _at(where: Levels) -> str:
+    return f" at {', '.join(f'{name} {level}' for name, level in where.items())}" if where else ""
+
+
+def _kept(design: Design, within: tuple[str, ...], given: str | None) -> str:
+    kept = f" within {' and '.join(within)}" if within else ""
+    return kept + (f" given {_label(design, given)}" if given else "")

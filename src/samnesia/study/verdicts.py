@@ -13,10 +13,22 @@ what is contradicted lies below d, and what is supported does not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from samnesia.study.estimates import Estimate
+from samnesia.study.hypotheses import Hypothesis
+from samnesia.study.numbers import signed
+from samnesia.train.plain import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from samnesia.study.design import Design
 
 Ruling = Literal["supported", "contradicted", "undecided"]
 
@@ -54,3 +66,115 @@ def rule(effect: float | None, smallest: float, p_support: float, p_contradict: 
     if p_contradict <= alpha / 2 and effect < smallest:
         return "contradicted"
     return "undecided"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a study says about one hypothesis."""
+
+    hypothesis: Hypothesis
+    """What was claimed."""
+    estimate: Estimate
+    """What was found."""
+    p_support: float | None
+    """The estimate's p-value for the claim, adjusted over the study's hypotheses; None where there is none."""
+    p_contradict: float | None
+    """The one against it, likewise."""
+    verdict: Ruling
+    """The ruling."""
+    sentence: str
+    """All of it in words, with figures and units."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
+    @staticmethod
+    def from_json(plain: Any) -> Verdict:
+        """Return the verdict that :meth:`to_json` wrote; raises ConfigurationError for anything else."""
+        verdict: Verdict = from_plain(Verdict, plain)
+        return verdict
+
+
+def judge(design: Design, table: DataFrame) -> list[Verdict]:
+    """Return the verdict on every primary hypothesis of a design, in its order.
+
+    A hypothesis without p-values (too few seeds or cells, no spread) counts in Holm's number of tests all the same: how
+    strict the others are judged must not depend on how the runs went.
+
+    Args:
+        design: what was claimed before the runs.
+        table: the study's tidy table; runs that did not finish do not count.
+    """
+    estimates = [hypothesis.estimate(design, table) for hypothesis in design.primary]
+    support, contradict = (
+        holm([1.0 if value is None else value for value in family])
+        for family in ([one.p_support for one in estimates], [one.p_contradict for one in estimates])
+    )
+    verdicts = []
+    for hypothesis, estimate, one, other in zip(design.primary, estimates, support, contradict, strict=True):
+        effect = None if estimate.effect is None else hypothesis.sign * estimate.effect
+        ruling = rule(effect, hypothesis.smallest, one, other, design.alpha)
+        known = estimate.p_support is not None, estimate.p_contradict is not None
+        adjusted = (one if known[0] else None, other if known[1] else None)
+        verdicts.append(
+            Verdict(
+                hypothesis, estimate, *adjusted, ruling, _sentence(design, hypothesis, estimate, ruling, one, other)
+            )
+        )
+    return verdicts
+
+
+def _sentence(
+    design: Design, hypothesis: Hypothesis, estimate: Estimate, ruling: Ruling, support: float, contradict: float
+) -> str:
+    """The verdict in words: what was found, and why that supports, contradicts or leaves undecided."""
+    begin = f"{ruling.capitalize()}: {hypothesis.subject(design)}"
+    if estimate.effect is None:
+        return f"{begin} cannot be told, because {estimate.reason}; that is not the same as no effect."
+    unit = hypothesis.unit(design)
+    digits = _digits(estimate, hypothesis.smallest)
+    found = f"{begin} is {_with(signed(estimate.effect, digits), unit)}"
+    if estimate.low is None or estimate.high is None:
+        found += f" ({estimate.drawn}; no interval, because {estimate.reason})"
+    else:
+        ends = f"{signed(estimate.low, digits)} to {signed(estimate.high, digits)}"
+        found += f" ({estimate.confidence * 100:g} % interval {ends}; {estimate.drawn})"
+    limit = _with(signed(hypothesis.sign * hypothesis.smallest, digits), unit)
+    side, further = ("above", "more") if hypothesis.sign > 0 else ("below", "less")
+    beyond = f"{side} zero beyond chance ({_chance(support)})"
+    if ruling == "supported":
+        reaches = f" and reaches the smallest effect of interest, {limit}" if hypothesis.smallest else ""
+        return f"{found}, which is {beyond}{reaches}."
+    if ruling == "contradicted":
+        claimed = f"{limit} or {further}" if hypothesis.smallest else f"an effect {side} zero"
+        return f"{found}, which rules out {claimed} ({_chance(contradict)})."
+    if estimate.p_support is None:
+        return f"{found}; that is not the same as no effect."
+    if support <= design.alpha / 2:
+        return f"{found}, which is {beyond} but does not reach the smallest effect of interest, {limit}."
+    out = f"rule out {limit}" if hypothesis.smallest else "show its opposite"
+    return (
+        f"{found}, which does not show the claimed effect ({_chance(support)}) and does not {out} "
+        f"({_chance(contradict)}); that is not the same as no effect."
+    )
+
+
+def _digits(estimate: Estimate, smallest: float) -> int:
+    """Digits after the point that show two figures of the interval's half width, and the smallest effect."""
+    if estimate.low is not None and estimate.high is not None and estimate.high > estimate.low:
+        scale = (estimate.high - estimate.low) / 2
+    else:
+        scale = abs(estimate.effect or 1.0) / 10
+    enough = 1 - math.floor(math.log10(scale))
+    whole = next((digits for digits in range(7) if math.isclose(round(smallest, digits), smallest)), 6)
+    return min(max(enough, whole, 0), 6)
+
+
+def _with(figure: str, unit: str) -> str:
+    return f"{figure} {unit}" if unit else figure
+
+
+def _chance(p_value: float) -> str:
+    return "adjusted p < 0.0001" if p_value < 0.0001 else f"adjusted p = {p_value:.2g}"

@@ -1,0 +1,172 @@
+"""The runs of a study's table that a hypothesis speaks of, and what of them does not count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samnesia.measure.ranking import Array, joint
+from samnesia.measure.resampling import merged
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from samnesia.study.design import Design, Levels
+
+Cell = tuple[str, ...]
+"""Levels of some factors, in the order of the design."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Finished runs with a finite value of every measure that is asked for.
+
+    Attributes:
+        levels: the level of each run by factor, (N,) each.
+        seeds: seed of each run, (N,).
+        directories: directory of each run, (N,): runs of one directory are one run.
+        values: value of each run by measure, (N,) each.
+        notes: what was left out, in a few words each.
+    """
+
+    levels: Mapping[str, Sequence[str]]
+    seeds: NDArray[np.int64]
+    directories: Sequence[str]
+    values: Mapping[str, Array]
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def labels(self, factors: Iterable[str]) -> list[Cell]:
+        """Label of each run: its levels of these factors."""
+        names = list(factors)
+        return joint(*(self.levels[name] for name in names)) if names else [()] * len(self)
+
+    def distinct(self, factors: Sequence[str]) -> Runs:
+        """The same without repetitions: of runs of one directory that agree in these factors, the first."""
+        first: dict[Any, int] = {}
+        for row, key in enumerate(zip(self.directories, self.labels(factors), strict=True)):
+            first.setdefault(key, row)
+        keep = np.fromiter(first.values(), np.intp, len(first))
+        repeated = len(self) - len(keep)
+        note = (
+            (f"without {_count(repeated, 'repetition')} of runs that several design cells share",) if repeated else ()
+        )
+        return Runs(
+            {name: [column[row] for row in keep] for name, column in self.levels.items()},
+            self.seeds[keep],
+            [self.directories[row] for row in keep],
+            {name: column[keep] for name, column in self.values.items()},
+            (*self.notes, *note),
+        )
+
+    def units(self, factors: Sequence[str]) -> NDArray[np.intp]:
+        """Label of each run's unit: its levels of these factors, one where design cells share a run."""
+        return merged(self.labels(factors), list(self.directories))
+
+
+def finished(design: Design, table: DataFrame, where: Levels, measures: Iterable[str]) -> Runs:
+    """Read the runs at ``where`` that finished with a finite value of every one of these measures."""
+    factors = [factor.name for factor in design.factors]
+    here = np.ones(len(table), dtype=bool)
+    for name, level in where.items():
+        here &= table[name].to_numpy(dtype=object) == level
+    done = here & (table["status"].to_numpy(dtype=object) == "finished")
+    columns = {name: _column(table, design.measure(name).value) for name in measures}
+    whole = done & np.logical_and.reduce([np.isfinite(column) for column in columns.values()])
+    notes = []
+    if unfinished := int(here.sum() - done.sum()):
+        notes.append(f"without {unfinished} of {_count(int(here.sum()), 'run')}: failed or missing")
+    if without := int(done.sum() - whole.sum()):
+        labels = " or ".join(design.measure(name).label for name in columns)
+        notes.append(f"without {_count(without, 'finished run')}: no finite {labels}")
+    directories = table["directory"].to_numpy(dtype=object)
+    rows = np.flatnonzero(whole)
+    return Runs(
+        {name: table[name].to_numpy(dtype=object)[rows].tolist() for name in factors},
+        table["seed"].to_numpy()[rows].astype(np.int64),
+        # A run without a directory is its own.
+        [str(directories[row]) if isinstance(directories[row], str) else f"row {row}" for row in rows],
+        {name: column[rows] for name, column in columns.items()},
+        tuple(notes),
+    )
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Two sides of a comparison by seed, averaged over the contexts that both have.
+
+    Attributes:
+        treatment: mean over contexts by seed.
+        control: the same of the other side, of the same seeds and contexts.
+        contexts: how many contexts each seed is averaged over.
+        notes: what was left out, in a few words each.
+    """
+
+    treatment: Mapping[int, float]
+    control: Mapping[int, float]
+    contexts: int
+    notes: tuple[str, ...]
+
+
+def sides(design: Design, runs: Runs, measure: str, treatment: Levels, control: Levels) -> Sides:
+    """Pair the runs of two sides.
+
+    A context is one combination of the levels that neither side names. One counts when at least half of the seeds that
+    have both sides anywhere have them there, and a seed counts when it has both sides in every context that counts: so
+    that all seeds, and both sides, are means over the same contexts.
+    """
+    others = [factor.name for factor in design.factors if factor.name not in treatment]
+    labels = runs.labels(others)
+    one, other = (_by_context(runs, labels, measure, side) for side in (treatment, control))
+    pairs: dict[Cell, set[int]] = {}
+    for context, seed in one.keys() & other.keys():
+        pairs.setdefault(context, set()).add(seed)
+    anywhere = set[int]().union(*pairs.values())
+    counted = sorted(context for context, seeds in pairs.items() if 2 * len(seeds) >= len(anywhere))
+    seeds = sorted(set.intersection(*(pairs[context] for context in counted))) if counted else []
+    alone = sorted({context for context, _ in one.keys() ^ other.keys()} - pairs.keys())
+    rare = sorted(pairs.keys() - set(counted))
+    notes = [
+        *(f"without {_named(others, context)}, where only one side ran" for context in alone),
+        *(f"without {_named(others, context)}, where fewer than half of the seeds have both sides" for context in rare),
+    ]  # fmt: skip
+    seen = {seed for _, seed in one.keys() | other.keys()}
+    if lost := sorted(seen - set(seeds)):
+        where = " everywhere" if len(counted) > 1 else ""
+        plural = "s" if len(lost) > 1 else ""
+        notes.append(f"without seed{plural} {', '.join(map(str, lost))}, which {'do' if plural else 'does'} not have "
+                     f"both sides{where}")  # fmt: skip
+    means = [
+        {seed: float(np.mean([side[context, seed] for context in counted])) for seed in seeds} for side in (one, other)
+    ]
+    return Sides(means[0], means[1], len(counted), (*runs.notes, *notes))
+
+
+def _by_context(runs: Runs, labels: list[Cell], measure: str, side: Levels) -> dict[tuple[Cell, int], float]:
+    values = runs.values[measure]
+    return {
+        (labels[row], int(runs.seeds[row])): float(values[row])
+        for row in range(len(runs))
+        if all(runs.levels[name][row] == level for name, level in side.items())
+    }
+
+
+def _column(table: DataFrame, name: str) -> Array:
+    if name not in table:
+        return np.full(len(table), np.nan)
+    column: Array = table[name].to_numpy(dtype=float, na_value=np.nan)
+    return column
+
+
+def _named(factors: Sequence[str], levels: Cell) -> str:
+    return ", ".join(f"{name} {level}" for name, level in zip(factors, levels, strict=True)) or "all"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
