@@ -1,11 +1,14 @@
 """The digits and their splits."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
 from samnesia.data.digits import digits, digits_noisy
+from samnesia.perturb.errors import ConfigurationError
 
 SEEDS = [0, 1, 1000]
 
@@ -69,6 +72,41 @@ def test_only_training_images_are_shifted_and_only_in_training():
         assert torch.equal(getattr(shifted, name).batch(indices)[0], getattr(plain, name).batch(indices)[0])
     for name, same in (("train", False), ("validation", True), ("test", True)):
         assert torch.equal(getattr(shifted, name).batch(indices, 0)[0], getattr(plain, name).batch(indices)[0]) == same
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fewer_training_images_are_among_the_more_and_validation_stays_200(seed):
+    few, many = digits(seed, train=400), digits(seed)
+    assert [len(part) for part in (few.train, few.validation, few.test)] == [400, 200, 1197]
+    assert torch.equal(few.train.inputs, many.train.inputs[:400])
+    found = torch.cat([part.inputs for part in (few.train, few.validation, few.test)])
+    wanted = torch.cat([part.inputs for part in (many.train, many.validation, many.test)])
+    assert torch.equal(found, wanted)  # in the order of the seed
+
+
+@pytest.mark.parametrize(("flipped", "digest"), [(0.0, "a63c77a1f12eec5c"), (0.4, "d601810d1325cdd2")])
+def test_the_default_is_the_digits_of_all_results_so_far(flipped, digest):
+    """Frozen once: the demo's numbers, and all others on digits, are of these bits."""
+    assert digest_of(digits(7, flipped)) == digest
+
+
+@pytest.mark.parametrize(("options", "digest"), [({"train": 400}, "bf1c7216124847b5"), ({"marks": 0.9}, "56467715245af2c6")])
+def test_the_same_bits_for_a_seed_on_every_machine(options, digest):
+    assert digest_of(digits(7, **options)) == digest
+
+
+def digest_of(problem):
+    digest = hashlib.sha256()
+    for split in (problem.train, problem.validation, problem.test):
+        for values in (split.inputs, split.labels, split.clean_labels):
+            digest.update(values.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@pytest.mark.parametrize("train", [0, -1, 1597, 5000])
+def test_a_training_set_that_leaves_no_test_is_refused(train):
+    with pytest.raises(ConfigurationError, match=rf"^cannot train on {train} digits, because .*; use 1 to 1,596$"):
+        digits(0, train=train)
 
 
 def test_a_problem_says_what_models_are_built_for():

@@ -18,6 +18,15 @@ def test_cnn_of_the_recipes_has_the_documented_size_and_batchnorm():
     assert sum(isinstance(module, torch.nn.BatchNorm2d) for module in net) == 2
 
 
+@pytest.mark.parametrize("norm", [True, False])
 @pytest.mark.parametrize("hidden", [(), (16,), (128, 128)])
-def test_mlp_gives_logits(hidden):
-    assert mlp(64, 10, hidden=hidden)(torch.randn(4, 1, 8, 8)).shape == (4, 10)
+def test_mlp_gives_logits(hidden, norm):
+    assert mlp(64, 10, hidden=hidden, norm=norm)(torch.randn(4, 1, 8, 8)).shape == (4, 10)
+
+
+def test_an_mlp_without_batchnorm_has_biases_in_its_place():
+    net = mlp(5, 3, hidden=(4, 2), norm=False)
+    assert [type(layer).__name__ for layer in net] == ["Flatten", "Linear", "ReLU", "Linear", "ReLU", "Linear"]
+    assert sum(p.numel() for p in net.parameters()) == 5 * 4 + 4 + 4 * 2 + 2 + 2 * 3 + 3
+    with_norm = mlp(5, 3, hidden=(4, 2))
+    assert [name for name, _ in with_norm.named_parameters() if name.endswith("bias")] == ["2.bias", "5.bias", "7.bias"]

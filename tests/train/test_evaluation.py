@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from samnesia.data.digits import digits
-from samnesia.data.problem import Problem, TensorSplit
-from samnesia.train.config import BinaryCrossEntropy, Digits, Evaluation, Hardware, RunConfig
+from samnesia.data.problem import Problem, SecondLabel, TensorSplit
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.config import MLP, BinaryCrossEntropy, Digits, Evaluation, Hardware, RunConfig
 from samnesia.train.engine import Engine
 from samnesia.train.evaluation import Evaluator
 from tests.train.small import clouds, config, net, smooth_net
@@ -104,6 +105,86 @@ def test_shares_of_flipped_labels_are_counted_among_them_alone():
         assert row["flipped_recovered"] == 100 * float((predicted == problem.train.clean_labels)[flipped].sum()) / 8
 
 
+def second(split, names):
+    """The next class for every third sample, its own for the others."""
+    labels = split.labels
+    other = torch.where(torch.arange(len(labels)) % 3 == 0, (labels + 1) % 6, labels)
+    return SecondLabel(other, **names)
+
+
+def slowly(model, split, other):
+    """Sample by sample: (followed, resisted, agreed) in percent."""
+    counts = {"followed": [0, 0], "resisted": [0, 0], "agreed": [0, 0]}
+    for index in range(len(split)):
+        with torch.no_grad():
+            predicted = int(model(split.inputs[index : index + 1]).argmax())
+        label, apart = int(split.labels[index]), int(split.labels[index]) != int(other[index])
+        for name, counted, hit in (
+            ("followed", apart, predicted == int(other[index])),
+            ("resisted", apart, predicted == label),
+            ("agreed", not apart, predicted == label),
+        ):
+            counts[name][0] += counted and hit
+            counts[name][1] += counted
+    return {name: 100 * hit / of for name, (hit, of) in counts.items()}
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 512])
+def test_second_labels_are_measured_as_by_hand_in_every_split(batch_size):
+    problem, seconds = clouds(0), {}
+    for name in ("train", "validation", "test"):
+        split = getattr(problem, name)
+        seconds[name] = second(split, {key: f"{name}_{key}" for key in ("followed", "resisted", "agreed")})
+        split.second_labels = (seconds[name],)
+    torch.manual_seed(1)
+    model = net((1, 4, 4), 6).eval()
+    row = figures(model, problem, batch_size)
+    for name in ("train", "validation", "test"):
+        wanted = slowly(model, getattr(problem, name), seconds[name].classes)
+        assert len(set(wanted.values())) > 1
+        assert {key: row[f"{name}_{key}"] for key in wanted} == pytest.approx(wanted)
+    assert row["flipped_fitted"] is not None  # the true classes of the same training samples are measured beside
+
+
+def test_figures_without_a_name_are_not_measured_and_without_members_are_none():
+    problem = clouds(0)
+    problem.test.second_labels = (SecondLabel(problem.test.labels, followed="followed", agreed="agreed"),)
+    plain = figures(net((1, 4, 4), 6), clouds(0))
+    row = figures(net((1, 4, 4), 6), problem)
+    assert row.keys() - plain.keys() == {"followed", "agreed"}
+    assert row["followed"] is None and row["agreed"] is not None
+
+
+def test_marked_digits_are_measured_in_two_batches_as_by_their_pixels():
+    problem = digits(0, marks=0.9)
+    model = MLP(hidden=(8,)).build(problem.shape, 10)
+    row = figures(model, problem, 400)  # 797 test images: 400 and 397
+    names = {f"{split}_mark_{figure}" for split in ("train", "validation", "test")
+             for figure in ("followed", "wrong_accuracy", "right_accuracy")}  # fmt: skip
+    assert names <= row.keys()
+    model.eval()
+    for name in ("train", "test"):
+        split = getattr(problem, name)
+        wanted = slowly(model, split, split.second_labels[0].classes)
+        found = [row[f"{name}_mark_{figure}"] for figure in ("followed", "wrong_accuracy", "right_accuracy")]
+        assert found == pytest.approx([wanted[key] for key in ("followed", "resisted", "agreed")])
+
+
+@pytest.mark.parametrize("names", [{"followed": "test_loss"}, {"followed": "x", "agreed": "x"}])
+def test_a_figure_needs_a_name_of_its_own(names):
+    problem = clouds(0)
+    problem.test.second_labels = (second(problem.test, names),)
+    with pytest.raises(ConfigurationError, match=r"^cannot measure (test_loss|x) by a second label, because .*; use"):
+        figures(net((1, 4, 4), 6), problem)
+
+
+@pytest.mark.parametrize("classes", [torch.zeros(18, dtype=torch.int64), torch.zeros(19), torch.zeros(19, 1).long()])
+def test_second_labels_are_one_class_per_sample(classes):
+    test = clouds(0).test
+    with pytest.raises(ConfigurationError, match=r"^cannot measure x with .* for labels of shape \[19\], because"):
+        TensorSplit(test.inputs, test.labels, second_labels=(SecondLabel(classes, followed="x"),))
+
+
 def test_where_no_label_was_flipped_the_shares_are_none():
     train = clouds(0).train
     unknown, none_wrong = TensorSplit(train.inputs, train.labels), TensorSplit(train.inputs, train.labels, train.labels)
@@ -114,8 +195,6 @@ def test_where_no_label_was_flipped_the_shares_are_none():
 
 def test_training_samples_are_seen_without_augmentation():
     problem = digits(0, shift=3)
-    from samnesia.train.config import MLP
-
     model = MLP(hidden=(8,)).build(problem.shape, 10)
     run_config = RunConfig("x", data=Digits(shift=3))
     row = Evaluator(run_config, Engine(run_config.hardware), problem).row(model)

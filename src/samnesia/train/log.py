@@ -42,8 +42,12 @@ either nothing or the whole, whenever the run is killed.
         "validation_top5_accuracy": [...],
         "test_top5_accuracy": [...],
         "flipped_fitted": [...],                # % of flipped training labels that are predicted as flipped
-        "flipped_recovered": [...]              # % of flipped training labels predicted as their true class
-      },                                        # (both are null without flipped labels); with an average of the
+        "flipped_recovered": [...],             # % of flipped training labels predicted as their true class
+                                                # (both are null without flipped labels)
+        "test_mark_followed": [...],            # where marks are planted (Digits.marks), likewise of train and
+        "test_mark_wrong_accuracy": [...],      # validation, in %: of the images whose mark is another class's, those
+        "test_mark_right_accuracy": [...]       # predicted as the mark's class, and as their own; accuracy on others
+      },                                        # (any split's second_labels add figures so); with an average of the
                                                 # weights also average_train_loss, ...; null while there is none
       "last": {"epoch": 79, "test_accuracy": ..., ...},   # every curve at the last epoch
       "best": {"epoch": 12, "test_accuracy": ..., ...},   # every curve at the earliest epoch of the highest
