@@ -76,16 +76,16 @@ def difference(hypothesis: Difference, design: Design, table: DataFrame) -> Esti
     both = sides(design, runs, hypothesis.measure, hypothesis.treatment, hypothesis.control)
     confidence, count = 1.0 - design.alpha, len(both.treatment)
     over = f", each the mean of {both.contexts} contexts" if both.contexts > 1 else ""
-    how = f"paired t over {count} seeds{over}"
-    stands = (count, 2 * both.contexts * count, f"{count} seed{'' if count == 1 else 's'}")
+    drawn = f"{count} seed{'' if count == 1 else 's'}"
+    how = f"paired t over {drawn}{over}"
+    stands = (count, 2 * both.contexts * count, drawn)
     interval = paired_interval(both.treatment, both.control, confidence)
     if interval is None:
         return _nothing("no seed has both sides", how, both.notes, confidence)
     if interval.low is None or interval.high is None:
-        few = (
-            f"{count} seeds are too few (it takes {LEAST})" if count < LEAST else "the difference of all seeds is equal"
-        )
-        return Estimate(interval.mean, None, None, None, None, *stands, confidence, how, both.notes, few)
+        few = f"{count} seed{' is' if count == 1 else 's are'} too few (it takes {LEAST})"
+        why = few if count < LEAST else "the difference is the same in all seeds"
+        return Estimate(interval.mean, None, None, None, None, *stands, confidence, how, both.notes, why)
     differences = [both.treatment[seed] - both.control[seed] for seed in both.treatment]
     error = float(np.std(differences, ddof=1)) / math.sqrt(count)
     student = require("scipy.stats", extra="train").t(count - 1)
