@@ -1,7 +1,11 @@
 """run_study: what runs, what is kept, what is refused, and what can be read back from disk alone."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pandas as pd
@@ -351,6 +355,29 @@ def test_a_worker_that_is_killed_costs_nothing_and_the_table_is_that_of_an_undis
     disturbed = run(study(before=tiny_study.killed_once), tmp_path / "two", workers=2)
     assert (tmp_path / "two" / "cells" / "accident").exists()
     pd.testing.assert_frame_equal(without_time(disturbed.table), without_time(undisturbed.table))
+
+
+def test_a_study_that_is_killed_goes_on_and_ends_with_the_table_of_an_undisturbed_one(tmp_path):
+    """SIGKILL of the study itself, with a cell finished and two begun; then the same command again."""
+    script = tmp_path / "study_of_draws.py"
+    script.write_text(
+        "import sys\n"
+        "from samnesia.study.engine import run_study\n"
+        "from tests.study.tiny_study import held_until_killed, study\n"
+        "if __name__ == '__main__':\n"
+        "    run_study(study(before=held_until_killed), sys.argv[1], workers=2)\n"
+    )
+    call, cells = [sys.executable, script, tmp_path / "cut"], tmp_path / "cut" / "cells"
+    options = {"env": os.environ | {"PYTHONPATH": os.getcwd()}, "stdout": subprocess.DEVNULL}
+    with subprocess.Popen(call, **options) as process:
+        while not (cells / "held").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    assert 0 < len(list(cells.glob("*/result.json"))) < 8
+    assert subprocess.run(call, **options, timeout=120).returncode == 0
+    whole = run(study(), tmp_path / "whole").table
+    pd.testing.assert_frame_equal(without_time(read_results(tmp_path / "cut").table), without_time(whole))
 
 
 def test_a_cell_that_always_ends_its_worker_is_reported_and_the_others_end(tmp_path):
