@@ -139,13 +139,14 @@ def _check_machines(ray: Any, address: str, out: Path) -> None:
 
     here, token = environment()["samnesia"], uuid.uuid4().hex
     probe = out.resolve() / f".seen-{token}"
-    look = ray.remote(_look).options(num_cpus=0, max_retries=0)
+    look = ray.remote(_look)
     try:
         probe.write_text(token, encoding="utf-8")
         for node in ray.nodes():
             if not node["Alive"]:
                 continue
-            there = look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            there = look.options(num_cpus=0, max_retries=0, scheduling_strategy=where)
             start = f"cannot run on the Ray cluster at {address}, because its machine {node['NodeManagerHostname']}"
             try:
                 version = ray.get(there.remote(probe, token))
