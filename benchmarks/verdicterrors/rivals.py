@@ -192,11 +192,9 @@ def single_runs(plant: Ranked) -> Callable[[np.random.Generator], float]:
 
     def chance(generator: np.random.Generator) -> float:
         x, y, *_ = _runs(plant, generator)
-        picked = generator.integers(0, len(x), (300, len(x)))
-        pairs = np.triu_indices(len(x), 1)
-        agree = np.sign(np.subtract.outer(x, x)) * np.sign(np.subtract.outer(y, y))
-        drawn = np.array([agree[np.ix_(rows, rows)][pairs].mean() for rows in picked])
-        return 2 * min((1 + (drawn <= 0).sum()) / 301, (1 + (drawn >= 0).sum()) / 301)
+        one = np.zeros(len(x), int)
+        drawn = tau_of(Comparisons.of(np.arange(len(x)), one), x, y)(draw_units(one, 500, generator))
+        return 2 * min((1 + (drawn <= 0).sum()) / 501, (1 + (drawn >= 0).sum()) / 501)
 
     return chance
 

@@ -1,14 +1,18 @@
 """The rule: Holm in two families, and three verdicts that exclude each other."""
 
+import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from samnesia.study.verdicts import holm, rule
+from samnesia.study.design import Design, Factor, Measure
+from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation
+from samnesia.study.verdicts import Verdict, holm, judge, rule
 
 chances = st.floats(0.0, 1.0)
 families = st.lists(chances, min_size=1, max_size=8)
@@ -94,3 +98,123 @@ def test_the_rule_case_by_case(effect, p_support, p_contradict, expected):
 
 def test_a_p_value_that_is_no_number_supports_nothing():
     assert rule(1.0, 0.5, math.nan, math.nan, 0.05) == "undecided"
+
+
+MEASURES = (
+    Measure("accuracy", "last.test_accuracy", "test accuracy, last epoch", "%", True),
+    Measure("sharpness", "sharpness", "sharpness"),
+    Measure("noise", "noise", "noise"),
+)
+
+
+def beats(claim, treatment, **options):
+    return Difference(claim=claim, measure="accuracy", treatment={"method": treatment}, control={"method": "sgd"},
+                      **options)  # fmt: skip
+
+
+CLAIMS = (
+    beats("SAM beats SGD", "sam", smallest=0.5),
+    beats("Random beats SGD", "random", smallest=0.5),
+    beats("ASAM beats SGD", "asam", smallest=0.5),
+    beats("SAM is worse", "sam", direction="lower"),
+    Correlation(claim="Sharp nets are worse", x="sharpness", y="accuracy", direction="lower", smallest=0.3),
+    Correlation(claim="Noise tells", x="noise", y="accuracy", smallest=0.3),
+    StrongerCorrelation(claim="Sharpness tells more", x="sharpness", rival="noise", y="accuracy", signs=(-1, 1)),
+)
+
+
+def study(*primary, seeds=10):
+    methods = Factor("method", ("sgd", "sam", "random", "asam", *(f"m{index}" for index in range(12))))
+    return Design("study", "Does it?", (methods,), MEASURES, tuple(range(seeds)), primary)
+
+
+def table(design, seed=0):
+    """SAM is 2 points better, random not at all, ASAM 0.5 with much noise; sharpness goes against accuracy."""
+    generator = np.random.default_rng(seed)
+    gain = {"sgd": 0.0, "sam": 2.0, "random": 0.0, "asam": 0.5}
+    rows = []
+    shift = generator.normal(size=len(design.seeds))
+    for levels in design.cells():
+        method = levels["method"]
+        own = gain.get(method, generator.normal(0.0, 2.0))
+        for number in design.seeds:
+            accuracy = 90 + own + shift[number] + generator.normal(0.0, 3.0 if method == "asam" else 0.3)
+            rows.append({**levels, "seed": number, "status": "finished", "reason": None, "config": "{}",
+                         "directory": f"cells/{method}-seed{number}", "last.test_accuracy": accuracy,
+                         "sharpness": shift[number] * 9 - accuracy + generator.normal(),
+                         "noise": generator.normal()})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_verdicts_differ_and_each_is_said_with_figures():
+    design = study(*CLAIMS)
+    verdicts = judge(design, table(design))
+    assert [verdict.verdict for verdict in verdicts] == [
+        "supported", "contradicted", "undecided", "contradicted", "supported", "contradicted", "supported",
+    ]  # fmt: skip
+    sam, random, asam, worse, sharp, noise, more = (verdict.sentence for verdict in verdicts)
+    estimate = verdicts[0].estimate
+    assert sam.startswith(
+        f"Supported: sam minus sgd in test accuracy (last epoch) is +{estimate.effect:.2f} points (95 % interval "
+        f"+{estimate.low:.2f} to +{estimate.high:.2f}; 10 seeds), which is above zero beyond chance (adjusted p <"
+    )
+    assert sam.endswith("and reaches the smallest effect of interest, +0.50 points.")
+    assert "which rules out +0.50 points or more (adjusted p" in random
+    assert asam.startswith("Undecided: asam minus sgd") and asam.endswith("that is not the same as no effect.")
+    assert "does not rule out +0.5 points" in asam
+    assert "which rules out an effect below zero" in worse
+    assert "Kendall's tau of sharpness with test accuracy (last epoch) is \N{MINUS SIGN}0." in sharp
+    assert (
+        "16 design cells, 160 runs" in sharp and "reaches the smallest effect of interest, \N{MINUS SIGN}0.30." in sharp
+    )
+    assert "which rules out +0.30 or more" in noise
+    assert "(\N{MINUS SIGN}tau of sharpness with test accuracy (last epoch)) minus tau of noise with it is +" in more
+
+
+def test_adjusted_values_are_holms_of_each_family():
+    design = study(*CLAIMS)
+    runs = table(design)
+    estimates = [claim.estimate(design, runs) for claim in CLAIMS]
+    verdicts = judge(design, runs)
+    assert [verdict.estimate for verdict in verdicts] == estimates
+    assert [verdict.p_support for verdict in verdicts] == holm([one.p_support for one in estimates])
+    assert [verdict.p_contradict for verdict in verdicts] == holm([one.p_contradict for one in estimates])
+
+
+def test_a_hypothesis_without_p_values_counts_all_the_same():
+    """How strict the others are judged does not depend on how the runs went."""
+    design = study(CLAIMS[0], CLAIMS[5])
+    runs = table(design)
+    broken = judge(design, runs.assign(noise=1.0))
+    assert (broken[1].verdict, broken[1].p_support, broken[1].p_contradict) == ("undecided", None, None)
+    assert broken[1].sentence == (
+        "Undecided: Kendall's tau of noise with test accuracy (last epoch) cannot be told, because no pair of runs "
+        "that may be compared differs in each of the measures; that is not the same as no effect."
+    )
+    assert broken[0].p_support == pytest.approx(2 * broken[0].estimate.p_support)
+    few = judge(study(CLAIMS[0], seeds=2), table(study(CLAIMS[0], seeds=2)))[0]
+    assert few.verdict == "undecided"
+    assert "(2 seeds; no interval, because 2 seeds are too few (it takes 3)); that is not the same as no effect." in (
+        few.sentence
+    )
+
+
+def test_an_effect_beyond_chance_that_is_smaller_than_what_matters_is_undecided():
+    claim = beats("SAM beats SGD by far", "sam", smallest=2.05)
+    design = study(claim)
+    found = judge(design, table(design))[0]
+    assert found.verdict == "undecided" and found.estimate.effect < 2.05
+    assert found.sentence.endswith("beyond chance (adjusted p < 0.0001) but does not reach the smallest effect of "
+                                   "interest, +2.05 points.")  # fmt: skip
+
+
+def test_a_verdict_survives_json():
+    design = study(*CLAIMS)
+    for verdict in judge(design, table(design).assign(noise=1.0)):
+        plain = json.loads(json.dumps(verdict.to_json(), allow_nan=False))
+        assert Verdict.from_json(plain) == verdict
+
+
+def test_no_hypotheses_no_verdicts():
+    design = study()
+    assert judge(design, table(design)) == []

@@ -175,7 +175,8 @@ class Comparisons:
     def signs(self, values: Array) -> Array:
         """Sign of the difference in each pair, (P,); 0 is a tie, NaN where one of the two is no finite number."""
         ranked = np.where(np.isfinite(values), values, np.nan)
-        return np.sign(ranked[self.first] - ranked[self.second])
+        signs: Array = np.sign(ranked[self.first] - ranked[self.second])
+        return signs
 
     def sums(self, of_pairs: Array) -> Array:
         """Sum over the pairs of each two units, (units, units), upper triangle with the diagonal."""
