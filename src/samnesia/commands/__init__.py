@@ -2,16 +2,19 @@
 
 from samnesia.commands.conformance import Conformance
 from samnesia.commands.recipes import Recipes
-from samnesia.commands.study import Compare, Demo, Report
+from samnesia.commands.study import Compare, Demo, Report, Study
 from samnesia.commands.train import Resume, Train, TrainRecipe
+from samnesia.commands.tune import Tune, TuneRecipe
 
-Command = Train | TrainRecipe | Resume | Compare | Demo | Recipes | Report | Conformance
+Command = Train | TrainRecipe | Resume | Compare | Demo | Tune | TuneRecipe | Study | Recipes | Report | Conformance
 
 COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
     "train": Train,
     "resume": Resume,
     "compare": Compare,
+    "tune": Tune,
+    "study": Study,
     "report": Report,
     "recipes": Recipes,
     "conformance": Conformance,

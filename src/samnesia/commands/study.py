@@ -1,14 +1,19 @@
-"""``samnesia compare``, ``demo`` and ``report``."""
+"""``samnesia compare``, ``demo``, ``study`` and ``report``."""
 
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from samnesia.study.design import Study as Defined
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,81 @@ class Demo:
         if self.out.is_dir() and any(self.out.iterdir()):
             print(f"continuing in {self.out}: runs that have finished are kept; remove the directory to start anew")
         return Compare("digits-noisy", self.out, workers=self.workers).run()
+
+
+@dataclass(frozen=True)
+class Study:
+    """Run a study of many cells, its hypotheses said before, and report its verdicts; without a name, list them.
+
+    Of a name (`samnesia study` lists them), or of a function in a file of your own that returns a Study:
+
+    samnesia study problems --out DIR
+
+    samnesia study my_study.py:radii --out DIR --workers 8
+
+    Cells that have finished in DIR are kept: the same command goes on after an interruption, and with more --seeds runs
+    only those. A definition that has changed since its first result is refused. docs/studies.md explains all of it.
+    """
+
+    study: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")] = None
+    """Name of the study, or FILE.py:FUNCTION, which returns a Study."""
+    out: Path | None = None
+    """Directory of the study; cells that have finished in it are kept."""
+    workers: int | None = None
+    """Cells that run at the same time; None is one per CPU."""
+    ray: str | None = None
+    """Run on a Ray cluster: HOST:PORT of its head, auto on one of its machines, or local for one on this machine."""
+    seeds: int | None = None
+    """Number of reported seeds; None is as the study says. More go on after its own, but for those it was tuned on."""
+    quick: bool = False
+    """Run the study's small form, for a look."""
+    plan: bool = False
+    """Print what would run, what is missing, the hypotheses and what they can be told from; run nothing."""
+
+    def run(self) -> int:
+        """Run it; 1 where a cell has failed or is missing."""
+        from samnesia.study.named import STUDIES, find_study
+        from samnesia.study.seeds import with_seeds
+
+        if self.study is None:
+            print("\n".join(f"{name:16}{one.says}" for name, one in STUDIES.items()))
+            return 0
+        require("pandas", extra="train")
+        found = with_seeds(find_study(self.study, quick=self.quick), self.seeds)
+        if self.plan:
+            print("\n".join(self._preview(found, claimed=True)))
+            return 0
+        if self.out is None:
+            raise ConfigurationError(
+                f"cannot run the study {self.study}, because it is not known where to; name a directory with --out, or "
+                "see what it would do with --plan"
+            )
+        return self._run(found, self.out)
+
+    def _run(self, study: "Defined", out: Path) -> int:
+        from samnesia.study.engine import check_place, run_study
+        from samnesia.study.report import write_report
+        from samnesia.study.verdicts import judge
+
+        check_place(out)
+        print("\n".join(self._preview(study, claimed=False)), flush=True)
+        results = run_study(study, out, workers=self.workers, ray=self.ray, command=self._command(out))
+        write_report(out)
+        print("\n".join(verdict.sentence for verdict in judge(results.design, results.table)))
+        print("\n".join(f"{reason}: {', '.join(cells)}" for reason, cells in results.failures().items()))
+        print(f"Report: {out / 'report.html'}")
+        return int(not results.complete)
+
+    def _preview(self, study: "Defined", *, claimed: bool) -> list[str]:
+        from samnesia.study.preview import claims, power, preview
+
+        lines = preview(study, self.out, workers=self.workers)
+        return [*lines, *(claims(study.design) if claimed else ()), *power(study.design)]
+
+    def _command(self, out: Path) -> str:
+        words = ["samnesia", "study", str(self.study), *(["--quick"] if self.quick else [])]
+        words += [] if self.seeds is None else ["--seeds", str(self.seeds)]
+        return shlex.join([*words, "--out", str(out)])
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from samnesia.train.recipes import find
 ALIASES = {"--log-wandb": "--logging.wandb"}
 
 
-def configuration(words: list[str]) -> tuple[RunConfig, str, list[str]]:
-    """Return the configuration that the words start from, how they name it, and the words that are left.
+def configuration(words: list[str], command: str = "train") -> tuple[RunConfig, str, list[str]]:
+    """Return the configuration that the words after a command start from, how they name it, and the words left.
 
     Raises:
         ConfigurationError: when they name none, or two, or it cannot be read.
@@ -27,18 +27,28 @@ def configuration(words: list[str]) -> tuple[RunConfig, str, list[str]]:
     if path is not None:
         if rest and not rest[0].startswith("-"):
             raise ConfigurationError(
-                f"cannot train {rest[0]} and what is written in {path}, because a run has one configuration; name one"
+                f"cannot {command} {rest[0]} and what is written in {path}, because a run has one configuration; name one"
             )
         config, source = _read(Path(path)), f"--config {path}"
     elif not rest or rest[0].startswith("-"):
         raise ConfigurationError(
-            "cannot train before the recipe is known, because it decides which options there are; name it first: "
-            "samnesia train RECIPE --out DIR"
+            f"cannot {command} before the recipe is known, because it decides which options there are; name it first: "
+            f"samnesia {command} RECIPE --out DIR"
         )
     else:
         config, source, rest = find(rest[0]), rest[0], rest[1:]
     config, rest = _exchange(config, rest)
     return config, source, rest
+
+
+def named(source: str) -> RunConfig:
+    """Return the configuration that :func:`configuration` said is named so, without the options that follow.
+
+    Raises:
+        ConfigurationError: when it cannot be found or read.
+    """
+    option, _, path = source.partition(" ")
+    return _read(Path(path)) if option == "--config" else find(source)
 
 
 def take(words: list[str], option: str) -> tuple[str | None, list[str]]:

@@ -138,6 +138,9 @@ class Definition:
         for before, now in zip(there.factors, asked.factors, strict=True):
             if added := now.levels[len(before.levels) :]:
                 changes.append(Change.now(results, f"{', '.join(added)} added to {now.name}"))
+        claims = [one.claim for one in there.primary]
+        if more := [one.claim for one in asked.primary if one.claim not in claims]:
+            changes.append(Change.now(results, f"hypotheses added: {'; '.join(more)}"))
         if there.notes != asked.notes:
             changes.append(Change.now(results, "notes changed"))
         return replace(asked, seeds=(*there.seeds, *new)), (*self.history, *changes)

@@ -46,6 +46,19 @@ class Results:
     command: str | None
     """The command that runs what is missing."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has finished."""
+        return bool((self.table["status"] == "finished").all())
+
+    def failures(self) -> dict[str, list[str]]:
+        """The cells that have failed, by the reason."""
+        reasons: dict[str, list[str]] = {}
+        for row in self.table[self.table["status"] == "failed"].itertuples():
+            cells = reasons.setdefault(row.reason, [])
+            cells += [] if row.directory in cells else [row.directory]
+        return reasons
+
     def outcome(self, seed: int, **levels: str) -> Outcome | None:
         """The outcome of a cell; None where it has not finished."""
         rows = self.table[self.table["seed"] == seed]

@@ -2,36 +2,76 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from samnesia.study.definition import Definition
 from samnesia.study.design import Design, Study
 from samnesia.study.hypotheses import Hypothesis
 from samnesia.study.plan import Plan, make_plan
+from samnesia.study.power import describe_power
 from samnesia.study.remaining import Clock, spoken
-from samnesia.study.store import Failed, Finished, find_cell
+from samnesia.study.store import Failed, Finished, count_results, find_cell
+
+MOST = 4  # claims that are named before power that they share
 
 
-def preview(study: Study, out: Path | None, *, workers: int) -> str:
-    """Say what a study varies, asks and runs, what of it is missing in ``out``, and how long that takes.
+def preview(study: Study, out: Path | None, *, workers: int | None) -> list[str]:
+    """Say what a study varies and runs, what of it is missing in ``out``, and how long that takes, in lines.
 
     Args:
         study: the study.
         out: its directory; None where it has none yet.
-        workers: how many cells run at a time, for the time.
+        workers: how many cells run at a time, for the time; None is one per CPU.
 
     Raises:
         ConfigurationError: for a study whose cells cannot be run, or a file of ``out`` that is damaged.
     """
-    plan = make_plan(study, out or Path())
-    lines = [
-        f"{study.design.name}: {study.design.question}",
-        *_varied(study.design),
-        *_counted(study.design, plan),
-        *(_found(plan, study.design.compared, out, workers) if out is not None else ()),
-        *_claims(study.design),
+    design = study.design
+    there = None if out is None else Definition.find(out)
+    if there is not None and out is not None:  # its seeds stay
+        design, _ = there.changed_to(design, results=count_results(out), out=out)
+    plan = make_plan(replace(study, design=design), out or Path())
+    return [
+        f"{design.name}: {design.question}",
+        *_varied(design),
+        *_counted(design, plan),
+        *(_found(plan, design.compared, out, workers or os.cpu_count() or 1) if out is not None else ()),
     ]
-    return "\n".join(lines)
+
+
+def claims(design: Design) -> list[str]:
+    """The hypotheses of a design, a line each."""
+    count = len(design.primary)
+    if not count:
+        return ["no hypotheses: everything is exploratory"]
+    return [
+        f"{count} hypothes{'e' if count > 1 else 'i'}s, error {100 * design.alpha:g} % over all of them:",
+        *(f"  {one.claim} ({_direction(design, one)})" for one in design.primary),
+    ]
+
+
+def power(design: Design) -> list[str]:
+    """What the hypotheses can be told from, said once for all of which the same is true."""
+    head, *lines = describe_power(design)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    claim, said = "", list[str]()
+    for line in [*lines, ""]:
+        if line.startswith("  "):
+            said.append(line)
+            continue
+        if said:
+            groups.setdefault(tuple(said), []).append(claim)
+        claim, said = line, []
+    shown = [head]
+    for same, of in groups.items():
+        shown += (
+            [] if len(groups) == 1 else [", ".join(of) if len(of) <= MOST else f"{of[0]}, and {len(of) - 1} others"]
+        )
+        shown += same
+    return shown
 
 
 def _varied(design: Design) -> Iterator[str]:
@@ -65,18 +105,9 @@ def _found(plan: Plan, compared: str, out: Path, workers: int) -> Iterator[str]:
         yield f"time: about {spoken(left)} with {workers} worker{'s' if workers > 1 else ''}, by the finished runs"
 
 
-def _claims(design: Design) -> Iterator[str]:
-    if not design.primary:
-        yield "no hypotheses: everything is exploratory"
-        return
-    count = len(design.primary)
-    yield f"{count} hypothes{'e' if count > 1 else 'i'}s, error {100 * design.alpha:g} % over all of them:"
-    for one in design.primary:
-        yield f"  {one.claim} ({_direction(design, one)})"
-
-
 def _direction(design: Design, hypothesis: Hypothesis) -> str:
-    return f"{hypothesis.direction}, smallest effect of interest {hypothesis.smallest:g}"
+    unit = hypothesis.unit(design)
+    return f"{hypothesis.direction}, smallest effect of interest {hypothesis.smallest:g} {unit}".rstrip()
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:
@@ -87,4 +118,4 @@ def _ranges(numbers: tuple[int, ...]) -> str:
             parts[-1].append(number)
         else:
             parts.append([number])
-    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]} to {part[-1]}" for part in parts)
+    return ", ".join(f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts)
