@@ -263,6 +263,8 @@ def test_a_perfect_order_has_no_interval_and_is_judged_by_permuting_cells():
     assert found.p_support <= 0.001 and found.p_contradict == 1.0
     lower = Correlation(claim="c", x="forgetting", y="accuracy", direction="lower").estimate(design, table)
     assert lower.p_support == 1.0 and lower.p_contradict <= 0.001
+    few = hypothesis.estimate(design, table[table["problem"] == "noisy"])
+    assert few.effect == 1.0 and few.p_support is None and "4 design cells are too few" in few.reason
 
 
 def test_few_cells_and_constant_measures_have_no_interval():

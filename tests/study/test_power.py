@@ -131,6 +131,13 @@ def test_the_power_of_taus_grows_with_the_tau_and_the_cells():
     assert "with a tau of 0.3 of the rival" in lines[1]
 
 
+def test_few_cells_cannot_decide_and_the_lines_say_so():
+    claim = Correlation(claim="c", x="a", y="b", within=("problem",))
+    assert claim.power(study(claim, methods=5)) == [
+        "undecided whatever the truth: 5 design cells are too few to tell how far others would lie"
+    ]
+
+
 def test_a_true_null_is_supported_at_the_level_at_most():
     claim = Correlation(claim="c", x="a", y="b")
     truth = Truth.of(study(claim), claim)

@@ -25,6 +25,7 @@ from samnesia.measure.ranking import Array, Comparisons, Labels, Statistic, enco
 LEAST_UNITS = 6
 """Units that an interval needs: fewer do not show how far others would lie."""
 RESAMPLES = 2000
+UNMOVED = "it comes out the same whichever design cells are drawn"
 LOST = 0.1
 """Share of resamples that may have no value."""
 CHUNK = 4_000_000
@@ -43,9 +44,21 @@ def _fisher(tau: float) -> float:
     return math.atanh(tau) if abs(tau) < 1.0 else math.copysign(math.inf, tau)
 
 
-FISHER = Scale(_fisher, lambda tau: 1.0 / (1.0 - tau * tau), math.tanh)
+def _steepness(tau: float) -> float:
+    return 1.0 / (1.0 - tau * tau)
+
+
+def _same(value: float) -> float:
+    return value
+
+
+def _one(value: float) -> float:
+    return 1.0
+
+
+FISHER = Scale(_fisher, _steepness, math.tanh)
 """Fisher's z, for correlations."""
-PLAIN = Scale(lambda value: value, lambda value: 1.0, lambda value: value)
+PLAIN = Scale(_same, _one, _same)
 """The statistic's own scale, for differences of correlations."""
 
 
@@ -152,7 +165,7 @@ def cluster_bootstrap(
         return without(value, "too few design cells differ in a measure")
     error = float(drawn.std(ddof=1))
     if error <= 1e-12 or not np.isfinite(scale.forward(value)):
-        return without(value, "it comes out the same whichever design cells are drawn")
+        return without(value, UNMOVED)
     return Resampled(value, error, degrees, scale)
 
 

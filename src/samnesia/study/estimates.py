@@ -15,6 +15,7 @@ from samnesia.measure.reliability import Reliability, split_half
 from samnesia.measure.resampling import (
     FISHER,
     PLAIN,
+    UNMOVED,
     Resampled,
     Scale,
     cluster_bootstrap,
@@ -110,7 +111,7 @@ def correlation(hypothesis: Correlation, design: Design, table: DataFrame) -> Es
     what = f"Kendall's tau-b of runs of one seed{ranked.apart}"
     if given:
         what = f"partial {what}, given {design.measure(given[0]).label}"
-    if found.value is None or abs(found.value) < 1.0 - TINY or given:
+    if found.value is None or abs(found.value) < 1.0 - TINY or given or found.reason != UNMOVED:
         return ranked.estimate(found, what, hypothesis.sign, hypothesis.smallest, design.alpha)
     # Every pair agrees: no resample differs, and there is no interval; but chance can be asked without one.
     permuted = permutation_null(

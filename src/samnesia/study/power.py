@@ -176,6 +176,11 @@ class Truth:
         drawn: Array = math.sqrt(CELL_SHARE) * cells + math.sqrt(1.0 - CELL_SHARE) * noise
         return drawn
 
+    def never(self) -> str | None:
+        """Why there would be no interval whatever comes out; None where there would be one."""
+        drawn = self.draw(np.eye(2), np.random.default_rng(0))
+        return cluster_bootstrap(tau_of(self.comparisons, drawn[0], drawn[1]), self.strata, resamples=RESAMPLES).reason
+
 
 def simulate(
     truth: Truth,
@@ -244,6 +249,8 @@ def _lines(
     about: str,
 ) -> list[str]:
     count = len(truth.strata)
+    if never := truth.never():
+        return [f"undecided whatever the truth: {never}"]
     powers = ", ".join(f"{chances(effect)[0]:.2f} if it is {effect:g}" for effect in effects)
     lines = [f"power to support {what}: {powers}"]
     if smallest:

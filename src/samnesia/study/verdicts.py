@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 
     from samnesia.study.design import Design
 
+RULE = (
+    "Effects count as positive where the claim points. Every hypothesis is tested twice, one-sided: against an effect "
+    "of zero or less, and against an effect of the smallest one of interest or more.",
+    "Holm's step-down over all hypotheses of the study, in each of the two families apart, with half of alpha each.",
+    "Supported: zero or less is rejected, and the estimate reaches the smallest effect of interest.",
+    "Contradicted: the smallest effect of interest or more is rejected. That includes effects that are there but too "
+    "small to matter.",
+    "Undecided: neither. That is not the same as no effect.",
+)
+"""The rule in words, as a report prints it."""
+
 Ruling = Literal["supported", "contradicted", "undecided"]
 
 
