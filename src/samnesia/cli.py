@@ -123,6 +123,7 @@ def _overview() -> str:
 def _command(words: list[str]) -> Command:
     from samnesia.commands import COMMANDS
     from samnesia.commands.train import TrainRecipe
+    from samnesia.commands.tune import TuneRecipe
     from samnesia.commands.words import configuration
     from samnesia.train.plain import nearest
 
@@ -131,10 +132,12 @@ def _command(words: list[str]) -> Command:
         raise ConfigurationError(
             f"cannot run {name!r}, because there is no such command; {nearest(name, list(COMMANDS))}"
         )
-    if name == "train" and not {"-h", "--help"} & set(rest[:1]):
+    if name in ("train", "tune") and not {"-h", "--help"} & set(rest[:1]):
         import tyro
 
-        config, source, rest = configuration(rest)
+        config, source, rest = configuration(rest, name)
+        if name == "tune":
+            return _parse(TuneRecipe, rest, prog=f"samnesia tune {source}", default=TuneRecipe(config, source=source))
         default = TrainRecipe(config=config, out=tyro.MISSING)
         return _parse(TrainRecipe, rest, prog=f"samnesia train {source}", default=default)
     return _parse(COMMANDS[name], rest, prog=f"samnesia {name}")

@@ -23,8 +23,7 @@ class Tune:
 
     Other fields, with ranges (on a logarithmic scale with :log) or choices:
 
-    samnesia tune my_run.py:sam --budget 60 --search method.rho=0.05:1:log optimizer.lr=0.01:0.2:log
-    optimizer.nesterov=true|false --out DIR
+    samnesia tune my_run.py:sam --budget 60 --search method.rho=0.05:1:log 'optimizer.nesterov=true|false' --out DIR
 
     A first radius from a short probe, without a search: samnesia tune RECIPE --suggest
 
@@ -113,7 +112,7 @@ class TuneRecipe:
         return int(tuning.confirmation is not None and bool(tuning.confirmation.failures))
 
     def _suggested(self) -> tuple[str, ...]:
-        """What to search, with the suggested range of the radius where no other was named; the suggestion is printed."""
+        """What to search, with the suggested range of the radius where no other was named; it is printed."""
         from samnesia.study.tune.plan import FIRST_SEED
         from samnesia.study.tune.space import RHO
         from samnesia.study.tune.suggestion import suggest_for, warm_up_epochs

@@ -27,7 +27,8 @@ def configuration(words: list[str], command: str = "train") -> tuple[RunConfig, 
     if path is not None:
         if rest and not rest[0].startswith("-"):
             raise ConfigurationError(
-                f"cannot {command} {rest[0]} and what is written in {path}, because a run has one configuration; name one"
+                f"cannot {command} {rest[0]} and what is written in {path}, because a run has one configuration; name "
+                "one"
             )
         config, source = _read(Path(path)), f"--config {path}"
     elif not rest or rest[0].startswith("-"):
