@@ -190,13 +190,13 @@ def figure(value: float, unit: str) -> str:
 
 
 def _shown_factors(design: Design, jobs: Sequence[Job], *, most: int) -> list[str]:
-    """The factors whose levels get rows of their own: as many as the screen has room for, the compared one first."""
+    """The factors whose levels get rows of their own: those that make most of the room, if in doubt the compared."""
     names = [factor.name for factor in design.factors]
-    for count in range(len(names), 0, -1):
-        for chosen in sorted(itertools.combinations(names, count), key=lambda some: design.compared not in some):
-            if len({tuple(job.levels[name] for name in chosen) for job in jobs}) <= most:
-                return list(chosen)
-    return [design.compared]
+    some = [chosen for count in range(1, len(names) + 1) for chosen in itertools.combinations(names, count)]
+    rows = {chosen: len({tuple(job.levels[name] for name in chosen) for job in jobs}) for chosen in some}
+    fitting = [chosen for chosen in some if rows[chosen] <= most]
+    best = max(fitting, key=lambda chosen: (rows[chosen], design.compared in chosen), default=(design.compared,))
+    return list(best)
 
 
 def _said(job: Job, measure: Measure) -> str:
