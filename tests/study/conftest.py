@@ -2,21 +2,39 @@
 
 import pytest
 
-from samnesia.study.cells import write_study
 from samnesia.study.report import write_report
-from tests.study.study_files import COURSES, make_study
+from tests.study import synthetic
+from tests.study.study_files import make_study
 
 
 @pytest.fixture
 def study(tmp_path):
-    """Five methods over five seeds."""
+    """Cells of five methods over five seeds, as the trainer leaves them."""
     return make_study(tmp_path / "study")
 
 
-@pytest.fixture(scope="module")
-def reported(tmp_path_factory):
-    """The same, with its report; for tests that only read."""
-    out = make_study(tmp_path_factory.mktemp("study"))
-    write_study(out, "digits-noisy", methods=tuple(COURSES), seeds=range(5), command="samnesia compare <&> --out x")
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory):
+    """A comparison on disk with its report; for tests that only read."""
+    out = synthetic.on_disk(synthetic.comparison(tmp_path_factory.mktemp("compared")))
     write_report(out)
     return out
+
+
+@pytest.fixture(scope="session")
+def studied(tmp_path_factory):
+    """Four methods on three problems with hypotheses, likewise, but for the image files."""
+    return _reported(synthetic.problems(tmp_path_factory.mktemp("studied"), contexts=3, arms=4, seeds=4))
+
+
+@pytest.fixture(scope="session")
+def correlated(tmp_path_factory):
+    """A study of rank correlations over twelve cells, likewise."""
+    return _reported(synthetic.correlations(tmp_path_factory.mktemp("correlated"), cells=12, seeds=3))
+
+
+def _reported(results):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("samnesia.study.report._write_files", lambda directory, plates, panels: None)
+        write_report(synthetic.on_disk(results))
+    return results.out

@@ -1,32 +1,58 @@
-"""The report: rebuilt from cells alone, self-contained, and saying what the numbers say."""
+"""The report: rebuilt from what is on disk alone, self-contained, and saying what the numbers say."""
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from samnesia.study import figures, numbers, wording
-from samnesia.study.cells import read_study, write_study
-from samnesia.study.report import curves_by_method, split_settings, write_report
+from samnesia.study import figures, numbers, report, wording
+from samnesia.study.contexts import Grid
+from samnesia.study.definition import Change
+from samnesia.study.design import Design, Factor, Study
+from samnesia.study.engine import run_study
+from samnesia.study.report import curves, write_report
+from samnesia.study.report.claims import claims_of
+from samnesia.study.report.settings import settings_of
 from samnesia.study.summary import summarize
-from tests.study.study_files import make_study
+from samnesia.study.training import Training
+from samnesia.study.verdicts import judge
+from tests.study import synthetic
+from tests.study.study_files import make_config, make_study
 
 
 @pytest.fixture
-def page(reported):
-    return (reported / "report.html").read_text()
+def no_image_files(monkeypatch):
+    """The report is written, but for its image files, which cost most of its time."""
+    monkeypatch.setattr(report, "_write_files", lambda directory, plates, panels: None)
 
 
-def test_it_is_rebuilt_from_the_cells_alone(study):
-    write_report(study)
-    written = [*study.glob("*.*"), *study.glob("figures/*.svg")]
-    made = {path.relative_to(study): path.read_bytes() for path in written}
+@pytest.fixture
+def page(compared):
+    return (compared / "report.html").read_text()
+
+
+def written(results):
+    """The page of results."""
+    report.write_report_of(results, judge(results.design, results.table))
+    return (results.out / "report.html").read_text()
+
+
+def titles(page):
+    return re.findall(r"<h2>Figure \d+\. ([^<]+)</h2>", page)
+
+
+def test_it_is_rebuilt_from_the_disk_alone_to_the_byte(compared, tmp_path):
+    out = shutil.copytree(compared, tmp_path / "elsewhere")
+    files = [*out.glob("*.json"), out / "report.html", *(out / "figures").glob("*.*")]
+    made = {path: path.read_bytes() for path in files if path.name != "study.json"}
     for path in made:
-        (study / path).unlink()
-    write_report(study)
-    assert len(made) == 8
-    assert {path: (study / path).read_bytes() for path in made} == made
+        path.unlink()
+    write_report(out)
+    assert len(made) == 2 + 14
+    assert {path.name for path in made if path.read_bytes() != made[path]} == set()
 
 
 def test_it_asks_for_nothing_from_outside(page):
@@ -44,7 +70,9 @@ def test_it_asks_for_nothing_from_outside(page):
     assert "default-src 'none'" in page
 
 
-def test_identifiers_are_unique_and_every_reference_is_met(page):
+@pytest.mark.parametrize("name", ["compared", "studied", "correlated"])
+def test_identifiers_are_unique_and_every_reference_is_met(name, request):
+    page = (request.getfixturevalue(name) / "report.html").read_text()
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(set(identifiers)) == len(identifiers)
     references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)
@@ -59,80 +87,157 @@ def test_figures_take_their_colours_from_the_page(page):
     assert "prefers-color-scheme: dark" in page
 
 
-def test_every_figure_is_described_in_words(page):
+@pytest.mark.parametrize("name", ["compared", "studied", "correlated"])
+def test_every_figure_is_described_in_words(name, request):
+    page = (request.getfixturevalue(name) / "report.html").read_text()
     descriptions = re.findall(r'<svg [^>]*role="img" aria-label="([^"]+)"', page)
-    assert len(descriptions) == 4
-    assert "SAM" in descriptions[0] and "last" in descriptions[0]
+    assert len(descriptions) == page.count("<svg ") >= 5
+    assert len(set(descriptions)) == len(descriptions)
+    assert min(map(len, descriptions)) > 30
 
 
-def test_figures_are_written_as_files(reported):
-    names = {"accuracy", "differences", "test_accuracy", "flipped_fitted", "overview", "overview-dark"}
-    written = list((reported / "figures").iterdir())
-    assert {path.name for path in written} == {f"{name}{suffix}" for name in names for suffix in (".svg", ".png")}
-    assert min(path.stat().st_size for path in written) > 1000
+def test_figures_of_one_context(page):
+    assert titles(page) == [
+        "Test accuracy against gradient evaluations", "Test accuracy by method", "Difference to SGD within seeds",
+        "Test accuracy over training", "Flipped labels fitted",
+    ]  # fmt: skip
+    assert "<nav" not in page
 
 
-def test_text_from_outside_is_escaped(study):
-    (study / "cells" / "sam-seed1" / "result.json").unlink()
-    (study / "cells" / "sam-seed1" / "error.json").write_text(json.dumps({"reason": "<script>alert(1)</script>"}))
-    write_report(study)
-    page = (study / "report.html").read_text()
+def test_figures_of_several_contexts(studied):
+    page = (studied / "report.html").read_text()
+    assert titles(page) == [
+        "Test accuracy against gradient evaluations", "Test accuracy by factor", "Difference to SGD within seeds",
+        "Error reduction by switching from SGD", "Test accuracy of every seed, context by context",
+        "Test accuracy over training",
+    ]  # fmt: skip
+    assert page.count('id="figure-differences-') == page.count('id="figure-differences-0') + page.count(
+        'id="figure-differences-1'
+    ) + page.count('id="figure-differences-2') + page.count('id="figure-differences-3')
+    assert '<a href="#differences">' in page
+
+
+def test_figures_of_correlations(correlated):
+    page = (correlated / "report.html").read_text()
+    assert titles(page) == [
+        "Generalization gap against seconds", "Generalization gap by factor", "Difference to SGD within seeds",
+        "Reduction of generalization gap by switching from SGD", "Generalization gap of every seed, context by context",
+        "Measures that hypotheses relate", "Exploratory: covariates and the first measure",
+    ]  # fmt: skip
+
+
+def test_figures_are_written_as_files(compared):
+    names = {"cost", "scores", "differences", "test_accuracy", "flipped_fitted", "overview", "overview-dark"}
+    found = list((compared / "figures").iterdir())
+    assert {path.name for path in found} == {f"{name}{suffix}" for name in names for suffix in (".svg", ".png")}
+    assert min(path.stat().st_size for path in found) > 1000
+
+
+def test_the_panels_of_a_figure_stand_in_one_file(tmp_path):
+    results = synthetic.problems(tmp_path, contexts=2, arms=3, seeds=3)
+    summary, grid = summarize(results), Grid(results.design, results.table)
+    plates = {plate.name: plate for plate in report.make_plates(results, grid, summary, [])}
+    assert report.overview(results, grid, summary) == []
+    with figures.style_context():
+        plates["error_reduction"].write(tmp_path)
+    assert {path.name for path in tmp_path.glob("error*")} == {"error_reduction.svg", "error_reduction.png"}
+    drawn = (tmp_path / "error_reduction.svg").read_text()
+    assert all(
+        drawn.count(f">{name}</text>") == 2 for name in ("digits-noisy", "digits-few")
+    )  # a panel for each method
+
+
+def test_text_from_outside_is_escaped(tmp_path, no_image_files):
+    results = synthetic.comparison(tmp_path, ("sgd", "sam"), seeds=3, question="<b>Which?</b>")
+    reason = {"status": "failed", "reason": "<script>alert(1)</script>"}
+    page = written(
+        synthetic.changed(results, lambda row: reason if (row["method"], row["seed"]) == ("sam", 1) else None)
+    )
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_one_method_and_one_seed_make_a_page_too(tmp_path):
-    write_report(make_study(tmp_path, methods=("sam",), seeds=(2,)))
-    page = (tmp_path / "report.html").read_text()
-    assert "Figure 2" not in page
+def test_one_method_and_one_seed_make_a_page_too(tmp_path, no_image_files):
+    page = written(synthetic.comparison(tmp_path, ("sam",), seeds=1))
+    assert titles(page) == ["Test accuracy by method", "Test accuracy over training", "Flipped labels fitted"]
     assert "Fewer than three seeds give no interval" in page
 
 
-def test_a_problem_without_flipped_labels_has_no_such_figure(study):
-    for path in study.glob("cells/*/result.json"):
-        result = json.loads(path.read_text())
-        for part in ("last", "best"):
-            result[part]["flipped_fitted"] = None
-        result["curves"]["flipped_fitted"] = [None] * 20
-        path.write_text(json.dumps(result))
-    write_report(study)
-    page = (study / "report.html").read_text()
-    assert "Figure 3." in page and "Figure 3b" not in page
-    assert curves_by_method(read_study(study), "flipped_fitted")["sam"] == []
+def test_a_study_whose_cells_have_all_failed_but_one_makes_a_page(tmp_path, no_image_files):
+    results = synthetic.problems(tmp_path, contexts=3, arms=4, seeds=3)
+    kept = results.table["directory"].iloc[0]
+    reason = {"status": "failed", "reason": "out of memory"}
+    page = written(synthetic.changed(results, lambda row: None if row["directory"] == kept else reason))
+    assert "No run has a partner of SGD, the baseline, yet" in page
+    assert "30 more" in page
 
 
-def test_settings_are_split_into_shared_and_own(study):
-    shared, own = split_settings(summarize(read_study(study))["methods"])
-    assert shared["epochs"] == 20
-    assert own["sgd"] == {"method.kind": "Unperturbed"}
-    assert own["sam"]["method.rho"] == 0.05
-    assert "recipe" not in shared and "recipe" not in own["sam"]
+def test_a_problem_without_flipped_labels_has_no_such_figure(tmp_path, no_image_files):
+    def run(levels, seed):
+        values, found = synthetic.forgetting_run(levels, seed)
+        plain = {name: value for name, value in values.items() if not name.endswith("flipped_fitted")}
+        return plain, found | {"flipped_fitted": [None] * 20}
+
+    results = synthetic.comparison(tmp_path, ("sgd", "sam"), seeds=3, run=run)
+    assert "Flipped" not in written(results)
+    grid = Grid(results.design, results.table)
+    assert curves.curves_by_method(grid, results.outcomes, grid.contexts[0], "flipped_fitted")["sam"] == []
+
+
+def test_runs_of_unequal_epochs_are_drawn_each_over_its_own(tmp_path, no_image_files):
+    def run(levels, seed):
+        return synthetic.forgetting_run(levels, seed, epochs=20 if levels["method"] == "sgd" else 10)
+
+    results = synthetic.comparison(tmp_path, ("sgd", "sam"), seeds=3, run=run)
+    grid = Grid(results.design, results.table)
+    found = curves.curves_by_method(grid, results.outcomes, grid.contexts[0], "test_accuracy")
+    assert [found[method][0][-1][0] for method in ("sgd", "sam")] == [20, 10]
+    assert "Test accuracy over training" in written(results)
+
+
+def test_settings_are_split_into_shared_and_decided_by_a_factor(tmp_path):
+    results = synthetic.problems(tmp_path, contexts=2, arms=2, seeds=1)
+
+    def config(row):
+        sam, few = row["method"] == "sam", row["problem"] == "digits-few"
+        settings = {"epochs": 20, "optimizer": {"lr": 0.1 * (1 + few)}, "seed": row["seed"], "recipe": "x"}
+        settings |= {"method": {"kind": "SAM", "rho": 0.1 * (1 + few)} if sam else {"kind": "Unperturbed"}}
+        return {"config": json.dumps(settings)}
+
+    found = settings_of(Grid(results.design, synthetic.changed(results, config).table))
+    assert found.shared == {"epochs": 20}
+    assert found.by_factor["method"] == {"sgd": {"method.kind": "Unperturbed"}, "sam": {"method.kind": "SAM"}}
+    assert found.by_factor["problem"]["digits-few"] == {"optimizer.lr": 0.2}
+    assert found.mixed == ("method.rho",)
 
 
 ACCURACY = {
-    "split": "test", "measure": "accuracy", "unit": "%", "higher_is_better": True, "chosen_on": "validation",
-    "decimals": 1,
+    "name": "test accuracy", "unit": "%", "higher_is_better": True, "key": "test_accuracy", "decimals": 1,
+    "columns": {"last": "last.test_accuracy", "best": "best.test_accuracy"},
+    "points": {"last": "last epoch", "best": "best validation epoch"},
 }  # fmt: skip
-ERROR = ACCURACY | {"measure": "rmse", "unit": "mm", "higher_is_better": False, "decimals": 2}
 
 
 def estimate(mean, low=None, high=None, n=5):
     return {"n": n, "mean": mean, "low": low, "high": high, "per_seed": [0.0] * 5}
 
 
-def summary_of(*differences, judged_by=ACCURACY):
-    """A summary in which the methods m1, m2 … differ from the baseline by (last, best)."""
+def rows_of(*differences):
+    """Rows in which the methods m1, m2 … differ from the baseline by (last, best)."""
     rows = [("sgd", estimate(0.0, 0.0, 0.0), estimate(0.0, 0.0, 0.0))]
     rows += [(f"m{index}", last, best) for index, (last, best) in enumerate(differences, start=1)]
     level = estimate(80.0, 79.0, 81.0)
+    return [
+        {"method": name, "score": {"last": level, "best": level}, "difference": {"last": last, "best": best}}
+        for name, last, best in rows
+    ]
+
+
+def summary_of(*differences):
     return {
-        "baseline": "sgd",
-        "judged_by": judged_by,
-        "methods": [
-            {"method": name, "score": {"last": level, "best": level}, "difference": {"last": last, "best": best}}
-            for name, last, best in rows
-        ],
-    }
+        "baseline": "sgd", "compared": "method", "judged_by": ACCURACY, "contexts": [],
+        "methods": rows_of(*differences),
+    }  # fmt: skip
 
 
 UP, DOWN, UNCLEAR = estimate(9.0, 8.0, 10.0), estimate(-3.0, -4.0, -2.0), estimate(0.4, -1.0, 1.8)
@@ -189,41 +294,97 @@ def test_findings_claim_no_side_without_an_interval():
     )
 
 
-def test_a_baseline_without_runs_is_told(study):
-    for path in (study / "cells").glob("sgd-*/result.json"):
-        path.unlink()
-    write_study(study, "digits-noisy", methods=("sgd", "sam"), seeds=range(5), command="")
-    summary = write_report(study)
-    assert wording.headline(summary).startswith("No run of SGD, the baseline, has finished")
-    assert "SGD, seed 3, has not run yet." in wording.troubles(summary)
+def several(*contexts):
+    """A summary over contexts; each is given by its differences, and the first are those of the means."""
+    blocks = [{"name": f"c{place}", "levels": {}, "methods": rows_of(*one)} for place, one in enumerate(contexts)]
+    return summary_of(*contexts[0]) | {"contexts": blocks}
 
 
-def test_the_number_of_runs_is_told_where_it_differs(study):
-    (study / "cells" / "sam-seed1" / "result.json").unlink()
-    write_study(study, "digits-noisy", methods=("sgd", "sam", "obf"), seeds=range(5), command="")
-    sgd, sam, _ = write_report(study)["methods"]
+@pytest.mark.parametrize(
+    ("contexts", "sentence"),
+    [
+        (
+            [[(UP, UP), (UNCLEAR, UP)], [(UP, DOWN), (UP, UP)], [(UNCLEAR, UNCLEAR), (DOWN, UP)]],
+            "M1 is above SGD at the last epoch in 2 of 3 contexts, by +9.0 (8.0 to 10.0) points on average; at the "
+            "best validation epoch in 1 of 3 contexts and below it in 1, by +9.0 (8.0 to 10.0) points on average.",
+        ),
+        (
+            [[(UP, UNCLEAR)] * 3, [(UP, UNCLEAR)] * 3],
+            "M1 is above SGD at the last epoch in 2 of 2 contexts, as are M2 and M3, by +9.0",
+        ),
+        (
+            [[(DOWN, UP)], [(UNCLEAR, UP)]],
+            "No method is told apart from SGD for the better at the last epoch in any of 2",
+        ),
+    ],
+)
+def test_the_headline_over_contexts_counts_them(contexts, sentence):
+    assert wording.headline(several(*contexts)).startswith(sentence)
+    assert wording.findings(several(*contexts)) == []
+
+
+def test_a_baseline_without_runs_is_told(tmp_path, no_image_files):
+    results = synthetic.comparison(tmp_path, ("sgd", "sam"), seeds=4)
+    missing = {"status": "missing", "config": None}
+    results = synthetic.changed(results, lambda row: missing if row["method"] == "sgd" else None)
+    page = written(results)
+    assert "No run of SGD, the baseline, has finished" in page
+    assert "SGD, seed 3, has not run yet." in page
+
+
+def test_the_number_of_runs_is_told_where_it_differs(tmp_path, no_image_files):
+    results = synthetic.comparison(tmp_path, ("sgd", "sam", "obf"))
+    results = synthetic.changed(
+        results, lambda row: {"status": "failed"} if (row["method"], row["seed"]) == ("sam", 1) else None
+    )
+    page = written(results)
+    sgd, sam, _ = summarize(results)["methods"]
     assert numbers.ends(sam["difference"]["last"]).endswith(", n = 4")
     assert "n =" not in numbers.ends(sgd["score"]["last"])
-    page = (study / "report.html").read_text()
     assert page.count(", n = 4</span>") == 5
     assert "the finished ones of 5 seeds (n stands with the row)" in page
 
 
-def test_facts_tell_the_start_of_the_perturbation_and_the_tuning(study, page):
+@pytest.fixture
+def trained(tmp_path):
+    """A study of runs that the trainer has left, adopted by the engine."""
+    methods = ("sgd", "sam", "gsam")
+    make_study(tmp_path, methods=methods, seeds=range(3))
+    design = Design("digits-noisy", "Which?", (Factor("method", methods),), synthetic.ACCURACY, (0, 1, 2))
+    study = Study(design, lambda levels, seed: Training(make_config("digits-noisy", levels["method"], seed)))
+    return run_study(study, tmp_path, workers=1, progress=False)
+
+
+def test_facts_tell_the_start_of_the_perturbation_and_the_tuning(trained, no_image_files):
+    page = written(trained)
     assert "Weights are perturbed from epoch 0 of 20 on." in page
+    assert "800 training, 200 validation and 797 test images" in page
     assert "The radius of each perturbed method" in page
+    assert "This does not hold for SGD" not in page and "does not hold for SAM and GSAM, whose settings" in page
     assert "nothing about new images" in page
     assert "and no interval is widened for that" in page
+    assert "at equal numbers of epochs, not at equal cost." in page
+    assert (
+        "the earliest with the highest validation accuracy of the run; it is chosen without looking at the test" in page
+    )
+    assert '<span class="setting"><code>method.rho</code> 0.05</span>' in page
 
 
-def test_everything_else_was_equal_only_where_it_was(study, page):
+def test_facts_tell_notes_tuning_seeds_and_what_was_left_out(studied):
+    page = (studied / "report.html").read_text()
+    assert "<dd>3 problems × 4 methods × 4 seeds (100 to 103); 47 of 48 runs finished.</dd>" in page
+    assert "Radii were chosen on validation, on the tuning seeds." in page
+    assert "Settings were chosen on seeds 0 to 4, which are not reported." in page
+    assert "GSAM, textures, seed 103, failed: RuntimeError: out of memory" in page
+
+
+def test_everything_else_was_equal_only_where_it_was(tmp_path, page, no_image_files):
     assert "everything else was equal" in page
-    path = study / "cells" / "sam-seed2" / "result.json"
-    result = json.loads(path.read_text())
-    result["environment"]["torch"] = "2.11.0"
-    path.write_text(json.dumps(result))
-    write_report(study)
-    page = (study / "report.html").read_text()
+    results = synthetic.comparison(tmp_path, ("sgd", "sam"), seeds=3)
+    directory = results.table["directory"].iloc[2]
+    newer = {**synthetic.ENVIRONMENT, "torch": "2.11.0"}
+    results.outcomes[directory] = replace(results.outcomes[directory], environment=newer)
+    page = written(results)
     assert "everything else was equal" not in page
     assert "Not all runs were made by one commit and one version of torch" in page
 
@@ -240,32 +401,99 @@ def test_labels_are_spread_in_order_and_no_further_than_needed(gap):
 
 
 def test_it_names_the_command(page):
-    assert "samnesia compare &lt;&amp;&gt; --out x" in page
+    assert "samnesia study made-up.py --out runs/made-up" in page
 
 
-def test_captions_say_what_an_axis_leaves_out(study, page):
+def test_captions_say_what_an_axis_leaves_out(tmp_path, page, no_image_files):
     assert "The axis leaves out the steep start." in page
     assert "Intervals are cut" not in page
-    for path in study.glob("cells/*/result.json"):
-        result = json.loads(path.read_text())
-        result["curves"]["test_accuracy"] = [80.0] * 20
-        result["last"]["test_accuracy"] = 99.0 if result["seed"] else 70.0
-        path.write_text(json.dumps(result))
-    write_report(study)
-    page = (study / "report.html").read_text()
+
+    def run(levels, seed):
+        values, found = synthetic.forgetting_run(levels, seed)
+        found["test_accuracy"], values["last.test_accuracy"] = [80.0] * 20, 99.0 if seed else 70.0
+        return values, found | {"flipped_fitted": [None] * 20}
+
+    page = written(synthetic.comparison(tmp_path, ("sgd", "sam"), run=run))
     assert "The axis leaves out the steep start." not in page
     assert "Intervals are cut at 0 and 100 %." in page
-    assert "% interval, cut at 0 and 100 %." in page
     assert " to 100.0</span>" in page
 
 
-def test_runs_that_collapsed_are_named_near_the_top(study):
-    path = study / "cells" / "gsam-seed2" / "result.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"collapsed": "it has collapsed"}))
-    write_report(study)
-    page = (study / "report.html").read_text()
-    assert page.index("GSAM, seed 2: it has collapsed") < page.index("<figure>")
+def test_runs_that_collapsed_are_named_near_the_top(tmp_path, no_image_files):
+    results = synthetic.comparison(tmp_path, ("sgd", "gsam"), seeds=3)
+    directory = results.table.query("method == 'gsam' and seed == 2")["directory"].iloc[0]
+    results.outcomes[directory] = replace(results.outcomes[directory], notes=("it has collapsed",))
+    page = written(results)
+    assert page.index("GSAM, seed 2: it has collapsed") < page.index("<figure")
 
 
 def test_intervals_are_not_broken_over_lines():
     assert wording.unbroken("by +9.0 (8.0 to 10.0) points") == "by +9.0 (8.0\xa0to\xa010.0) points"
+    assert wording.unbroken("a 95 % interval") == "a 95\xa0% interval"
+
+
+def test_verdicts_come_first_and_say_why(studied):
+    page = (studied / "report.html").read_text()
+    assert page.index("<h1>Which perturbations help on which problems?</h1>") < page.index("Of 2 hypotheses, ")
+    assert page.index('class="verdicts"') < page.index('class="headline"') < page.index("Figure 1.")
+    assert page.count('<li class="verdict ') == 2
+    assert "reaches the smallest effect of interest, +0.50 points" in page
+    assert "1 run of 48 failed or are missing, and do not count." in page or "failed" in page
+    assert "Verdicts on the 2 hypotheses are made together, by Holm’s step-down at an error of 5 %" in page
+    assert "They were written down before the first result. No seeds were added after results had been seen." in page
+
+
+def test_seeds_that_were_added_after_results_are_told(tmp_path):
+    results = synthetic.problems(tmp_path, contexts=2, arms=3, seeds=3)
+    seeds = results.design.seeds
+    history = (
+        Change("2000-01-01T00:00:00+00:00", 0, "defined", seeds[:2]),
+        Change("2000-01-02T00:00:00+00:00", 12, "seed 102 added", seeds[2:]),
+    )
+    rule = " ".join(claims_of(replace(results, history=history), judge(results.design, results.table)).rule)
+    assert "Seed 102 added on 2000-01-02, when 12 runs had finished." in rule
+    assert "No seeds were added" not in rule
+    late = (Change("2000-01-03T00:00:00+00:00", 1, "defined", seeds),)
+    rule = " ".join(claims_of(replace(results, history=late), judge(results.design, results.table)).rule)
+    assert "They were written down on 2000-01-03, when 1 run had finished." in rule
+
+
+def test_many_hypotheses_take_a_line_each_and_unfold(tmp_path, no_image_files):
+    results = synthetic.problems(tmp_path, contexts=2, arms=5, seeds=3)
+    one = results.design.primary[0]
+    claims = tuple(
+        replace(one, claim=f"{method} on {problem}", treatment={"method": method}, where={"problem": problem})
+        for method in ("sam", "asam", "gsam", "obf")
+        for problem in ("digits-noisy", "digits-few")
+    )
+    page = written(replace(results, design=replace(results.design, primary=claims)))
+    assert page.count('<summary><span class="ruling">') == 8
+    assert "A click on a claim unfolds its verdict in words." in page
+    # One scale for all, whose numbers stand below the last.
+    assert page.count(">difference (points)</text>") == 1
+
+
+def test_scatters_name_tau_with_its_interval(correlated):
+    page = (correlated / "report.html").read_text()
+    verdicts = json.loads((correlated / "compare.json").read_text())["verdicts"]
+    tau = numbers.signed(verdicts[0]["estimate"]["effect"], 2)
+    assert re.search(
+        rf'aria-label="generalization gap against worst-case sharpness of 36 runs in 12 cells: tau \{tau} \(', page
+    )
+    assert "generalization gap against weight norm of 36 runs in 12 cells" in page
+    assert "No hypothesis was made about these, and no interval is widened for looking at all of them." in page
+
+
+def test_tables_hold_every_measure_once(correlated, compared):
+    def heads(page):
+        table = page[page.index('aria-label="Table of results"') :]
+        return re.findall(r'<button type="button">([^<]+)</button>', table)
+
+    assert heads((correlated / "report.html").read_text()) == [
+        "Method", "Learning rate", "Generalization gap", "Difference", "Seconds", "Worst-case sharpness",
+        "Average flatness", "Weight norm",
+    ]  # fmt: skip
+    assert heads((compared / "report.html").read_text()) == [
+        "Method", "Last epoch", "Best epoch", "Difference, last", "Difference, best", "Flipped fitted", "Gradients",
+        "Seconds",
+    ]  # fmt: skip

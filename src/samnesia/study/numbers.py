@@ -16,12 +16,15 @@ def plain(value: float | None, digits: int = 1) -> str:
     """A number with a true minus sign and thin groups of thousands; a dash where there is none."""
     if value is None:
         return "\N{EN DASH}"
-    return f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
+    text = f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return (text if _is_seen(value, digits) else text.lstrip("-")).replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: float | None, digits: int = 1) -> str:
-    """A difference with its sign; a dash where there is none."""
-    return plain(value) if value is None else f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    """A difference with its sign, which what is zero in these digits has not; a dash where there is none."""
+    if value is None or not _is_seen(value, digits):
+        return plain(value, digits)
+    return f"{value:+,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
 
 
 def ends(value: Estimate, digits: int = 1, bounds: Bounds | None = None) -> str:
@@ -55,3 +58,8 @@ def change(value: Estimate, digits: int = 1) -> str:
 def half_width(value: Estimate, digits: int = 1) -> str:
     """`` ±0.8``: half the width of an interval, which is symmetric; empty where there is none."""
     return "" if value["low"] is None else f" \N{PLUS-MINUS SIGN}{plain((value['high'] - value['low']) / 2, digits)}"
+
+
+def _is_seen(value: float, digits: int) -> bool:
+    """Whether it is written with another figure than 0."""
+    return round(value, digits) != 0.0

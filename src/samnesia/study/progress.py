@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from samnesia.study.cells import ERROR, Cell, read_json
 from samnesia.study.figures import label
-from samnesia.study.summary import POINTS
+from samnesia.study.training import POINTS
 from samnesia.train.log import METRICS, RunResult, read_result
 
 if TYPE_CHECKING:

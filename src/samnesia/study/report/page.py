@@ -1,0 +1,115 @@
+"""The page: parts in their order, given to one template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from samnesia.study import figures, numbers, wording
+from samnesia.study.contexts import Grid
+from samnesia.study.facts import Fact
+from samnesia.study.figures import label
+from samnesia.study.judged import SHARE
+from samnesia.study.report.claims import Claims
+from samnesia.study.report.plates import Plate
+from samnesia.study.report.settings import Settings
+from samnesia.study.report.tables import Table
+from samnesia.study.wording import Summary, counted
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands on the page of a study.
+
+    Attributes:
+        summary: the numbers.
+        grid: the table they were made of.
+        claims: the hypotheses and their verdicts.
+        plates: the figures in their order.
+        standing: where methods stand over several contexts; None for one.
+        table: all numbers.
+        facts: how it was measured.
+        settings: with what.
+    """
+
+    summary: Summary
+    grid: Grid
+    claims: Claims
+    plates: Sequence[Plate]
+    standing: Table | None
+    table: Table
+    facts: Sequence[Fact]
+    settings: Settings
+
+    def render(self) -> str:
+        """The page as HTML, with its figures drawn."""
+        text: str = (
+            _environment()
+            .get_template("report.html")
+            .render(
+                summary=self.summary,
+                subject=self.subject(),
+                claims=self.claims,
+                headline=wording.headline(self.summary),
+                findings=wording.findings(self.summary),
+                troubles=wording.troubles(self.summary),
+                plates=[(plate, _marked(plate.inline())) for plate in self.plates],
+                strips=_marked(self.claims.inline()),
+                standing=self.standing,
+                table=self.table,
+                hues=len(figures.LIGHT.methods) - 1,
+                confidence=f"{100 * self.summary['confidence']:g} %",
+                others=len(self.summary["methods"]) - 1,
+                one_environment=len({(ran.get("commit"), ran.get("torch")) for ran in self.summary["environments"]})
+                <= 1,
+                facts=self.facts,
+                settings=self.settings,
+                light=figures.LIGHT,
+                dark=figures.DARK,
+            )
+        )
+        return text
+
+    def subject(self) -> list[str]:
+        """What the study is of, in a few words: its name, its factors, its seeds."""
+        design = self.grid.design
+        cells = list(design.cells())
+        parts = [design.name]
+        for name in self.grid.varied():
+            levels = len({cell[name] for cell in cells})
+            if name != design.compared:
+                parts.append(counted(levels, name))
+            elif levels <= 8:
+                parts.append(", ".join(map(label, self.grid.arms)))
+            else:
+                parts.append(counted(levels, name))
+        return [*parts, counted(len(design.seeds), "seed")]
+
+
+def _environment() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("samnesia.study.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        label=label,
+        capital=wording.capital,
+        share_ends=partial(numbers.ends, bounds=SHARE),
+        unbroken=wording.unbroken,
+        entry=wording.entry,
+    )
+    return environment
+
+
+def _marked(svgs: Sequence[str]) -> list[Any]:
+    """Figures as markup that is not escaped: they are ours."""
+    import markupsafe
+
+    return [markupsafe.Markup(svg) for svg in svgs]
