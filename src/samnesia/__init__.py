@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from samnesia.integrations import as_optimizer, two_step
+    from samnesia.measure.radius import RadiusSuggestion, suggest_rho
     from samnesia.perturb.ascents import (
         AfterNormAscent,
         Ascent,
@@ -85,6 +86,7 @@ __all__ = [
     "PassesOpenError",
     "PerturbedGradient",
     "Point",
+    "RadiusSuggestion",
     "RandomAscent",
     "Rule",
     "SamnesiaError",
@@ -117,12 +119,14 @@ __all__ = [
     "random_perturbation",
     "randomly",
     "sam",
+    "suggest_rho",
     "two_step",
     "unperturbed",
 ]
 
 _HOMES = {
     "samnesia.integrations": ("as_optimizer", "two_step"),
+    "samnesia.measure.radius": ("RadiusSuggestion", "suggest_rho"),
     "samnesia.perturb.ascents": (
         "AfterNormAscent",
         "Ascent",

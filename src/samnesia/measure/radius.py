@@ -171,7 +171,7 @@ def _suggestion(
         for mean, column in zip(rises, columns, strict=True)
     )
     slope, loss = _mean([start.slope for start in starts]), _mean([start.loss for start in starts])
-    rho = _reached(radii, rises, target)
+    rho = reached(radii, rises, target)
     if rho is None:
         most = max((rise for rise in rises if rise is not None), default=math.nan)
         raise ConfigurationError(
@@ -189,7 +189,7 @@ def _suggestion(
         loss=loss,
         ignorance=None if asked else _mean([start.ignorance for start in starts]),
         target=target,
-        curvature=_reached(radii, [_over(r, slope * radius) for r, radius in zip(rises, radii, strict=True)], 2.0),
+        curvature=reached(radii, [_over(r, slope * radius) for r, radius in zip(rises, radii, strict=True)], 2.0),
         batches=len(starts),
         skipped=skipped,
     )
@@ -200,7 +200,7 @@ def _over(rise: float | None, predicted: float) -> float | None:
     return None if rise is None else rise / predicted
 
 
-def _reached(radii: Sequence[float], values: Sequence[float | None], target: float) -> float | None:
+def reached(radii: Sequence[float], values: Sequence[float | None], target: float) -> float | None:
     """Where the values first reach the target, on straight lines between logarithms; None if nowhere.
 
     From a radius without a value on, nothing is known: then it is the last one before.
