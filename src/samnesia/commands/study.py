@@ -129,16 +129,17 @@ class Study:
 
     def _run(self, study: "Defined", out: Path) -> int:
         from samnesia.study.engine import check_place, run_study
-        from samnesia.study.report import write_report
+        from samnesia.study.report import write_report_of
         from samnesia.study.verdicts import judge
 
         check_place(out)
         print("\n".join(self._preview(study, claimed=False)), flush=True)
         results = run_study(study, out, workers=self.workers, ray=self.ray, command=self._command(out))
-        write_report(out)
-        print("\n".join(verdict.sentence for verdict in judge(results.design, results.table)))
-        print("\n".join(f"{reason}: {', '.join(cells)}" for reason, cells in results.failures().items()))
-        print(f"Report: {out / 'report.html'}")
+        results.check_some()
+        verdicts = judge(results.design, results.table)
+        write_report_of(results, verdicts)
+        said = [verdict.sentence for verdict in verdicts]
+        print("\n".join((*said, *results.failures(), f"Report: {out / 'report.html'}")))
         return int(not results.complete)
 
     def _preview(self, study: "Defined", *, claimed: bool) -> list[str]:
@@ -155,10 +156,10 @@ class Study:
 
 @dataclass(frozen=True)
 class Report:
-    """Rebuild the report of a comparison from the results of its runs."""
+    """Rebuild the report of a study or a comparison from what is in its directory."""
 
     directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-    """Directory of the comparison."""
+    """Directory of the study."""
     out: Path | None = None
     """Also put a copy of the report, which is one file, and of compare.json into this directory."""
 

@@ -51,13 +51,24 @@ class Results:
         """Whether every cell has finished."""
         return bool((self.table["status"] == "finished").all())
 
-    def failures(self) -> dict[str, list[str]]:
-        """The cells that have failed, by the reason."""
+    def failures(self) -> list[str]:
+        """Why cells have failed: a sentence for each reason, with the directories of its cells."""
         reasons: dict[str, list[str]] = {}
         for row in self.table[self.table["status"] == "failed"].itertuples():
             cells = reasons.setdefault(row.reason, [])
             cells += [] if row.directory in cells else [row.directory]
-        return reasons
+        return [f"{', '.join(cells)} failed: {reason}" for reason, cells in reasons.items()]
+
+    def check_some(self) -> None:
+        """Refuse to go on with no result at all; raises ConfigurationError with the first failure."""
+        if (self.table["status"] == "finished").any():
+            return
+        failed = self.failures()
+        raise ConfigurationError(
+            f"cannot report on {self.out}, because none of its cells has finished"
+            + (f" (the first failure: {failed[0]})" if failed else "")
+            + "; mend that, and run the same command again"
+        )
 
     def outcome(self, seed: int, **levels: str) -> Outcome | None:
         """The outcome of a cell; None where it has not finished."""

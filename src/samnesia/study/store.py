@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,6 +113,14 @@ def clear(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
         for temporary in directory.glob(f".{name}.*"):  # what a kill in the middle of `write_json` leaves
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file through a temporary one that is moved into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(content, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def read_object(path: Path, *, remedy: str) -> dict[str, Any]:

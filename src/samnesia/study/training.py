@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.work import Outcome
-from samnesia.train.checkpoint import DIRECTORY as CHECKPOINTS
 from samnesia.train.config import RunConfig
 from samnesia.train.log import CONFIG, ENVIRONMENT, LOCK, METRICS, STEPS, RunResult, read_config, read_result, tidy
 from samnesia.train.parts.methods import Unperturbed
@@ -72,6 +71,8 @@ class Training:
         return min(evaluated * self.config.evaluation.every_epochs / self.config.epochs, 1.0)
 
     def _can_go_on(self, directory: Path) -> bool:
+        from samnesia.train.checkpoint import DIRECTORY as CHECKPOINTS
+
         try:
             return (directory / CHECKPOINTS).is_dir() and read_config(directory) == self.config
         except ConfigurationError:
@@ -111,6 +112,8 @@ def _values(run: RunResult) -> dict[str, float | None]:
 
 def _clear(directory: Path) -> None:
     """Remove what an interrupted run of other settings, or one without a checkpoint, has left; nothing else."""
+    from samnesia.train.checkpoint import DIRECTORY as CHECKPOINTS
+
     for name in (CONFIG, ENVIRONMENT, METRICS, STEPS, LOCK):
         (directory / name).unlink(missing_ok=True)
     if directory.is_dir():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from samnesia.study.budgets import equal_gradients
 from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Difference
 from samnesia.study.named.registry import named
@@ -72,5 +71,7 @@ def _work(levels: Levels, seed: int) -> Work:
 
 @cache
 def _arms(problem: str, budget: str) -> dict[str, RunConfig]:
+    from samnesia.study.budgets import equal_gradients  # here: it needs torch, and a list of studies does not
+
     arms = {method: find(f"{problem}-{method}") for method in METHODS}
     return equal_gradients(arms) if budget == "gradients" else arms
