@@ -55,6 +55,10 @@ class Ranked:
     """Correlation of the seeds' effects on the three measures: what pairs of different seeds show."""
     problem_spread: float = 2.0
     """Standard deviation of the problems' effects, where there are several."""
+    levels: int = 0
+    """Values that z takes, one per cell; it then drives x and y, which have nothing else in common. 0: z is normal."""
+    drive: float = 0.7
+    """Correlation of x and y with such a z."""
     heavy: bool = False
     """Cell effects with the tails of Student's t on 3 degrees of freedom, common to the measures of a cell."""
     step: float = 0.0
@@ -94,6 +98,13 @@ class Ranked:
             generator.standard_normal((1, 1, 1, self.seeds)),
             generator.standard_normal((3, 1, 1, self.seeds)),
         )
+        if self.levels:
+            level = (np.arange(self.methods) % self.levels - (self.levels - 1) / 2) / math.sqrt(
+                (self.levels**2 - 1) / 12
+            )
+            driven = self.drive * level[:, None, None] + math.sqrt(1 - self.drive**2) * runs[:2]
+            runs = np.concatenate([driven, np.broadcast_to(level[None, :, None, None], (1, *shape))])
+            apart[2], common = 0.0, 0.0 * common
         share = self.seed_correlation
         runs = runs + self.seed_spread * (math.sqrt(share) * common + math.sqrt(1 - share) * apart)
         if self.problems > 1:

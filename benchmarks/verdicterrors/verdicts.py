@@ -102,6 +102,9 @@ def partial_rows() -> list[Row]:
     for cells, seeds, driven in ((12, 3, 0.7), (12, 10, 0.9), (24, 5, 0.7), (40, 10, 0.8)):
         plant = Ranked(correlation(given="z"), cells, seeds, xy=driven**2, xz=driven, yz=driven)
         rows.append(Row("partial tau", f"{cells} cells x {seeds} seeds, z drives x and y ({driven:g})", plant, 0.0))
+    for cells, levels in ((24, 3), (40, 5)):
+        plant = Ranked(correlation(given="z"), cells, 5, levels=levels)
+        rows.append(Row("partial tau", f"{cells} cells x 5 seeds, z drives x and y (0.7), {levels} values", plant, 0.0))
     strong = Ranked(correlation(given="z"), 24, 5, xy=0.49 + 0.51 * 0.8, xz=0.7, yz=0.7)
     rows.append(Row("partial tau", "24 cells x 5 seeds, z drives x and y (0.7)", strong, kendall(0.8)))
     return rows

@@ -217,6 +217,17 @@ def test_a_partial_tau_and_a_difference_of_taus_are_those_of_their_parts():
     assert "given training loss" in held.estimate(design, table).how
 
 
+def test_a_covariate_of_few_values_is_kept_apart_like_a_factor():
+    design = study()
+    table = runs(design)
+    table["loss"] = table["problem"].map({"digits": 0.1, "noisy": 0.2, "bricks": 0.3})
+    found = Correlation(claim="c", x="forgetting", y="accuracy", given="loss").estimate(design, table)
+    within = Correlation(claim="c", x="forgetting", y="accuracy", within=("problem",), units=("problem", "method"))
+    same = within.estimate(design, table)
+    assert (found.effect, found.low, found.p_support) == (same.effect, same.low, same.p_support)
+    assert "that agree in training loss, which takes few values" in found.how
+
+
 @pytest.mark.parametrize("kind", ["tau", "stronger"])
 def test_turning_the_claim_around_turns_everything_but_the_p_values(kind):
     design = study()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samnesia.extras import require
-from samnesia.measure.ranking import Comparisons, Contrast, Statistic, joint, tau_of
+from samnesia.measure.ranking import Array, Comparisons, Contrast, Statistic, joint, repeats, tau_of
 from samnesia.measure.reliability import Reliability, split_half
 from samnesia.measure.resampling import (
     FISHER,
@@ -104,35 +104,29 @@ def correlation(hypothesis: Correlation, design: Design, table: DataFrame) -> Es
     Only runs of one seed are held against each other, because runs are paired by seed: what a seed does to all its runs
     cancels. Over pairs of any seeds, few seeds that happen to be high in both measures pass for a relation.
     """
-    given = [hypothesis.given] if hypothesis.given else []
-    ranked = _Ranked.of(design, table, hypothesis.where, hypothesis.within, hypothesis.units,
-                        [hypothesis.x, hypothesis.y, *given])  # fmt: skip
-    found = ranked.resampled(ranked.tau(hypothesis.x, hypothesis.y, hypothesis.given), FISHER, len(given))
-    what = f"Kendall's tau-b of runs of one seed{ranked.apart}"
-    if given:
-        what = f"partial {what}, given {design.measure(given[0]).label}"
-    if found.value is None or abs(found.value) < 1.0 - TINY or given or found.reason != UNMOVED:
-        return ranked.estimate(found, what, hypothesis.sign, hypothesis.smallest, design.alpha)
+    ranked = _Ranked.of(hypothesis, design, table, [hypothesis.x, hypothesis.y])
+    found = ranked.resampled(ranked.tau(hypothesis.x, hypothesis.y), FISHER)
+    what = f"{'partial ' if ranked.covariates else ''}Kendall's tau-b of runs of one seed{ranked.apart}"
+    plain = ranked.estimate(found, what, hypothesis.sign, hypothesis.smallest, design.alpha)
+    if found.value is None or abs(found.value) < 1.0 - TINY or ranked.covariates or found.reason != UNMOVED:
+        return plain
     # Every pair agrees: no resample differs, and there is no interval; but chance can be asked without one.
     permuted = permutation_null(
         ranked.runs.values[hypothesis.x], ranked.runs.values[hypothesis.y], ranked.units, ranked.groups
     )
     chances = (permuted.p_at_most, permuted.p_at_least)
     one, other = chances if hypothesis.sign > 0 else chances[::-1]
-    plain = ranked.estimate(found, what, hypothesis.sign, hypothesis.smallest, design.alpha)
     how = f"{plain.how}; p-values by permuting them"
     return replace(plain, p_support=one, p_contradict=other, how=how, reason="all pairs of runs agree")
 
 
 def stronger(hypothesis: StrongerCorrelation, design: Design, table: DataFrame) -> Estimate:
     """Difference of two taus with one measure, by the paired cluster bootstrap: see :func:`correlation`."""
-    given = [hypothesis.given] if hypothesis.given else []
-    measures = list(dict.fromkeys([hypothesis.x, hypothesis.rival, hypothesis.y, *given]))
-    ranked = _Ranked.of(design, table, hypothesis.where, hypothesis.within, hypothesis.units, measures)
-    one, other = (ranked.tau(x, hypothesis.y, hypothesis.given) for x in (hypothesis.x, hypothesis.rival))
-    found = ranked.resampled(Contrast(one, other, hypothesis.signs), PLAIN, len(given))
-    partial = f", given {design.measure(given[0]).label}" if given else ""
-    what = f"difference of two {'partial ' if given else ''}Kendall's tau-b of runs of one seed{ranked.apart}{partial}"
+    ranked = _Ranked.of(hypothesis, design, table, [hypothesis.x, hypothesis.rival, hypothesis.y])
+    one, other = (ranked.tau(x, hypothesis.y) for x in (hypothesis.x, hypothesis.rival))
+    found = ranked.resampled(Contrast(one, other, hypothesis.signs), PLAIN)
+    taus = f"{'partial ' if ranked.covariates else ''}Kendall's tau-b"
+    what = f"difference of two {taus} of runs of one seed{ranked.apart}"
     return ranked.estimate(found, what, hypothesis.sign, hypothesis.smallest, design.alpha)
 
 
@@ -152,48 +146,50 @@ class _Ranked:
     groups: Sequence[object]
     strata: Sequence[int]
     comparisons: Comparisons
+    given: Array | None
+    """The covariate that is held fixed by the formula of a partial tau; None where there is none."""
     unit_words: str
     apart: str
 
     @staticmethod
     def of(
-        design: Design,
-        table: DataFrame,
-        where: Mapping[str, str],
-        within: Sequence[str],
-        units: Sequence[str],
-        measures: Sequence[str],
+        hypothesis: Correlation | StrongerCorrelation, design: Design, table: DataFrame, measures: Sequence[str]
     ) -> _Ranked:
-        factors = [factor.name for factor in design.factors]
-        drawn = list(units) or [name for name in factors if name not in within]
-        every = finished(design, table, where, measures)
-        runs = every.distinct(within)
-        codes = runs.units(drawn)
-        shelves = runs.labels(within)
+        within, factors = hypothesis.within, [factor.name for factor in design.factors]
+        drawn = list(hypothesis.units) or [name for name in factors if name not in within]
+        held = [hypothesis.given] if hypothesis.given else []
+        runs = finished(design, table, hypothesis.where, list(dict.fromkeys([*measures, *held]))).distinct(within)
+        units, shelves = runs.units(drawn), runs.labels(within)
         groups = joint(shelves, runs.seeds)
-        whole = set(drawn) == set(factors)
-        words = "design cells" if whole else f"combinations of {' and '.join(drawn)}"
+        comparisons = Comparisons.of(units, groups)
         apart = f" that agree in {' and '.join(within)}" if within else ""
+        given = None
+        if hypothesis.given:
+            given = runs.values[hypothesis.given]
+            label = design.measure(hypothesis.given).label
+            if repeats(comparisons, given):
+                shelves, groups = joint(shelves, given), joint(groups, given)
+                comparisons, given = Comparisons.of(units, groups), None
+                apart += f"{' and' if within else ' that agree'} in {label}, which takes few values"
+            else:
+                apart += f", given {label}"
+        words = "design cells" if {*drawn} == {*factors} else f"combinations of {' and '.join(drawn)}"
         crossed = [name for name in drawn if len(set(runs.levels[name])) > 1]
         if len(crossed) > 1:
             shared = f"{words} that share a {' or a '.join(crossed)} are taken to be independent"
             runs = replace(runs, notes=(*runs.notes, shared))
-        return _Ranked(
-            runs,
-            codes.tolist(),
-            groups,
-            strata_of(codes, shelves).tolist(),
-            Comparisons.of(codes, groups),
-            words,
-            apart,
-        )
+        strata = strata_of(units, shelves).tolist()
+        return _Ranked(runs, units.tolist(), groups, strata, comparisons, given, words, apart)
 
-    def tau(self, x: str, y: str, given: str | None) -> Statistic:
-        values = self.runs.values
-        return tau_of(self.comparisons, values[x], values[y], values[given] if given else None)
+    @property
+    def covariates(self) -> int:
+        return int(self.given is not None)
 
-    def resampled(self, statistic: Statistic, scale: Scale, covariates: int) -> Resampled:
-        return cluster_bootstrap(statistic, self.strata, scale=scale, covariates=covariates)
+    def tau(self, x: str, y: str) -> Statistic:
+        return tau_of(self.comparisons, self.runs.values[x], self.runs.values[y], self.given)
+
+    def resampled(self, statistic: Statistic, scale: Scale) -> Resampled:
+        return cluster_bootstrap(statistic, self.strata, scale=scale, covariates=self.covariates)
 
     def estimate(self, found: Resampled, what: str, sign: int, smallest: float, alpha: float) -> Estimate:
         count = len(self.strata)
