@@ -102,7 +102,7 @@ def test_a_higher_error_is_worse(tmp_path):
     results = synthetic.comparison(tmp_path, ("sam", "sgd"), run=error_run, measures=ERRORS)
     summary = summarize(results)
     assert wording.headline(summary).startswith(
-        "No method is told apart from SAM for the better at the last epoch: the lowest, SGD, differs by +0.014"
+        "SGD is not told apart from SAM for the better at the last epoch: it differs by +0.014"
     )
     assert "; above it: SGD +0.014 (" in wording.findings(summary)[0]
 

@@ -11,7 +11,7 @@ import pytest
 from samnesia.study import figures, numbers, report, wording
 from samnesia.study.contexts import Grid
 from samnesia.study.definition import Change
-from samnesia.study.design import Design, Factor, Study
+from samnesia.study.design import Design, Factor, Measure, Study
 from samnesia.study.engine import run_study
 from samnesia.study.report import curves, write_report
 from samnesia.study.report.claims import claims_of
@@ -161,6 +161,27 @@ def test_one_method_and_one_seed_make_a_page_too(tmp_path, no_image_files):
     page = written(synthetic.comparison(tmp_path, ("sam",), seeds=1))
     assert titles(page) == ["Test accuracy by method", "Test accuracy over training", "Flipped labels fitted"]
     assert "Fewer than three seeds give no interval" in page
+
+
+@pytest.mark.parametrize(
+    ("better", "headline"),
+    [
+        (True, "SAM is above SGD by +0.139 (0."),
+        (False, "SAM is not told apart from SGD for the better: it differs by +0.139 (0."),
+        (None, "SAM is above SGD by +0.139 (0."),
+    ],
+)
+def test_a_score_without_epochs_makes_a_page(tmp_path, no_image_files, better, headline):
+    def run(levels, seed):
+        values, _ = synthetic.forgetting_run(levels, seed)
+        return {"score": values["last.test_accuracy"] / 100, "seconds": values["seconds"]}, {}
+
+    score = (Measure("score", "score", "score", "", better),)
+    results = synthetic.comparison(tmp_path, ("sgd", "sam"), run=run, measures=score)
+    page = written(results)
+    assert headline in wording.headline(summarize(results))
+    assert titles(page) == ["Score against seconds", "Score by method", "Difference to SGD within seeds"]
+    assert " epoch" not in page and ("is better" in page) == (better is not None)
 
 
 def test_a_study_whose_cells_have_all_failed_but_one_makes_a_page(tmp_path, no_image_files):
@@ -437,6 +458,7 @@ def test_verdicts_come_first_and_say_why(studied):
     assert page.index("<h1>Which perturbations help on which problems?</h1>") < page.index("Of 2 hypotheses, ")
     assert page.index('class="verdicts"') < page.index('class="headline"') < page.index("Figure 1.")
     assert page.count('<li class="verdict ') == 2
+    assert "<p>SAM minus SGD in test accuracy" in page and "sam minus sgd" not in page
     assert "reaches the smallest effect of interest, +0.50 points" in page
     assert "1 run of 48 failed or are missing, and do not count." in page or "failed" in page
     assert "Verdicts on the 2 hypotheses are made together, by Holm’s step-down at an error of 5 %" in page
@@ -482,6 +504,13 @@ def test_scatters_name_tau_with_its_interval(correlated):
     )
     assert "generalization gap against weight norm of 36 runs in 12 cells" in page
     assert "No hypothesis was made about these, and no interval is widened for looking at all of them." in page
+
+
+def test_reliability_is_told_of_the_measures_that_are_ranked(correlated, page):
+    told = re.search(r"<dt>Reliability</dt>\s*<dd>([^<]+)</dd>", (correlated / "report.html").read_text())[1]
+    for name in ("generalization gap", "worst-case sharpness", "average flatness", "weight norm"):
+        assert re.search(rf"{name} [01]\.\d\d \(", told)
+    assert "<dt>Reliability</dt>" not in page
 
 
 def test_tables_hold_every_measure_once(correlated, compared):

@@ -84,7 +84,7 @@ addEventListener("load", () => {
 """
 SCHEMES = {"light": ("1", "rgb(255, 255, 255)"), "dark": ("0", "rgb(21, 22, 26)")}
 # Fixture, its plates' panels and verdicts, and the column of numbers that the test sorts by.
-PAGES = {"compared": (5, 0, 1), "studied": (18, 2, 2), "correlated": (19, 3, 2)}
+PAGES = {"compared": (6, 0, 1), "studied": (18, 2, 2), "correlated": (19, 3, 2)}
 SEEN = [
     ("compared", 1280, "light"), ("compared", 375, "dark"), ("studied", 1280, "dark"), ("studied", 375, "light"),
     ("correlated", 1280, "light"), ("correlated", 375, "dark"),

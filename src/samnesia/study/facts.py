@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samnesia.sources import Source
+from samnesia.study import numbers
 from samnesia.study.contexts import Grid
+from samnesia.study.design import Design
 from samnesia.study.figures import label
+from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation
 from samnesia.study.judged import Judged
 from samnesia.study.wording import QUOTE, Summary, capital, counted, listed
 from samnesia.train.config import Digits, OwnData, OwnLoss, RunConfig
@@ -88,7 +91,7 @@ def facts(results: Results, grid: Grid, summary: Summary) -> list[Fact]:
     if any(one["flipped_fitted"]["last"]["mean"] is not None for one in summary["methods"]):
         samples = trained[0].words.samples if trained else OTHERS.samples
         parts.append(("Flipped labels fitted", _flipped(samples)))
-    parts += [("Intervals", _intervals(summary, grid)), ("Cost", _cost(trained))]
+    parts += [("Intervals", _intervals(summary, grid)), *_reliability(results), ("Cost", _cost(trained))]
     parts += [_environment(environment) for environment in summary["environments"]]
     if summary["command"]:
         parts.append(("Command", str(summary["command"])))
@@ -261,6 +264,37 @@ def _intervals(summary: Summary, grid: Grid) -> str:
         "stands alone: none is widened for the number of methods compared. "
         "Fewer than three seeds give no interval, nor do equal numbers for all seeds."
     )
+
+
+def _reliability(results: Results) -> list[Fact]:
+    """Of the measures that are ranked, how well seeds agree on which cells have more of them."""
+    from samnesia.study.estimates import reliability
+
+    design, told = results.design, []
+    for name in ranked_measures(design):
+        found = reliability(design, results.table, name)
+        if found.value is not None:
+            ends = "" if found.low is None else f" ({numbers.plain(found.low, 2)} to {numbers.plain(found.high, 2)})"
+            told.append(f"{design.measure(name).label} {numbers.plain(found.value, 2)}{ends}")
+    if not told:
+        return []
+    start = f"Correlation of a cell{QUOTE}s mean with that of as many new seeds, from split halves"
+    end = "What seeds do not agree on cannot rank with anything."
+    return [("Reliability", f"{start}: {'; '.join(told)}. {end}")]
+
+
+def ranked_measures(design: Design) -> list[str]:
+    """The measures that hypotheses or covariates relate to others, in the order of the design."""
+    named = {*design.covariates, *([design.measures[0].name] if design.covariates else [])}
+    for one in design.primary:
+        match one:
+            case Correlation():
+                named |= {one.x, one.y}
+            case StrongerCorrelation():
+                named |= {one.x, one.rival, one.y}
+            case Difference():
+                pass
+    return [measure.name for measure in design.measures if measure.name in named]
 
 
 def _cost(trained: Sequence[Trained]) -> str:

@@ -148,10 +148,10 @@ def _in_one_context(summary: Summary) -> str:
     ahead = [label(row["method"]) for row in rows if judged.side(row["difference"][main]) > 0]
     if not ahead:
         then = [f", and by {judged.change(top['difference'][point])} {judged.at(point)}" for point in rest]
-        return (
-            f"{_sentence('No method is told apart from', base, judged.ahead, at)}: the {judged.top}, {name}, "
-            f"differs by {judged.in_steps(judged.change(last))}{''.join(then)}."
-        )
+        none, which = ("No method", f"the {judged.top}, {name},") if len(rows) > 1 else (name, "it")
+        not_told = "is told apart from" if len(rows) > 1 else "is not told apart from"
+        start = _sentence(none, not_told, base, judged.ahead, at)
+        return f"{start}: {which} differs by {judged.in_steps(judged.change(last))}{''.join(then)}."
     most = f", {name} by most:" if len(ahead) > 1 else " by"
     then = [f"; {_remainder(judged, name, point, top['difference'][point])}" for point in rest]
     verb = ("ends" if at else "is") if len(ahead) == 1 else ("end" if at else "are")

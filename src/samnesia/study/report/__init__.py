@@ -43,8 +43,7 @@ def write_report(out: Path | str) -> dict[str, Any]:
         ConfigurationError: when no cell is finished, or a file cannot be read.
         MissingExtraError: when matplotlib, Jinja2, pandas or SciPy is not installed.
     """
-    for module in PACKAGES:
-        require(module, extra="train")
+    _require_packages()
     from samnesia.study.engine import read_results
     from samnesia.study.verdicts import judge
 
@@ -55,6 +54,7 @@ def write_report(out: Path | str) -> dict[str, Any]:
 
 def write_report_of(results: Results, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """The same of results that have been read, and of their verdicts."""
+    _require_packages()
     summary = {**summarize(results), "verdicts": [verdict.to_json() for verdict in verdicts]}
     grid = Grid(results.design, results.table)
     page = make_page(results, grid, summary, verdicts)
@@ -96,6 +96,11 @@ def overview(results: Results, grid: Grid, summary: dict[str, Any]) -> list[Draw
         return []
     course = curves.curve_draw(grid, results.outcomes, Judged.of(summary))
     return [compared.scores_draw(summary), *([course] if course else [])]
+
+
+def _require_packages() -> None:
+    for module in PACKAGES:
+        require(module, extra="train")
 
 
 def _write_files(directory: Path, found: Sequence[Plate], panels: Sequence[Draw]) -> None:

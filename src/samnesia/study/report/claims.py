@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from samnesia.study import figures, numbers
 from samnesia.study.definition import Change
 from samnesia.study.design import Design
+from samnesia.study.figures import label
 from samnesia.study.hypotheses import Correlation, Difference, Hypothesis, StrongerCorrelation
 from samnesia.study.report.strips import Strip, common
 from samnesia.study.wording import QUOTE, capital, counted, listed
@@ -101,9 +103,18 @@ def _claim(verdict: Verdict, design: Design) -> Claim:
     unit = hypothesis.unit(design)
     axis = f"{_effect(hypothesis)} ({unit})" if unit else _effect(hypothesis)
     strip = Strip(found.effect, found.low, found.high, hypothesis.smallest, hypothesis.sign, axis)
+    subject = hypothesis.subject(design)
     sentence = verdict.sentence.removeprefix(f"{verdict.verdict.capitalize()}: ")
+    sentence = sentence.replace(subject, _as_printed(subject, design), 1)
     notes = [capital(f"{note.rstrip('.')}.") for note in found.notes]
     return Claim(hypothesis.claim, verdict.verdict, capital(sentence), notes, _figures(strip, unit), strip)
+
+
+def _as_printed(subject: str, design: Design) -> str:
+    """The subject of a hypothesis with the levels of the compared factor as they are printed everywhere else."""
+    levels = design.factor(design.compared).levels
+    whole = rf"(?<![\w-])({'|'.join(map(re.escape, sorted(levels, key=len, reverse=True)))})(?![\w-])"
+    return re.sub(whole, lambda level: label(level[0]), subject)
 
 
 def _effect(hypothesis: Hypothesis) -> str:

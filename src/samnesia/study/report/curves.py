@@ -137,7 +137,7 @@ def draw_curves(axes: Axes, palette: Palette, *, course: Course, arms: Sequence[
     marks.style_axes(axes, palette, grid="y")
     axes.set_xlim(1, max(longest, 2))
     _leave_out_start(axes, course)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6 if course.name else "auto", integer=True))
     axes.set_xlabel("epoch", color=palette.ink)
     axes.set_ylabel(course.kind.ylabel, color=palette.ink)
     marks.title(axes, palette, course.name)
