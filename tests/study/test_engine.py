@@ -67,8 +67,8 @@ def test_results_are_read_from_disk_alone(tmp_path):
     pd.testing.assert_frame_equal(read.table, made.table)
     outcome = read.outcome(1, method="sam", budget="steps")
     assert outcome == read.outcomes["cells/sam,steps-seed1"]
-    assert outcome.values == {"value": 8.125, "nothing": None, "infinite": None, "steps": 3.0}
-    assert (outcome.curves, outcome.notes, outcome.seconds) == ({"course": [0.5, 8.125]}, ("drawn",), 3.0)
+    assert outcome.values == {"value": 8.25, "nothing": None, "infinite": None, "steps": 3.0}
+    assert (outcome.curves, outcome.notes, outcome.seconds) == ({"course": [0.5, 8.25]}, ("drawn",), 3.0)
     assert read.outcome(7, method="sam", budget="steps") is None
     (begun,) = read.history
     assert (begun.results, begun.says, begun.seeds) == (0, "defined", (0, 1))
@@ -194,7 +194,7 @@ def test_cells_of_equal_settings_are_run_once(tmp_path, done):
     ]  # fmt: skip
     rows = results.table[results.table["method"] == "sam"]
     assert list(rows["directory"]) == ["cells/sam,steps-seed0"] * 2 + ["cells/sam,steps-seed1"] * 2
-    assert list(rows["value"]) == [3.0, 3.0, 3.125, 3.125]
+    assert list(rows["value"]) == [3.0, 3.0, 3.25, 3.25]
     pd.testing.assert_frame_equal(read_results(tmp_path).table, results.table)
 
 
@@ -347,7 +347,7 @@ def test_an_interruption_says_what_is_kept(tmp_path, capsys):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_number_of_workers_changes_no_result(tmp_path, workers):
     results = run(study(before=tiny_study.too_hot), tmp_path, workers=workers)
-    assert list(results.table["value"].round(3).fillna(-1)) == [8.0, 12.0, 8.0, 12.0, 8.125, 12.125, -1, 12.125]
+    assert list(results.table["value"].round(3).fillna(-1)) == [8.0, 12.0, 8.0, 12.0, 8.125, 12.125, -1, 12.25]
 
 
 def test_a_worker_that_is_killed_costs_nothing_and_the_table_is_that_of_an_undisturbed_study(tmp_path):

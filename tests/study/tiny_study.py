@@ -35,7 +35,8 @@ class Draw:
 
     def run(self, directory):
         self.before(self, directory)
-        value = self.scale * (len("".join(self.levels.values())) + self.seed / 8)
+        slope = 2 if self.levels.get("method") == "sam" else 1
+        value = self.scale * (len("".join(self.levels.values())) + slope * self.seed / 8)
         write_json(directory / "result.json", {**self.settings, "value": value})
 
     def read(self, directory):
