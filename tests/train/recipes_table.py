@@ -59,7 +59,7 @@ IMAGENET = {"data.kind": "Images", "data.source.kind": "Folder", "data.source.ro
             "data.num_classes": 1000, "data.image_size": 224}  # fmt: skip
 
 
-# digits: the demo, whose radii are those of benchmarks/results/digits_radii.json (another test) ----------------------
+# our own problems, whose radii are those of benchmarks/results/radii.json (another test) ----------------------------
 
 DIGITS = SGD | CE | COSINE | UNCLIPPED | {
     "data.kind": "Digits", "model.kind": "CNN", "model.channels": [16, 32], "model.hidden": 128,
@@ -78,6 +78,26 @@ DIGITS_RADII = {
 for problem, methods in DIGITS_RADII.items():
     for ending, method in methods.items():
         row(f"{problem}-{ending}", DIGITS, {"data.flipped": 0.4 if problem == "digits-noisy" else 0.0}, method)
+
+# CHOSEN: learning rate and weight decay by SGD alone, benchmarks/results/problems.json (another test)
+OURS = SGD | CE | COSINE | UNCLIPPED | WHOLE_BATCH | {
+    "schedule.warmup_epochs": 2.0, "when.start_epoch": 4.0, "checkpoints.every_epochs": 20,
+}  # fmt: skip
+OUR_PROBLEMS = {
+    "digits-few": {"data.kind": "Digits", "data.train": 400, "model.kind": "MLP", "model.hidden": [64, 64],
+                   "model.norm": False, "optimizer.lr": 0.1, "optimizer.weight_decay": 2e-3, "epochs": 60,
+                   "batch_size": 40},
+    "digits-shortcut": {"data.kind": "Digits", "data.marks": 0.95, "model.kind": "MLP", "model.hidden": [64, 64],
+                        "optimizer.lr": 0.3, "optimizer.weight_decay": 5e-4, "epochs": 40, "batch_size": 80},
+    "photographs": {"data.kind": "Photographs", "model.kind": "CNN", "model.channels": [16, 32], "model.hidden": 64,
+                    "optimizer.lr": 0.03, "optimizer.weight_decay": 2e-3, "epochs": 15, "batch_size": 64},
+    "wine": {"data.kind": "Table", "model.kind": "MLP", "model.hidden": [64, 64], "optimizer.lr": 0.003,
+             "optimizer.weight_decay": 0.01, "epochs": 100, "batch_size": 16, "checkpoints.every_epochs": 50},
+}  # fmt: skip
+OUR_RADII: dict[str, dict[str, Row]] = {problem: {"sgd": NONE} for problem in OUR_PROBLEMS}
+for problem, methods in OUR_RADII.items():
+    for ending, method in methods.items():
+        row(f"{problem}-{ending}", OURS, OUR_PROBLEMS[problem], method)
 
 
 # Vani et al. ---------------------------------------------------------------------------------------------------------

@@ -12,9 +12,12 @@ from samnesia.train.config import CNN, Digits, Perturbed, RunConfig
 from samnesia.train.parts.methods import METHODS, SAM, Random, Unperturbed, method_name
 from samnesia.train.recipes import RECIPES, About, find, gradients_per_image, recipe, register, starting_with
 from samnesia.train.recipes.listing import FAMILIES
+from samnesia.train.recipes.problems import BENCHES
 from tests.train.recipes_table import PUBLISHED, TABLE, YARDSTICKS
+from tests.train.tiny import BUNDLED
 
 DEMO = ("digits", "digits-noisy")
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 ESSENTIAL = {
     "recipe", "data.kind", "model.kind", "loss.kind", "loss.smoothing", "optimizer.kind", "optimizer.lr",
     "optimizer.weight_decay", "optimizer.decayed", "schedule.kind", "schedule.warmup_epochs", "method.kind",
@@ -105,15 +108,16 @@ def test_recipes_of_a_problem_differ_in_their_method_alone():
         assert len({config.method for config in configs}) == len(configs)
 
 
-def test_every_demo_problem_has_every_method():
-    assert {name for name in RECIPES if name.startswith("digits")} == {f"{p}-{m}" for p in DEMO for m in METHODS if m in
-        ("sgd", "sam", "asam", "gsam", "obf", "random")}  # fmt: skip
+def test_every_problem_of_ours_has_the_methods_that_were_tuned_for_it():
+    ours = {name for name in RECIPES if name.split("-")[0] in ("digits", "photographs", "wine")}
+    demo = {f"{problem}-{method}" for problem in DEMO for method in ("sgd", "sam", "asam", "gsam", "obf", "random")}
+    assert ours == demo | {f"{problem}-{method}" for problem, bench in BENCHES.items() for method in bench.methods}
 
 
 @pytest.mark.parametrize("problem", DEMO)
 def test_radii_are_those_chosen_on_validation(problem):
     """By benchmarks/choose_radii.py, on seeds that no reported figure uses."""
-    chosen = json.loads((Path(__file__).parents[2] / "benchmarks/results/digits_radii.json").read_text())[problem]
+    chosen = json.loads((RESULTS / "radii.json").read_text())[problem]
     assert min(chosen["seeds"]) >= 1000
     for name in ("sam", "asam", "gsam", "obf", "random"):
         found = chosen["methods"][name]
@@ -124,6 +128,17 @@ def test_radii_are_those_chosen_on_validation(problem):
         }.items()
         best = max(found["grid"], key=lambda row: row["validation"])
         assert found["chosen"].items() <= best.items()
+
+
+@pytest.mark.parametrize("problem", BENCHES)
+def test_settings_are_those_chosen_by_sgd_alone_on_validation(problem):
+    """By benchmarks/problems.py, on seeds that no reported figure uses."""
+    found = json.loads((RESULTS / "problems.json").read_text())[problem]["settings"]
+    assert min(found["seeds"]) >= 1000
+    best = max(found["grid"], key=lambda row: row["validation"])
+    optimizer = find(f"{problem}-sgd").optimizer
+    assert (optimizer.lr, optimizer.weight_decay) == (best["lr"], best["weight_decay"])
+    assert found["chosen"].items() <= best.items()
 
 
 def test_published_numbers_are_those_of_the_table():
@@ -166,7 +181,7 @@ def nets():
     found = {}
     for name, one in RECIPES.items():
         config = one()
-        found.setdefault((str(config.model), getattr(config.data, "image_size", 8)), name)
+        found.setdefault((str(config.model), str(getattr(config.data, "image_size", config.data))), name)
     return found.values()
 
 
@@ -177,18 +192,25 @@ def fresh(model):
     return dataclasses.replace(model, **{name: value for name, value in absent.items() if name in names})
 
 
+def inputs_and_outputs(config):
+    if isinstance(config.data, BUNDLED):
+        problem = config.data.load(0)
+        return problem.shape, problem.num_outputs
+    return (3, config.data.image_size, config.data.image_size), 10
+
+
 @pytest.mark.parametrize("name", nets())
 def test_multiply_adds_are_those_of_the_net(name):
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     config, about = find(name), RECIPES[name].about
-    shape = (1, 8, 8) if isinstance(config.data, Digits) else (3, config.data.image_size, config.data.image_size)
+    shape, outputs = inputs_and_outputs(config)
     with torch.device("meta"):
-        net = fresh(config.model).build(shape, 10).eval()
+        net = fresh(config.model).build(shape, outputs).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             net(torch.empty(1, *shape))
-    tolerance = 0.1 if isinstance(config.model, CNN) else 0.01
+    tolerance = 0.1 if isinstance(config.model, CNN) and isinstance(config.data, Digits) else 0.01
     assert counter.get_total_flops() / 2e9 == pytest.approx(about.gmacs, rel=tolerance)
 
 
@@ -219,7 +241,7 @@ def test_a_function_of_ones_own_becomes_a_recipe(monkeypatch):
     [
         ("digits-noisy-sma", "did you mean 'digits-noisy-sam'"),
         ("digit-sgd", "did you mean 'digits-sgd'"),
-        ("q", "there are those of digits, vani, foret, kwon, mordido, zhou, see samnesia recipes"),
+        ("q", "there are those of digits, photographs, wine, vani, foret, kwon, mordido, zhou, see samnesia recipes"),
     ],
 )
 def test_unknown_recipe_names_the_nearest(name, advice):

@@ -12,11 +12,12 @@ from dataclasses import replace
 import torch
 from safetensors.torch import save_file
 
-from samnesia.train.parts.data import Digits, Folder, Torchvision
-from samnesia.train.parts.models import CNN, VGG, CifarResNet, PyramidNet, ShakeShake, Timm, WideResNet
+from samnesia.train.parts.data import Digits, Folder, Photographs, Table, Torchvision
+from samnesia.train.parts.models import CNN, MLP, VGG, CifarResNet, PyramidNet, ShakeShake, Timm, WideResNet
 
 STEPS, BATCH, CLASSES, SIDE = 2, 10, 4, 32
 TRAINING_IMAGES = STEPS * BATCH
+BUNDLED = (Digits, Photographs, Table)  # come with a package, and are small as they are
 
 SMALLER_NETS = {
     "vit_small_patch16_224": "vit_tiny_patch16_224",
@@ -30,6 +31,7 @@ SMALLER_NETS = {
 }
 SMALLER = {
     CNN: {},
+    MLP: {},
     CifarResNet: {"depth": 8},
     WideResNet: {"depth": 10, "width": 1},
     VGG: {"depth": 11, "width": 4},
@@ -58,7 +60,7 @@ def pretrained(small, model, files):
 
 def smaller_data(data, files):
     """The data from small files in the same format: CIFAR's batches, and folders of JPEGs for all else."""
-    if isinstance(data, Digits):
+    if isinstance(data, BUNDLED):
         return data
     cifar = isinstance(data.source, Torchvision) and data.source.name.startswith("CIFAR")
     changes = {"image_size": SIDE, "relabel": data.relabel and str(files / "labels.npy")}
@@ -83,7 +85,7 @@ def tiny(config, files):
         model=pretrained(smaller_model(config.model), config.model, files),
         when=when,
         epochs=1,
-        batch_size=400 if isinstance(config.data, Digits) else BATCH,
+        batch_size=len(config.data.load(0).train) // STEPS if isinstance(config.data, BUNDLED) else BATCH,
         micro_batch=smaller_chunks(config),
         device_batch=config.device_batch and BATCH // 2,
         schedule=replace(config.schedule, warmup_epochs=config.schedule.warmup_epochs / config.epochs),

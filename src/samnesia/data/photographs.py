@@ -62,8 +62,8 @@ class Places:
 def photographs(seed: int, names: Sequence[str], *, side: int = 16, per_region: int = 12) -> Problem:
     """Cut patches of ``side * side`` pixels, shape ``[1, side, side]``, and split them by ``seed`` and region.
 
-    From each region come ``per_region`` patches that do not overlap, chosen by the seed. With nine photographs and the
-    defaults there are 864 patches for training, 324 for validation and 540 for the test, equally many of each class.
+    From each region come ``per_region`` patches that do not overlap, chosen by the seed. With eight photographs and the
+    defaults there are 768 patches for training, 288 for validation and 480 for the test, equally many of each class.
     The same seed gives the same patches on every machine.
 
     Raises:

@@ -43,7 +43,7 @@ __all__ = [
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 CIFAR100_MEAN, CIFAR100_STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PHOTOGRAPHS = ("brick", "cell", "chelsea", "coins", "grass", "gravel", "immunohistochemistry", "moon", "text")
+PHOTOGRAPHS = ("brick", "cell", "coins", "grass", "gravel", "immunohistochemistry", "moon", "text")
 """With texture nearly everywhere: a patch of sky could be from anywhere."""
 
 

@@ -14,6 +14,7 @@ from samnesia.train.recipes import (
     foret_tuning,
     kwon,
     mordido,
+    problems,
     vani,
     vani_transfer,
     zhou,
@@ -24,7 +25,7 @@ from samnesia.train.recipes.demo import digits, digits_noisy
 from samnesia.train.recipes.registry import RECIPES, Recipe, find, recipe, register, starting_with
 
 for _family in (
-    vani, vani_transfer, foret_cifar, foret_imagenet, foret_tuning, foret_noise, kwon, mordido, zhou,
+    problems, vani, vani_transfer, foret_cifar, foret_imagenet, foret_tuning, foret_noise, kwon, mordido, zhou,
 ):  # fmt: skip
     _family.register_all()
 

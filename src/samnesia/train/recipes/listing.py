@@ -9,7 +9,9 @@ from samnesia.train.recipes.about import ASSUMED_SHARE
 from samnesia.train.recipes.registry import Recipe
 
 FAMILIES = {
-    "digits": "this project's demo: scikit-learn's digits, seconds on a CPU",
+    "digits": "this project's demo and problems: scikit-learn's digits, seconds on a CPU",
+    "photographs": "this project's problem: patches of scikit-image's photographs, seconds on a CPU",
+    "wine": "this project's problem: scikit-learn's wines with raw features, seconds on a CPU",
     "vani": "Vani et al., ICML 2024: ImageNet, and CIFAR fine-tuning, with OBF and its rivals",
     "foret": "Foret et al., ICLR 2021: CIFAR, ImageNet, EfficientNet fine-tuning, wrong labels",
     "kwon": "Kwon et al., ICML 2021: ASAM on CIFAR",
@@ -28,7 +30,7 @@ def families(recipes: Iterable[Recipe]) -> Iterator[str]:
     """A line per family, with how many recipes it has."""
     for family, members in groupby(recipes, key=lambda one: one.family):
         count = len(list(members))
-        yield f"{family:9} {count:3} recipes  {FAMILIES[family]}"
+        yield f"{family:11} {count:3} recipes  {FAMILIES[family]}"
     yield "samnesia recipes PREFIX lists those whose names begin so; --long says what each reproduces, and its cost."
 
 
