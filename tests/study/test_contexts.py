@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from samnesia.study.contexts import Grid, level_name
+from samnesia.study.contexts import Grid
+from samnesia.study.design import Factor
 from tests.study import synthetic
 
 
@@ -31,10 +32,19 @@ def test_one_context_has_no_name(tmp_path):
     assert grid.varied() == ["method"]
 
 
-def test_levels_that_say_nothing_alone_are_named_with_their_factor():
-    assert level_name("noise", "0.4") == "noise 0.4"
-    assert level_name("dropout", "no") == "dropout no"
-    assert level_name("problem", "digits") == "digits"
+@pytest.mark.parametrize(
+    ("factor", "levels", "names"),
+    [
+        ("noise", ("0", "0.4"), ["noise 0", "noise 0.4"]),
+        ("dropout", ("yes", "no"), ["dropout yes", "dropout no"]),
+        ("problem", ("table", "digits-noisy"), ["table", "digits-noisy"]),
+    ],
+)
+def test_levels_that_say_nothing_alone_are_named_with_their_factor(tmp_path, factor, levels, names):
+    factors = (Factor(factor, levels), Factor("method", ("sgd", "sam")))
+    design = synthetic.replace(synthetic.comparison(tmp_path, ("sgd",), seeds=1).design, factors=factors)
+    results = synthetic.results_of(design, lambda levels, seed: synthetic.forgetting_run(levels, seed), tmp_path)
+    assert [context.name for context in Grid(design, results.table).contexts] == names
 
 
 def test_values_are_those_of_finished_runs(grid):

@@ -448,6 +448,12 @@ def test_runs_that_collapsed_are_named_near_the_top(tmp_path, no_image_files):
     assert page.index("GSAM, seed 2: it has collapsed") < page.index("<figure")
 
 
+def test_numbers_of_things_are_spoken_of_in_the_plural():
+    nouns = ("seed", "labels", "capacity", "hypothesis", "array")
+    assert [wording.plural(noun) for noun in nouns] == ["seeds", "labels", "capacities", "hypotheses", "arrays"]
+    assert (wording.counted(1, "hypothesis"), wording.counted(2, "seed")) == ("1 hypothesis", "2 seeds")
+
+
 def test_intervals_are_not_broken_over_lines():
     assert wording.unbroken("by +9.0 (8.0 to 10.0) points") == "by +9.0 (8.0\xa0to\xa010.0) points"
     assert wording.unbroken("a 95 % interval") == "a 95\xa0% interval"

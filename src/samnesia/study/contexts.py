@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 """A row of the tidy table: its columns by name."""
 FINISHED = "finished"
+SHORT = 7
+"""Letters of a word that says too little alone, such as yes, right or high."""
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,12 @@ class Grid:
 
     def _name(self, levels: Levels) -> str:
         varied = self.varied()
-        return ", ".join(level_name(name, level) for name, level in levels.items() if name in varied)
+        return ", ".join(self._level(name, level) for name, level in levels.items() if name in varied)
 
-
-def level_name(factor: str, level: str) -> str:
-    """A level as printed: a bare number, or yes and no, with the factor's name before it."""
-    bare = level.lower() in ("yes", "no", "on", "off", "true", "false", "none")
-    return f"{factor} {level}" if bare or number(level) is not None else level
+    def _level(self, factor: str, level: str) -> str:
+        """A level as printed: with the factor's name before it where all its levels are numbers or short words."""
+        bare = all(len(one) < SHORT or number(one) is not None for one in self.design.factor(factor).levels)
+        return f"{factor} {level}" if bare else level
 
 
 def number(text: str) -> float | None:

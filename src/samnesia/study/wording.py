@@ -40,7 +40,14 @@ def capital(text: str) -> str:
 
 def counted(number: int, noun: str) -> str:
     """``1 seed``, ``5 seeds``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Several of a noun, which may be a factor that is called by its plural already."""
+    if noun.endswith("s"):
+        return noun if not noun.endswith("sis") else f"{noun[:-2]}es"
+    return f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
 
 
 def headline(summary: Summary) -> str:

@@ -73,11 +73,13 @@ class Claims:
     @property
     def tally(self) -> str:
         """How many there are of each ruling, in a sentence."""
+        if len(self.claims) == 1:
+            return f"The hypothesis is {self.claims[0].ruling}."
         counts = Counter(claim.ruling for claim in self.claims)
         told = [
             f"{counts[ruling]} {'is' if counts[ruling] == 1 else 'are'} {ruling}" for ruling in MARKS if counts[ruling]
         ]
-        return f"Of {_hypotheses(len(self.claims))}, {listed(told)}."
+        return f"Of {counted(len(self.claims), 'hypothesis')}, {listed(told)}."
 
     def inline(self) -> list[str]:
         """The figures of all claims as ``<svg>`` elements; of many, those of one kind have one scale."""
@@ -143,8 +145,8 @@ def _rule(design: Design) -> list[str]:
     if count == 1:
         return [f"The hypothesis is judged at an error of {alpha:g} %, half of it for and half against."]
     return [
-        f"Verdicts on the {_hypotheses(count)} are made together, by Holm{QUOTE}s step-down at an error of {alpha:g} % "
-        "over all of them, half of it for and half against; each interval is for its hypothesis alone.",
+        f"Verdicts on the {counted(count, 'hypothesis')} are made together, by Holm{QUOTE}s step-down at an error of "
+        f"{alpha:g} % over all of them, half of it for and half against; each interval is for its hypothesis alone.",
         "Undecided is not the same as no effect.",
     ]
 
@@ -169,7 +171,3 @@ def _history(history: Sequence[Change], design: Design) -> list[str]:
 
 def _day(change: Change) -> str:
     return change.time.partition("T")[0]
-
-
-def _hypotheses(count: int) -> str:
-    return f"{count} {'hypothesis' if count == 1 else 'hypotheses'}"

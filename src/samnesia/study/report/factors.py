@@ -39,7 +39,7 @@ def factors_plate(grid: Grid, judged: Judged) -> Plate | None:
         for name, levels in by_factor.items()
     )  # fmt: skip
     caption = (
-        "Means within each seed over the other factors, of those of their combinations that all levels have. "
+        "Means within each seed over the other factors, as far as all levels were run with the same. "
         f"{marks_in_words(judged)}"
     )
     return Plate("factors", f"{capital(judged.name)} by factor", caption, panels,

@@ -18,6 +18,9 @@ from samnesia.study.report.settings import Settings
 from samnesia.study.report.tables import Table
 from samnesia.study.wording import Summary, counted
 
+FEW = 8
+"""Methods that are named in the line above the question; more of them are counted."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -79,12 +82,8 @@ class Page:
         parts = [design.name]
         for name in self.grid.varied():
             levels = len({cell[name] for cell in cells})
-            if name != design.compared:
-                parts.append(counted(levels, name))
-            elif levels <= 8:
-                parts.append(", ".join(map(label, self.grid.arms)))
-            else:
-                parts.append(counted(levels, name))
+            few = name == design.compared and levels <= FEW
+            parts.append(", ".join(map(label, self.grid.arms)) if few else counted(levels, name))
         return [*parts, counted(len(design.seeds), "seed")]
 
 
