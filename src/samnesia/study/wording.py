@@ -179,6 +179,8 @@ def _alone(summary: Summary, judged: Judged) -> str:
 def _over_contexts(summary: Summary) -> str:
     judged, base = Judged.of(summary), label(summary["baseline"])
     main = judged.main
+    if len(summary["methods"]) == 1:
+        return f"On average over {counted(len(summary['contexts']), 'context')} {_alone(summary, judged)}"
     standing = {row["method"]: sides(summary, judged, row["method"], main) for row in summary["methods"][1:]}
     standing = {method: counts for method, counts in standing.items() if sum(counts)}
     if not standing:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from samnesia.study import numbers
 from samnesia.study.contexts import Grid
+from samnesia.study.facts import ranked_measures
 from samnesia.study.figures import Palette, label
 from samnesia.study.judged import Judged, decimals
 from samnesia.study.report import marks
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 LEAST = 3
 """Axes that make a figure: two of them are a scatter."""
-Lines = Sequence[Sequence[float | None]]
-"""For each line its value on every axis, where it has one."""
+Line = Sequence[float | None]
+"""The value of a run, or of a seed, on every axis, where it has one."""
+Lines = Sequence[Line]
 
 
 @dataclass(frozen=True)
@@ -44,38 +46,64 @@ class Axis:
         return numbers.plain(value, digits)
 
 
+@dataclass(frozen=True)
+class Bundle:
+    """All lines, and what they run over.
+
+    Attributes:
+        line: what one of them is.
+        title: what is seen.
+        names: of the axes, each with its unit.
+        by_arm: the lines of each method.
+    """
+
+    line: str
+    title: str
+    names: Sequence[tuple[str, str]]
+    by_arm: Mapping[str, Lines]
+
+    def told(self) -> Bundle:
+        """The same without methods, axes and lines that have no value."""
+        lines = {arm: [line for line in every if _known(line)] for arm, every in self.by_arm.items()}
+        lines = {arm: every for arm, every in lines.items() if every}
+        kept = [place for place in range(len(self.names)) if _known(_on_axis(lines, place))]
+        by_arm = {arm: [[line[place] for place in kept] for line in every] for arm, every in lines.items()}
+        return Bundle(self.line, self.title, [self.names[place] for place in kept], by_arm)
+
+    def axes(self) -> list[Axis]:
+        """The axes, each from the lowest to the highest of all lines."""
+        spans = [_known(_on_axis(self.by_arm, place)) for place in range(len(self.names))]
+        return [Axis(name, min(span), max(span), unit) for (name, unit), span in zip(self.names, spans, strict=True)]
+
+
 def parallel_plate(grid: Grid, judged: Judged) -> Plate | None:
-    """Seeds over contexts, where there are enough of them, or else runs over measures; None for neither."""
-    by_arm, names, over = _over_contexts(grid, judged) if len(grid.contexts) >= LEAST else _over_measures(grid)
-    kept = [place for place, (_, _) in enumerate(names) if _spread(by_arm, place) is not None]
-    if len(kept) < LEAST or len(by_arm) < 2:
+    """Runs over the measures that are ranked, or seeds over contexts, or runs over all measures.
+
+    The first of these with three axes or more; None where there is none, and for one method.
+    """
+    ranked = ranked_measures(grid.design)
+    every = [measure.name for measure in grid.design.measures]
+    choices = (_over_measures(grid, ranked), _over_contexts(grid, judged), _over_measures(grid, every))
+    bundle = next((found for found in map(Bundle.told, choices) if len(found.names) >= LEAST), None)
+    if bundle is None or len(bundle.by_arm) < 2:
         return None
-    axes = [Axis(names[place][0], *(_spread(by_arm, place) or (0.0, 0.0)), names[place][1]) for place in kept]
-    lines = {arm: [[line[place] for place in kept] for line in every] for arm, every in by_arm.items()}
-    base, *others = lines
+    axes = bundle.axes()
+    base, *others = bundle.by_arm
     panels = tuple(
         Panel(
             partial(
-                draw_parallel, rows=axes, ground=lines[base], lines=lines[arm], index=grid.arms.index(arm), arm=arm
+                draw_parallel, rows=axes, ground=bundle.by_arm[base], lines=bundle.by_arm[arm],
+                index=grid.arms.index(arm), arm=arm,
             ),
-            _described(axes, arm, base, lines, over),
+            _described(axes, arm, base, bundle),
         )
         for arm in others
-    )
+    )  # fmt: skip
     caption = (
-        f"A line is {over}: {label(base)} in grey, the method in colour. Each axis has a scale of its own, from the "
-        "lowest to the highest of all runs, whose values stand at its ends."
+        f"A line is {bundle.line}: {label(base)} in grey, the method in colour. Each axis has a scale of its own, from "
+        "the lowest to the highest of all runs, whose values stand at its ends."
     )
-    if over == ONE_SEED and judged.at(judged.main):
-        caption += f" Values {judged.at(judged.main)}."
-    titles = {
-        ONE_SEED: f"{capital(judged.name)} of every seed, context by context",
-        ONE_RUN: "Every run, measure by measure",
-    }
-    return Plate("parallel", titles[over], caption, panels, 0.75 + 0.42 * len(axes))
-
-
-ONE_SEED, ONE_RUN = "one seed", "one run"
+    return Plate("parallel", bundle.title, caption, panels, 0.75 + 0.42 * len(axes))
 
 
 def draw_parallel(axes: Axes, palette: Palette, *, rows: Sequence[Axis], ground: Lines, lines: Lines, index: int,
@@ -103,38 +131,36 @@ def draw_parallel(axes: Axes, palette: Palette, *, rows: Sequence[Axis], ground:
     marks.title(axes, palette, label(arm))
 
 
-def _over_contexts(
-    grid: Grid, judged: Judged
-) -> tuple[dict[str, list[list[float | None]]], list[tuple[str, str]], str]:
-    column = judged.columns[judged.main]
+def _over_contexts(grid: Grid, judged: Judged) -> Bundle:
+    column, contexts = judged.columns[judged.main], grid.contexts
     by_arm = {}
     for arm in grid.arms:
-        every = [grid.values(grid.cell(context, arm), column) for context in grid.contexts]
+        every = [grid.values(grid.cell(context, arm), column) for context in contexts]
         by_arm[arm] = [[values.get(seed) for values in every] for seed in grid.design.seeds]
-    return _with_values(by_arm), [(context.name, judged.unit) for context in grid.contexts], ONE_SEED
+    when = f" {judged.at(judged.main)}" if judged.at(judged.main) else ""
+    title = f"{capital(judged.name)} of every seed, context by context"
+    return Bundle(f"one seed{when}", title, [(context.name, judged.unit) for context in contexts], by_arm)
 
 
-def _over_measures(grid: Grid) -> tuple[dict[str, list[list[float | None]]], list[tuple[str, str]], str]:
-    by_arm: dict[str, list[list[float | None]]] = {arm: [] for arm in grid.arms}
+def _over_measures(grid: Grid, names: Sequence[str]) -> Bundle:
+    measures = [grid.design.measure(name) for name in names]
+    by_arm: dict[str, list[Line]] = {arm: [] for arm in grid.arms}
     for levels, _, row in grid.each():
-        found = [row.get(measure.value) for measure in grid.design.measures]
-        values = [float(one) if one is not None and math.isfinite(one) else None for one in found]
-        by_arm[levels[grid.design.compared]].append(values)
-    return _with_values(by_arm), [(measure.label, measure.unit) for measure in grid.design.measures], ONE_RUN
+        found = [row.get(measure.value) for measure in measures]
+        line = [float(value) if value is not None and math.isfinite(value) else None for value in found]
+        by_arm[levels[grid.design.compared]].append(line)
+    return Bundle("one run", "Every run, measure by measure", [(one.label, one.unit) for one in measures], by_arm)
 
 
-def _with_values(by_arm: Mapping[str, list[list[float | None]]]) -> dict[str, list[list[float | None]]]:
-    lines = {arm: [line for line in every if any(one is not None for one in line)] for arm, every in by_arm.items()}
-    return {arm: every for arm, every in lines.items() if every}
+def _on_axis(by_arm: Mapping[str, Lines], place: int) -> list[float | None]:
+    return [line[place] for every in by_arm.values() for line in every]
 
 
-def _spread(by_arm: Mapping[str, Lines], place: int) -> tuple[float, float] | None:
-    values = [line[place] for every in by_arm.values() for line in every]
-    known = [value for value in values if value is not None]
-    return (min(known), max(known)) if known else None
+def _known(values: Line) -> list[float]:
+    return [value for value in values if value is not None]
 
 
-def _described(axes: Sequence[Axis], arm: str, base: str, lines: Mapping[str, Lines], over: str) -> str:
+def _described(axes: Sequence[Axis], arm: str, base: str, bundle: Bundle) -> str:
     names = ", ".join(f"{axis.name} from {axis.shown(axis.low)} to {axis.shown(axis.high)}" for axis in axes)
-    counts = f"{len(lines[arm])} lines of {label(arm)} and {len(lines[base])} of {label(base)}"
-    return f"Parallel axes, a line for {over}: {names}; {counts}."
+    counts = " and ".join(f"{len(bundle.by_arm[one])} of {label(one)}" for one in (arm, base))
+    return f"Parallel axes, a line for {bundle.line}: {names}; lines: {counts}."
