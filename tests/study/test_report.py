@@ -102,6 +102,7 @@ def test_figures_of_one_context(page):
         "Test accuracy over training", "Flipped labels fitted",
     ]  # fmt: skip
     assert "<nav" not in page
+    assert "on digits-noisy? No hypothesis was written down before: all of this is exploratory.</dd>" in page
 
 
 def test_figures_of_several_contexts(studied):

@@ -83,7 +83,7 @@ class Trained:
 def facts(results: Results, grid: Grid, summary: Summary) -> list[Fact]:
     """How it was measured: terms and what they mean here."""
     judged, trained = Judged.of(summary), trained_runs(grid)
-    parts = [("Runs", _runs(grid, summary)), *_notes(grid), *_data(trained)]
+    parts = [*_question(grid), ("Runs", _runs(grid, summary)), *_notes(grid), *_data(trained)]
     parts.append(("Pairing", _pairing(trained)))
     if trained:
         parts.append(("Perturbation", _joined([_perturbation(one) for one in _per_context(trained)])))
@@ -116,6 +116,13 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
     if len(ordered) > 2 and ordered == list(range(ordered[0], ordered[-1] + 1)):
         return f"{ordered[0]} to {ordered[-1]}"
     return listed([str(seed) for seed in ordered])
+
+
+def _question(grid: Grid) -> list[Fact]:
+    """Of a study with hypotheses it stands at the top of the page."""
+    if grid.design.primary:
+        return []
+    return [("Question", f"{grid.design.question} No hypothesis was written down before: all of this is exploratory.")]
 
 
 def _runs(grid: Grid, summary: Summary) -> str:
