@@ -275,22 +275,22 @@ UP, DOWN, UNCLEAR = estimate(9.0, 8.0, 10.0), estimate(-3.0, -4.0, -2.0), estima
         ),
         (
             [(UNCLEAR, UNCLEAR), (UP, UNCLEAR)],
-            "M2 ends above SGD .* at the best validation epoch M2 is not told",
+            "M2 ends above SGD .* at the best validation epoch m2 is not told",
         ),
-        ([(UP, DOWN)], "at the best validation epoch M1 is below, by −3.0 (−4.0 to −2.0)."),
-        ([(estimate(7.0, 6.0, 8.0), UP), (UP, UP)], "M2 and M1 end above SGD at the last epoch, M2 by most: +9.0"),
+        ([(UP, DOWN)], "at the best validation epoch m1 is below, by −3.0 (−4.0 to −2.0)."),
+        ([(estimate(7.0, 6.0, 8.0), UP), (UP, UP)], "M2 and m1 end above SGD at the last epoch, m2 by most: +9.0"),
         ([(UNCLEAR, UP), (DOWN, DOWN)], "No method is told apart from SGD for the better at the last epoch"),
         (
             [(estimate(9.0, n=2), estimate(1.0, n=2))],
-            "Fewer than three seeds give no interval: at the last epoch M1 differs from SGD by +9.0",
+            "Fewer than three seeds give no interval: at the last epoch m1 differs from SGD by +9.0",
         ),
         (
             [(estimate(9.0), estimate(1.0))],
-            "All seeds differ equally, which gives no interval: at the last epoch M1 differs from SGD by +9.0",
+            "All seeds differ equally, which gives no interval: at the last epoch m1 differs from SGD by +9.0",
         ),
         (
             [(UP, estimate(1.0))],
-            "+9.0 (8.0 to 10.0) points; at the best validation epoch M1 has no interval, because all seeds differ",
+            "+9.0 (8.0 to 10.0) points; at the best validation epoch m1 has no interval, because all seeds differ",
         ),
         ([(estimate(None), estimate(None))], "SGD reaches 80.0"),
     ],
@@ -303,16 +303,16 @@ def test_the_headline_says_what_the_intervals_allow(differences, sentence):
 def test_findings_sort_methods_by_side():
     last, best = wording.findings(summary_of((UP, DOWN), (UNCLEAR, UP), (DOWN, UP)))
     assert last.startswith(
-        "At the last epoch SGD reaches 80.0 (79.0 to 81.0) %; above it: M1 +9.0 (8.0 to 10.0); not told"
+        "At the last epoch SGD reaches 80.0 (79.0 to 81.0) %; above it: m1 +9.0 (8.0 to 10.0); not told"
     )
-    assert "below it: M3 −3.0 (−4.0 to −2.0)." in last
-    assert best.startswith("At the best validation epoch SGD") and "below it: M1" in best
+    assert "below it: m3 −3.0 (−4.0 to −2.0)." in last
+    assert best.startswith("At the best validation epoch SGD") and "below it: m1" in best
 
 
 def test_findings_claim_no_side_without_an_interval():
     last, _ = wording.findings(summary_of((estimate(9.0), UP), (estimate(-9.0, n=2), UP)))
     assert last.endswith(
-        "; differing from it, without an interval: M1 +9.0 (all seeds equal), M2 \N{MINUS SIGN}9.0 (n = 2)."
+        "; differing from it, without an interval: m1 +9.0 (all seeds equal), m2 \N{MINUS SIGN}9.0 (n = 2)."
     )
 
 
@@ -332,7 +332,7 @@ def several(*contexts):
         ),
         (
             [[(UP, UNCLEAR)] * 3, [(UP, UNCLEAR)] * 3],
-            "M1 is above SGD at the last epoch in 2 of 2 contexts, as are M2 and M3, by +9.0",
+            "M1 is above SGD at the last epoch in 2 of 2 contexts, as are m2 and m3, by +9.0",
         ),
         (
             [[(DOWN, UP)], [(UNCLEAR, UP)]],

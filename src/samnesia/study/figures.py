@@ -66,12 +66,13 @@ CSS_COLOURS = {
 }
 
 
+_ACRONYM = re.compile(r"sgd|adamw?|obf|([a-z]{1,2}-?)?sam")
 Draw = Callable[["Axes", Palette], None]
 
 
 def label(method: str) -> str:
-    """The method's name as printed: short names are acronyms."""
-    return method.upper() if len(method) <= 5 else method
+    """The method's name as printed: those that are acronyms in capitals."""
+    return method.upper() if _ACRONYM.fullmatch(method) else method
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:

@@ -52,7 +52,7 @@ def plural(noun: str) -> str:
 
 def headline(summary: Summary) -> str:
     """What helped at the last epoch and what of it remains at the best epoch, in one sentence."""
-    return _over_contexts(summary) if summary["contexts"] else _in_one_context(summary)
+    return capital(_over_contexts(summary) if summary["contexts"] else _in_one_context(summary))
 
 
 def findings(summary: Summary) -> list[str]:
@@ -197,7 +197,7 @@ def _over_contexts(summary: Summary) -> str:
     others = [label(method) for method in leading if method != best]
     also = "" if not others else f", as {'are' if len(others) > 1 else 'is'} {_few(others)}"
     parts = [_in_contexts(summary, judged, rows[best], point, also if point == main else "") for point in judged.points]
-    return f"{capital(label(best))} is {judged.better} {base} {'; '.join(parts)}."
+    return f"{label(best)} is {judged.better} {base} {'; '.join(parts)}."
 
 
 def _in_contexts(summary: Summary, judged: Judged, row: Mapping[str, Any], point: str, also: str) -> str:
