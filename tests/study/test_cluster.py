@@ -112,6 +112,15 @@ def test_a_machine_sees_what_is_written_here(tmp_path):
     assert cluster._look(tmp_path / "probe", "token") is not None
 
 
+@pytest.mark.parametrize(
+    ("total", "at_a_time", "share"),
+    [(64, 64, 1), (64, 10, 6), (8, 8, 1), (8, 3, 2), (0, 4, 0), (1, 3, 0.3333), (8, 64, 0.125)],
+)
+def test_each_job_gets_its_share(total, at_a_time, share):
+    assert cluster._share(float(total), at_a_time) == share
+    assert at_a_time * share <= total
+
+
 STUDY = """
 import os, sys, time
 from samnesia.study.engine import run_study
@@ -131,7 +140,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_ray_ends_with_the_study(tmp_path, sent):
     script = tmp_path / "study_of_sleepers.py"
     script.write_text(STUDY)

@@ -1,13 +1,14 @@
 """Jobs on a Ray cluster, or on a Ray of this machine: the same jobs, with the same ends, as in processes here.
 
 A cluster's machines must have samnesia installed, in one version, and see the study's directory at the same path; both
-are tried before anything runs. Results travel through that directory alone. Jobs are spread by CPUs: each takes one, or
-as many as there are for each of ``workers``.
+are tried before anything runs. Results travel through that directory alone. Of the jobs that run at a time, each gets its
+share of all CPUs and GPUs, and sees no other GPU; two may share one.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import signal
 import socket
@@ -32,7 +33,7 @@ LOCAL = "local"
 PATIENCE = 60.0  # seconds in which what is written on another machine must be seen here
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to Ray's makers
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # jobs see the accelerators that a process there would see
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without it, Ray warns of what it is going to do some day
 }
 
 
@@ -54,9 +55,13 @@ class Cluster:
             yield from self._run(ray, jobs)
 
     def _run(self, ray: Any, jobs: Iterable[Job]) -> Generator[Ended]:
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        at_a_time = self.workers or cpus
-        do = ray.remote(do_packed).options(num_cpus=max(cpus // at_a_time, 1), max_retries=0)
+        there = ray.cluster_resources()
+        at_a_time = self.workers or int(there.get("CPU", 1))
+        shares = {
+            "num_cpus": max(_share(there.get("CPU", 1), at_a_time), 1),
+            "num_gpus": _share(there.get("GPU", 0), at_a_time),
+        }
+        do = ray.remote(do_packed).options(**shares, max_retries=0)
         waiting = iter(jobs)
         running: dict[Any, tuple[Job, bool]] = {}
 
@@ -87,6 +92,11 @@ class Cluster:
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
+
+
+def _share(total: float, at_a_time: int) -> float:
+    """What each of so many jobs gets of a resource: whole numbers, or a part of one, as Ray deals it out."""
+    return total // at_a_time if total >= at_a_time else math.floor(10_000 * total / at_a_time) / 10_000
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class Training:
                 f"cannot use the result in {directory}, because it was run with other settings ({'; '.join(found)}); "
                 "use another --out, or the settings of the first run"
             )
-        return Outcome(_values(run), run.curves, run.seconds, run.environment, tuple(notes(run)))
+        return outcome_of(run)
 
     def done(self, directory: Path) -> float:
         """The share of its epochs that are evaluated and logged."""
@@ -77,6 +77,11 @@ class Training:
             return (directory / CHECKPOINTS).is_dir() and read_config(directory) == self.config
         except ConfigurationError:
             return False
+
+
+def outcome_of(run: RunResult) -> Outcome:
+    """What came out of a run, as the outcome of a cell; see :class:`Training`."""
+    return Outcome(_values(run), run.curves, run.seconds, run.environment, tuple(notes(run)))
 
 
 def notes(run: RunResult) -> list[str]:
