@@ -16,7 +16,9 @@ from samnesia.train.recipes import find
 PROBLEMS = ("digits-noisy", "digits-few", "photographs", "wine", "digits-shortcut")
 METHODS = ("sgd", "sam", "asam", "gsam", "obf", "random")
 CLAIMED = METHODS[1:-1]  # random perturbation is what the others are seen against, without a claim
-BUDGETS = {"steps": "equal steps", "gradients": "equal gradient evaluations"}
+BUDGETS = ("steps", "gradients")
+CLAIMED_AT = "gradients"
+"""The harder claim, and the one a practitioner asks: is it better than SGD that may train as long?"""
 SMALLEST = 1.0  # points of test accuracy
 
 MEASURES = (
@@ -38,21 +40,20 @@ def problems(quick: bool = False) -> Study:
     design = Design(
         name="problems-quick" if quick else "problems",
         question="On which problems does a perturbation of the weights help, and does it still at equal cost?",
-        factors=(Factor("method", METHODS), Factor("problem", chosen), Factor("budget", tuple(BUDGETS))),
+        factors=(Factor("method", METHODS), Factor("problem", chosen), Factor("budget", BUDGETS)),
         measures=MEASURES,
         seeds=tuple(range(3 if quick else 10)),
         tuning_seeds=tuple(range(1000, 1005)),
         primary=tuple(
             Difference(
-                claim=f"{method.upper()} is better than SGD on {problem} at {words}",
+                claim=f"{method.upper()} is better than SGD on {problem} at equal gradient evaluations",
                 measure="last",
                 treatment={"method": method},
                 control={"method": METHODS[0]},
-                where={"problem": problem, "budget": budget},
+                where={"problem": problem, "budget": CLAIMED_AT},
                 direction="higher",
                 smallest=SMALLEST,
             )
-            for budget, words in BUDGETS.items()
             for problem in chosen
             for method in CLAIMED
         ),
@@ -60,6 +61,7 @@ def problems(quick: bool = False) -> Study:
             "The radii of all methods were chosen on validation data, with the tuning seeds.",
             "Hypotheses are about the last epoch; the best epoch is the one of the highest validation accuracy.",
             "At equal gradient evaluations, methods that need fewer of them per step train for more epochs.",
+            "What is compared at equal steps gets no verdict: its intervals are not widened for their number.",
         ),
     )
     return Study(design, _work)
