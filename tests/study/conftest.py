@@ -23,8 +23,8 @@ def compared(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def studied(tmp_path_factory):
-    """Four methods on three problems with hypotheses, likewise, but for the image files."""
-    return _reported(synthetic.problems(tmp_path_factory.mktemp("studied"), contexts=3, arms=4, seeds=4))
+    """Four methods on three problems with a hypothesis on each, likewise, but for the image files."""
+    return _reported(synthetic.claimed(tmp_path_factory.mktemp("studied"), contexts=3, arms=4, seeds=4))
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,18 @@ def problems(out, contexts=5, arms=8, seeds=10, **changes):
     return results_of(design, _problem_run, out, broken={("textures", "gsam", 103)})
 
 
+def claimed(out, **sizes):
+    """The same with a hypothesis on every method and problem."""
+    results = problems(out, **sizes)
+    problem, method = (factor.levels for factor in results.design.factors)
+    primary = tuple(
+        Difference(claim=f"{arm.upper()} is better than SGD on {where}", measure="last", treatment={"method": arm},
+                   control={"method": "sgd"}, where={"problem": where}, smallest=0.5)
+        for where in problem for arm in method[1:]
+    )  # fmt: skip
+    return replace(results, design=replace(results.design, primary=primary))
+
+
 def _known(hypothesis, problems_there, methods_there):
     sides = {hypothesis.treatment["method"], hypothesis.control["method"]}
     return sides <= set(methods_there) and hypothesis.where.get("problem", problems_there[0]) in problems_there

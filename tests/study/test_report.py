@@ -466,16 +466,26 @@ def test_intervals_are_not_broken_over_lines():
     assert wording.unbroken("a 95 % interval") == "a 95\xa0% interval"
 
 
-def test_verdicts_come_first_and_say_why(studied):
-    page = (studied / "report.html").read_text()
-    assert page.index("<h1>Which perturbations help on which problems?</h1>") < page.index("Of 2 hypotheses, ")
+def test_verdicts_come_first_and_say_why(correlated):
+    page = (correlated / "report.html").read_text()
+    assert page.index("<h1>Does sharpness rank runs as their generalization gap does?</h1>") < page.index(
+        "Of 3 hypotheses, "
+    )
     assert page.index('class="verdicts"') < page.index('class="headline"') < page.index("Figure 1.")
-    assert page.count('<li class="verdict ') == 2
-    assert "<p>SAM minus SGD in test accuracy" in page and "sam minus sgd" not in page
-    assert "reaches the smallest effect of interest, +0.50 points" in page
-    assert "1 run of 48 failed or are missing, and do not count." in page or "failed" in page
-    assert "Verdicts on the 2 hypotheses are made together, by Holm’s step-down at an error of 5 %" in page
+    assert page.count('<li class="verdict ') == 3
+    assert "Verdicts on the 3 hypotheses are made together, by Holm’s step-down at an error of 5 %" in page
     assert "They were written down before the first result. No seeds were added after results had been seen." in page
+    for verdict in json.loads((correlated / "compare.json").read_text())["verdicts"]:
+        ruling, _, sentence = verdict["sentence"].partition(": ")
+        assert f"{ruling}</p>" in page
+        assert sentence[1:].replace("'", "&#39;") in page.replace("\xa0", " ")
+
+
+def test_one_hypothesis_has_no_number(tmp_path):
+    results = synthetic.problems(tmp_path, contexts=1, arms=2, seeds=4)
+    found = claims_of(results, judge(results.design, results.table))
+    assert found.tally == f"The hypothesis is {found.claims[0].ruling}."
+    assert found.rule[0] == "The hypothesis is judged at an error of 5 %, half of it for and half against."
 
 
 def test_seeds_that_were_added_after_results_are_told(tmp_path):
@@ -493,17 +503,12 @@ def test_seeds_that_were_added_after_results_are_told(tmp_path):
     assert "They were written down on 2000-01-03, when 1 run had finished." in rule
 
 
-def test_many_hypotheses_take_a_line_each_and_unfold(tmp_path, no_image_files):
-    results = synthetic.problems(tmp_path, contexts=2, arms=5, seeds=3)
-    one = results.design.primary[0]
-    claims = tuple(
-        replace(one, claim=f"{method} on {problem}", treatment={"method": method}, where={"problem": problem})
-        for method in ("sam", "asam", "gsam", "obf")
-        for problem in ("digits-noisy", "digits-few")
-    )
-    page = written(replace(results, design=replace(results.design, primary=claims)))
-    assert page.count('<summary><span class="ruling">') == 8
+def test_many_hypotheses_take_a_line_each_and_unfold(studied):
+    page = (studied / "report.html").read_text()
+    assert page.count('<summary><span class="ruling">') == 9
     assert "A click on a claim unfolds its verdict in words." in page
+    assert "reaches the smallest effect of interest, +0.5" in page
+    assert "<p>SAM minus SGD in test accuracy" in page and "sam minus sgd" not in page
     # One scale for all, whose numbers stand below the last.
     assert page.count(">difference (points)</text>") == 1
 

@@ -88,7 +88,8 @@ def draw_cost(axes: Axes, palette: Palette, *, scene: Scene, judged: Judged, cos
 
     costs = [float(row[cost.name]) for row in scene.rows]
     gap = 0.028 * max(costs)
-    for row, x in zip(scene.rows, spread(costs, gap=gap), strict=True):
+    places = spread(costs, gap=gap)
+    for row, x in zip(scene.rows, places, strict=True):
         estimate, index = row["score"][scene.point], order[row["method"]]
         colour = palette.method(index)
         face = colour if scene.point == judged.main else palette.surface
@@ -96,7 +97,7 @@ def draw_cost(axes: Axes, palette: Palette, *, scene: Scene, judged: Judged, cos
             axes.plot([x] * 2, marks.cut(estimate, judged.bounds), color=colour, linewidth=1.3, zorder=2)
         axes.plot(x, estimate["mean"], palette.marker(index), markersize=5.2, color=colour, mfc=face, mew=1.3, zorder=3)
     marks.style_axes(axes, palette, grid="y")
-    axes.set_xlim(0.0, max(axes.get_xlim()[1], max(costs) + 2 * gap))
+    axes.set_xlim(0.0, max(places) + 1.5 * gap)
     axes.set_ylim(scene.limits)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))

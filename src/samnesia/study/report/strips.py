@@ -12,8 +12,10 @@ from samnesia.study.report import marks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH, HEIGHT, LOW = 3.8, 0.64, 0.26
-"""In inches: of a strip, with and without its axis."""
+WIDTH, NARROW = 3.8, 2.6
+"""In inches: of a strip alone, and of one among many."""
+HEIGHT, LOW = 0.64, 0.26
+"""In inches: with and without its axis."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Strip:
         axis: what the effect is, with its unit.
         limits: ends of the axis; None is what the strip itself needs.
         bare: whether the axis stands below another strip.
+        width: in inches.
     """
 
     effect: float | None
@@ -39,11 +42,7 @@ class Strip:
     axis: str
     limits: tuple[float, float] | None = None
     bare: bool = False
-
-    @property
-    def width(self) -> float:
-        """In inches."""
-        return WIDTH
+    width: float = WIDTH
 
     @property
     def height(self) -> float:
@@ -98,5 +97,6 @@ def common(strips: Sequence[Strip]) -> list[Strip]:
         limits[strip.axis] = (min(low, known[0]), max(high, known[1]))
     last = {strip.axis: place for place, strip in enumerate(strips)}
     return [
-        replace(strip, limits=limits[strip.axis], bare=last[strip.axis] != place) for place, strip in enumerate(strips)
+        replace(strip, limits=limits[strip.axis], bare=last[strip.axis] != place, width=NARROW)
+        for place, strip in enumerate(strips)
     ]
