@@ -278,6 +278,19 @@ def test_a_perfect_order_has_no_interval_and_is_judged_by_permuting_cells():
     assert few.effect == 1.0 and few.p_support is None and "4 design cells are too few" in few.reason
 
 
+def test_no_figure_depends_on_the_order_of_the_table():
+    design = study()
+    table = runs(design)
+    for hypothesis in (
+        beats(),
+        Correlation(claim="c", x="forgetting", y="accuracy", within=("problem",), units=("problem", "method")),
+        StrongerCorrelation(claim="c", x="forgetting", rival="sharpness", y="accuracy", given="loss"),
+    ):
+        shuffled = table.sample(frac=1.0, random_state=2)
+        assert hypothesis.estimate(design, shuffled) == hypothesis.estimate(design, table)
+    assert reliability(design, shuffled, "accuracy") == reliability(design, table, "accuracy")
+
+
 def test_few_cells_and_constant_measures_have_no_interval():
     few = study(problems=("digits",))
     found = Correlation(claim="c", x="forgetting", y="accuracy").estimate(few, runs(few))

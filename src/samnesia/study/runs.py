@@ -86,10 +86,15 @@ def finished(design: Design, table: DataFrame, where: Levels, measures: Iterable
         labels = " or ".join(design.measure(name).label for name in columns)
         notes.append(f"without {_count(without, 'finished run')}: no finite {labels}")
     directories = table["directory"].to_numpy(dtype=object)
-    rows = np.flatnonzero(whole)
+    # In the design's order, so that no figure depends on that of the table.
+    place = {tuple(levels[name] for name in factors): index for index, levels in enumerate(design.cells())}
+    cells = joint(*(table[name].to_numpy(dtype=object) for name in factors))
+    found = [row for row in np.flatnonzero(whole).tolist() if cells[row] in place]
+    seeds = table["seed"].to_numpy()
+    rows = np.array(sorted(found, key=lambda row: (place[cells[row]], seeds[row])), dtype=np.intp)
     return Runs(
         {name: table[name].to_numpy(dtype=object)[rows].tolist() for name in factors},
-        table["seed"].to_numpy()[rows].astype(np.int64),
+        seeds[rows].astype(np.int64),
         # A run without a directory is its own.
         [str(directories[row]) if isinstance(directories[row], str) else f"row {row}" for row in rows],
         {name: column[rows] for name, column in columns.items()},
