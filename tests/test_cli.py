@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -267,9 +268,26 @@ def test_overrides_of_every_kind(samnesia, tmp_path):
         ("train digits-sam --model.channels 1000000000 --out OUT", "cannot build a net with channels (1000000000,)"),
         ("compare digits --seeds 0 --out OUT", "cannot compare with 0 seeds, because nothing would run"),
         ("compare digits --workers 0 --out OUT", "cannot compare with 0 workers, because nothing would run"),
+        (
+            "compare digits --set optimizer.lr --out OUT",
+            "cannot set 'optimizer.lr', because that is not of the form NAME",
+        ),
+        ("compare digits --set optimizer.lt=1 --out OUT", "did you mean 'lr'?"),
+        ("compare digits --set epochs=9 --epochs 8 --out OUT", "cannot set epochs twice, because one value would be"),
+        (
+            "compare digits --set epochs=9 --set epochs=8 --out OUT",
+            "cannot set epochs twice, because one value would be",
+        ),
+        (
+            "compare digits --set optimizer.lr=fast --out OUT",
+            "cannot use 'fast' for optimizer.lr, because it must be f",
+        ),
+        ("compare digits --seeds 2 --seeds 3 --out OUT", "cannot set --seeds twice"),
+        ("compare digits --equal flops --out OUT", "invalid choice 'flops' for argument '--equal'"),
+        ("compare digits --smallest -1 --out OUT", "with a smallest effect of -1.0, because an effect of interest is"),
         ("compare digits --epochs -3 --seeds 1 --out OUT", "cannot train with epochs -3"),
         ("compare --out OUT", "because PROBLEM is missing; see samnesia compare --help"),
-        ("report OUT", "cannot report on"),
+        ("report OUT", "cannot read a study from"),
         ("report", "because DIR is missing; see samnesia report --help"),
         ("recipes vaani", "because no recipe begins with it; "),
         ("recipes --ou OUT", "did you mean '--out'?"),
@@ -393,6 +411,23 @@ def test_compare_and_report(samnesia, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("result.json")} == before
     (out / "cells" / "sam-seed1" / "result.json").unlink()
     assert samnesia("report", out)[0] == 1  # a run that was asked for is missing
+
+
+def test_compare_with_other_values_for_fields_and_as_many_gradients(samnesia, tmp_path):
+    words = ("--methods", "sgd", "sam", "--seeds", 1, "--epochs", 2, "--workers", 1, "--equal", "gradients")
+    values = ("--set", "when.start-epoch=1.0", "--set", "data.train=400", "--set=schedule.warmup_epochs=0.0")
+    code, out, err = samnesia("compare", "digits", *words, *values, "--smallest", 0.5, "--out", tmp_path)
+    assert (code, err) == (0, "")
+    summary = json.loads((tmp_path / "compare.json").read_text())
+    assert [row["config"]["epochs"] for row in summary["methods"]] == [3, 2]
+    assert [row["gradient_evaluations"] for row in summary["methods"]] == [15, 15]
+    assert all(row["config"]["data"]["train"] == 400 for row in summary["methods"])
+    assert "Ending above SGD by 0.5 points or more in test accuracy, last epoch: undecided for SAM" in " ".join(
+        out.split()
+    )
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    assert samnesia(*shlex.split(summary["command"])[1:])[0] == 0  # it is what made the comparison
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")} == before
 
 
 def test_demo_is_the_comparison_on_noisy_digits(monkeypatch, samnesia, tmp_path):

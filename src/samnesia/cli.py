@@ -149,7 +149,7 @@ def _parse(kind: type[T], words: list[str], *, prog: str, default: T | None = No
 
     from samnesia.train.plain import nearest
 
-    options = list(_options(kind, default))
+    options, repeated = list(_options(kind, default)), _repeated(kind)
     given: set[str] = set()
     for word in words:
         option = word.partition("=")[0].replace("_", "-")
@@ -159,7 +159,7 @@ def _parse(kind: type[T], words: list[str], *, prog: str, default: T | None = No
             same = [known for known in options if known.rpartition(".")[2] == option.lstrip("-").rpartition(".")[2]]
             advice = f"did you mean {same[0]!r}?" if same else nearest(option, options)
             raise ConfigurationError(f"cannot set {option}, because {prog} has no such option; {advice}")
-        if option in given:
+        if option in given and option not in repeated:
             raise ConfigurationError(f"cannot set {option} twice, because one value would be lost; give it once")
         given.add(option)
     complaint = io.StringIO()
@@ -202,6 +202,15 @@ def _options(kind: type[Any], default: Any, *, prefix: str = "--") -> Iterator[s
             if hints[field.name] is bool:
                 head, _, last = option.rpartition(".")
                 yield f"{head}.no-{last}" if head else f"--no-{option[2:]}"
+
+
+def _repeated(kind: type[Any]) -> set[str]:
+    """The options that may be given several times, each with one value."""
+    import tyro
+
+    hints = get_type_hints(kind, include_extras=True)
+    names = (name for name, hint in hints.items() if tyro.conf.UseAppendAction in getattr(hint, "__metadata__", ()))
+    return {f"--{name.replace('_', '-')}" for name in names}
 
 
 def _sentence(complaint: str, prog: str) -> str:

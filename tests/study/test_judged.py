@@ -3,7 +3,7 @@
 import pytest
 
 from samnesia.study import report, wording
-from samnesia.study.compare import explanation, summary_table
+from samnesia.study.terminal import explanation, summary_table
 from samnesia.study.design import Measure
 from samnesia.study.judged import Judged, decimals, split_label
 from samnesia.study.summary import summarize

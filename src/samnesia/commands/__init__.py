@@ -1,8 +1,9 @@
 """The commands of ``samnesia``: a dataclass each, whose fields are its options and whose ``run`` does the work."""
 
+from samnesia.commands.compare import Compare, Demo
 from samnesia.commands.conformance import Conformance
 from samnesia.commands.recipes import Recipes
-from samnesia.commands.study import Compare, Demo, Report, Study
+from samnesia.commands.study import Report, Study
 from samnesia.commands.train import Resume, Train, TrainRecipe
 from samnesia.commands.tune import Tune, TuneRecipe
 

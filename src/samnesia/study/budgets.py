@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.calibration import Calibration, Probe, seconds_per_epoch
@@ -28,10 +28,14 @@ Memory = dict[str, Any]
 
 
 class StepsPerEpoch:
-    """Steps per epoch of configurations; the data of one kind are loaded once, with the first seed that is met."""
+    """Steps per epoch of configurations; the data of one kind are loaded once, with the first seed that is met.
 
-    def __init__(self) -> None:
-        self._samples: dict[Any, int] = {}
+    Args:
+        samples: training samples of data that are known already.
+    """
+
+    def __init__(self, samples: Mapping[Any, int] | None = None) -> None:
+        self._samples = dict(samples or {})
 
     def __call__(self, config: RunConfig) -> int:
         """Return them.
@@ -51,8 +55,12 @@ class Budget(Protocol):
     """What arms are made equal in."""
 
     @property
+    def name(self) -> str:
+        """What every arm gets as much of, in one word."""
+
+    @property
     def of(self) -> str:
-        """What every arm gets as much of, in words."""
+        """The same in words."""
 
     def equalize(self, arms: Arms, steps: Steps, memory: Memory) -> dict[str, RunConfig]:
         """The arms, made equal; raises ConfigurationError where they cannot be. What it measures goes to ``memory``."""
@@ -68,7 +76,8 @@ class Budget(Protocol):
 class EqualSteps:
     """As many optimizer steps for every arm: they are left as they are."""
 
-    of: str = field(default="optimizer steps", init=False)
+    name: ClassVar[str] = "steps"
+    of: ClassVar[str] = "optimizer steps"
 
     def equalize(self, arms: Arms, steps: Steps, memory: Memory) -> dict[str, RunConfig]:
         """The arms as they are; raises ConfigurationError when they differ in optimizer steps."""
@@ -95,11 +104,16 @@ class EqualSteps:
         return f"{cost:,.0f}"
 
 
+AS_CONFIGURED = EqualSteps()
+"""What is compared where nothing else is asked for."""
+
+
 @dataclass(frozen=True)
 class EqualGradients:
     """As many gradient evaluations for every arm; a forward pass alone counts as a third of one."""
 
-    of: str = field(default="gradient evaluations", init=False)
+    name: ClassVar[str] = "gradients"
+    of: ClassVar[str] = "gradient evaluations"
 
     def equalize(self, arms: Arms, steps: Steps, memory: Memory) -> dict[str, RunConfig]:
         """The arms with as many gradient evaluations as the one that takes most at its own epochs.
@@ -128,8 +142,9 @@ class EqualSeconds:
         probe: trains an epoch or more of a configuration, and returns its seconds per epoch.
     """
 
-    probe: Probe = seconds_per_epoch
-    of: str = field(default="seconds", init=False)
+    probe: Probe = field(default=seconds_per_epoch, repr=False)
+    name: ClassVar[str] = "seconds"
+    of: ClassVar[str] = "seconds"
 
     def equalize(self, arms: Arms, steps: Steps, memory: Memory) -> dict[str, RunConfig]:
         """The arms with as many seconds as the one that took most, at its own epochs, when it was first measured.
@@ -199,7 +214,8 @@ def in_words(budget: Budget, asked: Arms, equal: Arms, steps: Steps, memory: Mem
         + f" ({budget.said(budget.cost(name, config, steps, memory))})"
         for name, config in equal.items()
     )
-    return f"Every method gets as many {budget.of}, to the nearest whole epoch: {', '.join(counts)}."
+    nearest = ", to the nearest whole epoch" if any(equal[name] != asked[name] for name in equal) else ""
+    return f"Every method gets as many {budget.of}{nearest}: {', '.join(counts)}."
 
 
 def _equal(budget: Budget, arms: Arms, steps: Steps, memory: Memory, target: float) -> dict[str, RunConfig]:

@@ -1,0 +1,104 @@
+"""``samnesia compare`` and ``demo``."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from samnesia.perturb.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train several methods on one problem over paired seeds, and report whether they differ."""
+
+    problem: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEM")]
+    """First part of the recipes' names, such as digits-noisy; or a Python file, FILE.py."""
+    out: Path
+    """Directory of the comparison; runs that have finished in it are kept."""
+    methods: tuple[str, ...] = ("sgd", "sam", "asam", "gsam", "obf")
+    """Second parts of the recipes' names, or functions of the file; the others are compared to the first."""
+    seeds: int = 5
+    """Number of seeds: 0, 1, ..."""
+    equal: Literal["steps", "gradients", "seconds"] = "steps"
+    """What every method gets as much of. For gradient evaluations or seconds, cheaper methods train more epochs."""
+    smallest: float = 0.0
+    """Smallest difference that would matter, in the unit of the measure: verdicts are about it."""
+    workers: int | None = None
+    """Processes that train at the same time; None is one per CPU."""
+    ray: str | None = None
+    """Run on a Ray cluster: HOST:PORT of its head, auto on one of its machines, or local for one on this machine."""
+    epochs: int | None = None
+    """Epochs of every run; None is as in the recipe."""
+    threads: int | None = None
+    """CPU threads of every run; None is as in the recipe."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """Another value for a field of every run, such as data.source.root=/data; may be given several times."""
+
+    def run(self) -> int:
+        """Compare, and print the table; 1 where a run has failed."""
+        from samnesia.study.budgets import EqualGradients, EqualSeconds, EqualSteps
+        from samnesia.study.compare import compare
+
+        for name in ("seeds", "workers"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ConfigurationError(
+                    f"cannot compare with {count} {name}, because nothing would run; use --{name} 1 or more"
+                )
+        options: dict[str, Any] = {"epochs": self.epochs, "hardware.threads": self.threads}
+        overrides = {name: value for name, value in options.items() if value is not None}
+        for text in self.set:
+            name, value = _assignment(text)
+            if name in overrides:
+                raise ConfigurationError(f"cannot set {name} twice, because one value would be lost; give it once")
+            overrides[name] = value
+        summary = compare(
+            self.problem,
+            self.methods,
+            out=self.out,
+            seeds=range(self.seeds),
+            workers=self.workers,
+            ray=self.ray,
+            overrides=overrides,
+            equal={budget.name: budget for budget in (EqualSteps(), EqualGradients(), EqualSeconds())}[self.equal],
+            smallest=self.smallest,
+        )
+        return incomplete(summary)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """The name and the value of NAME=VALUE; what is no JSON is a text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigurationError(
+            f"cannot set {text!r}, because that is not of the form NAME=VALUE; write it as in --set optimizer.lr=0.1"
+        )
+    try:
+        return name.strip().replace("-", "_"), json.loads(value)
+    except ValueError:
+        return name.strip().replace("-", "_"), value
+
+
+def incomplete(summary: Mapping[str, Any]) -> int:
+    """The exit code of a study: 1 where a run that was asked for has failed or is missing."""
+    return int(bool(summary["failures"] or summary["missing"]))
+
+
+@dataclass(frozen=True)
+class Demo:
+    """See what the methods do: five of them on digits with 40 % wrong labels, over five seeds."""
+
+    out: Path = Path("runs/demo")
+    """Directory of the demo; runs that have finished in it are kept."""
+    workers: int | None = None
+    """Processes that train at the same time; None is one per CPU."""
+
+    def run(self) -> int:
+        """Compare on digits-noisy, with the defaults of `samnesia compare`."""
+        if self.out.is_dir() and any(self.out.iterdir()):
+            print(f"continuing in {self.out}: runs that have finished are kept; remove the directory to start anew")
+        return Compare("digits-noisy", self.out, workers=self.workers).run()
