@@ -1,6 +1,7 @@
 """Ray: the same jobs with the same ends as in processes of this machine."""
 
 import os
+import pickle
 import re
 import signal
 import socket
@@ -14,7 +15,9 @@ import pytest
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study import cluster
 from samnesia.study.engine import run_study
+from samnesia.study.plan import make_plan
 from samnesia.study.pool import LOST
+from samnesia.study.store import Failed, find_cell
 from tests.study import tiny_study
 from tests.study.tiny_study import study, without_time
 
@@ -110,6 +113,87 @@ def test_a_machine_that_cannot_take_part_is_refused(tmp_path, answer, sentence):
 def test_a_machine_sees_what_is_written_here(tmp_path):
     (tmp_path / "probe").write_text("token")
     assert cluster._look(tmp_path / "probe", "token") is not None
+
+
+class Exceptions:
+    RayError = type("RayError", (Exception,), {})
+    RayTaskError = type("RayTaskError", (RayError,), {})
+
+
+class Scripted:
+    """A Ray that does every task at once, in this process, and loses those that it is told to."""
+
+    exceptions = Exceptions
+
+    def __init__(self, lost=(), broken=()):
+        self.lost, self.broken = list(lost), list(broken)
+        self.options_of_tasks, self.cancelled, self.at_a_time, self._open = [], [], 0, {}
+
+    def cluster_resources(self):
+        return {"CPU": 4.0, "GPU": 2.0}
+
+    def remote(self, function):
+        ray = self
+
+        class Task:
+            def options(self, **options):
+                ray.options_of_tasks.append(options)
+                return self
+
+            def remote(self, packed):
+                ray._open[reference := object()] = function, packed
+                ray.at_a_time = max(ray.at_a_time, len(ray._open))
+                return reference
+
+        return Task()
+
+    def wait(self, references, num_returns):
+        return references[:num_returns], references[num_returns:]
+
+    def get(self, reference):
+        function, packed = self._open.pop(reference)
+        name = pickle.loads(pickle.loads(packed)[1]).name
+        if name in self.broken:
+            raise self.exceptions.RayTaskError("Traceback\nModuleNotFoundError: No module named 'mine'")
+        if name in self.lost:
+            self.lost.remove(name)
+            raise self.exceptions.RayError("the machine has gone")
+        return function(packed)
+
+    def cancel(self, reference, force):
+        self.cancelled.append(force)
+
+
+def scripted(out, ray, *, workers):
+    jobs = make_plan(study(), out).jobs
+    return list(cluster.Cluster("local", out, workers)._run(ray, jobs))
+
+
+def test_jobs_whose_process_is_lost_are_repeated_once_and_what_is_not_found_there_fails(tmp_path):
+    always, once, broken = "sam, steps, seed 0", "sgd, steps, seed 1", "sgd, gradients, seed 0"
+    ray = Scripted(lost=(always, always, once), broken=(broken,))
+    ended = scripted(tmp_path, ray, workers=2)
+    assert len(ended) == 8 and ray.at_a_time == 2
+    assert ray.options_of_tasks == [{"num_cpus": 2, "num_gpus": 1, "max_retries": 0}]
+    failed = {one.job.name: found.reason for one in ended if isinstance(found := find_cell(one.job.directory), Failed)}
+    assert failed == {always: LOST, broken: "ModuleNotFoundError: No module named 'mine'"}
+
+
+def test_when_it_is_interrupted_open_jobs_are_cancelled(tmp_path):
+    ray = Scripted()
+    ends = cluster.Cluster("local", tmp_path, None)._run(ray, make_plan(study(), tmp_path).jobs)
+    next(ends)
+    ends.close()
+    assert ray.cancelled == [True] * 3  # of four CPUs, one job has ended
+    assert ray.options_of_tasks == [{"num_cpus": 1, "num_gpus": 0.5, "max_retries": 0}]
+
+
+def test_what_is_not_seen_here_in_time_has_failed(tmp_path, monkeypatch):
+    """Such as when a machine mounts another directory at the study's path."""
+    monkeypatch.setattr(cluster, "PATIENCE", 0.3)
+    monkeypatch.setattr(Scripted, "get", lambda self, reference: self._open.pop(reference) and ())
+    (first, *_) = scripted(tmp_path, Scripted(), workers=1)
+    assert find_cell(first.job.directory).reason == "what it has written was not seen here within 0.3 seconds"
 
 
 @pytest.mark.parametrize(
