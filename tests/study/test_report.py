@@ -14,8 +14,9 @@ from samnesia.study.definition import Change
 from samnesia.study.design import Design, Factor, Measure, Study
 from samnesia.study.engine import run_study
 from samnesia.study.report import curves, write_report
-from samnesia.study.report.claims import claims_of
+from samnesia.study.report.claims import Claim, Claims, claims_of
 from samnesia.study.report.settings import settings_of
+from samnesia.study.report.strips import Strip
 from samnesia.study.summary import summarize
 from samnesia.study.training import Training
 from samnesia.study.verdicts import judge
@@ -468,9 +469,8 @@ def test_intervals_are_not_broken_over_lines():
 
 def test_verdicts_come_first_and_say_why(correlated):
     page = (correlated / "report.html").read_text()
-    assert page.index("<h1>Does sharpness rank runs as their generalization gap does?</h1>") < page.index(
-        "Of 3 hypotheses, "
-    )
+    question = page.index("<h1>Does sharpness rank runs as their generalization gap does?</h1>")
+    assert question < page.index('<p class="tally">') < page.index('class="verdicts"')
     assert page.index('class="verdicts"') < page.index('class="headline"') < page.index("Figure 1.")
     assert page.count('<li class="verdict ') == 3
     assert "Verdicts on the 3 hypotheses are made together, by Holm’s step-down at an error of 5 %" in page
@@ -481,10 +481,24 @@ def test_verdicts_come_first_and_say_why(correlated):
         assert sentence[1:].replace("'", "&#39;") in page.replace("\xa0", " ")
 
 
-def test_one_hypothesis_has_no_number(tmp_path):
+@pytest.mark.parametrize(
+    ("rulings", "tally"),
+    [
+        (("undecided",), "The hypothesis is undecided."),
+        (("supported",) * 2, "Both hypotheses are supported."),
+        (("contradicted",) * 3, "All 3 hypotheses are contradicted."),
+        (("undecided", "supported", "supported"), "Of 3 hypotheses, 2 are supported and 1 is undecided."),
+    ],
+)
+def test_rulings_are_counted(rulings, tally):
+    strip = Strip(1.0, 0.5, 1.5, 0.0, 1, "difference")
+    claims = [Claim("it helps", ruling, "It does.", (), "+1.0", strip) for ruling in rulings]
+    assert Claims("Does it help?", claims, ()).tally == tally
+
+
+def test_the_rule_of_one_hypothesis_needs_no_holm(tmp_path):
     results = synthetic.problems(tmp_path, contexts=1, arms=2, seeds=4)
     found = claims_of(results, judge(results.design, results.table))
-    assert found.tally == f"The hypothesis is {found.claims[0].ruling}."
     assert found.rule[0] == "The hypothesis is judged at an error of 5 %, half of it for and half against."
 
 

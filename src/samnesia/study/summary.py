@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 3
 CONFIDENCE = 0.95
+COSTS = ("gradient_evaluations", "seconds", "steps")
+"""Columns of the table that say what a run has cost."""
 ValuesOf = Callable[[str, str], Mapping[int, float]]
 """(method, column) -> values by seed."""
 
@@ -156,7 +158,7 @@ class _Summary:
             },
             "measures": {measure.name: self._mean(values(method, measure.value)) for measure in self.others},
         }
-        costs = {name: _plain_mean(values(method, name)) for name in ("gradient_evaluations", "seconds", "steps")}
+        costs = {name: _plain_mean(values(method, name)) for name in COSTS}
         return {**row, **costs}
 
     def _mean(self, values: Mapping[int, float]) -> dict[str, Any]:

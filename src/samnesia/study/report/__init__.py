@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from samnesia.extras import require
 from samnesia.study import figures
-from samnesia.study.cells import write_text
 from samnesia.study.contexts import Grid
 from samnesia.study.facts import facts
 from samnesia.study.figures import Draw
 from samnesia.study.judged import Judged
 from samnesia.study.report import compared, cost, curves, factors, parallel, plates, relations, switching, tables
 from samnesia.study.report.claims import claims_of
-from samnesia.study.report.earlier import is_earlier, read_earlier
 from samnesia.study.report.page import Page
-from samnesia.study.report.plates import Plate
+from samnesia.study.report.plates import Plate, write_text
 from samnesia.study.report.settings import settings_of
 from samnesia.study.summary import summarize
 from samnesia.train.log import write_json
@@ -47,8 +45,7 @@ def write_report(out: Path | str) -> dict[str, Any]:
     from samnesia.study.engine import read_results
     from samnesia.study.verdicts import judge
 
-    out = Path(out)
-    results = read_earlier(out) if is_earlier(out) else read_results(out)
+    results = read_results(out)
     return write_report_of(results, judge(results.design, results.table))
 
 

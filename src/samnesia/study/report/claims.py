@@ -76,6 +76,9 @@ class Claims:
         if len(self.claims) == 1:
             return f"The hypothesis is {self.claims[0].ruling}."
         counts = Counter(claim.ruling for claim in self.claims)
+        if len(counts) == 1:
+            all_of_them = "Both" if len(self.claims) == 2 else f"All {len(self.claims)}"
+            return f"{all_of_them} hypotheses are {self.claims[0].ruling}."
         told = [
             f"{counts[ruling]} {'is' if counts[ruling] == 1 else 'are'} {ruling}" for ruling in MARKS if counts[ruling]
         ]

@@ -15,6 +15,7 @@ from samnesia.study.figures import Palette, label
 from samnesia.study.judged import Judged, decimals
 from samnesia.study.report import marks
 from samnesia.study.report.plates import Panel, Plate
+from samnesia.study.summary import COSTS
 from samnesia.study.wording import capital
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def parallel_plate(grid: Grid, judged: Judged) -> Plate | None:
     The first of these with three axes or more; None where there is none, and for one method.
     """
     ranked = ranked_measures(grid.design)
-    every = [measure.name for measure in grid.design.measures]
+    every = [measure.name for measure in grid.design.measures if measure.value not in COSTS]
     choices = (_over_measures(grid, ranked), _over_contexts(grid, judged), _over_measures(grid, every))
     bundle = next((found for found in map(Bundle.told, choices) if len(found.names) >= LEAST), None)
     if bundle is None or len(bundle.by_arm) < 2:

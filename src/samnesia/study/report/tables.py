@@ -10,7 +10,7 @@ from samnesia.study import numbers
 from samnesia.study.contexts import Grid, number
 from samnesia.study.judged import SHARE, Judged, decimals
 from samnesia.study.numbers import Bounds, Estimate
-from samnesia.study.summary import other_measures
+from samnesia.study.summary import COSTS, other_measures
 from samnesia.study.wording import Rows, Summary, capital, sides
 
 
@@ -156,7 +156,7 @@ def _flipped_fields(rows: Rows) -> list[_Estimates]:
 def _measure_fields(grid: Grid, rows: Rows) -> list[_Estimates]:
     fields = []
     for measure in other_measures(grid):
-        if measure.value.endswith(".flipped_fitted") or measure.value in {one.name for one in _COSTS}:
+        if measure.value.endswith(".flipped_fitted") or measure.value in COSTS:
             continue  # has a column of its own
         means = [row["measures"][measure.name]["mean"] for row in rows]
         digits, bounds = decimals(measure.unit, means, []), SHARE if measure.unit == "%" else None
