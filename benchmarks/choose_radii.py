@@ -8,8 +8,9 @@ of them are wrong in digits-noisy, and 95 % of the validation marks are right in
 alike), averaged over the last five epochs because one epoch of a few hundred samples is coarse. The setting of the
 highest mean score over the seeds is chosen; of equals, the first. Test samples are not looked at.
 
-Writes ``benchmarks/results/radii.json`` after each method; methods left out keep what stands there. The chosen values
-stand in ``samnesia/train/recipes/demo.py`` and ``problems.py``.
+Writes ``benchmarks/results/radii.json`` after each method; what stands there of the same base recipe and seeds is not
+run again, and methods left out keep what they have. The chosen values stand in ``samnesia/train/recipes/demo.py`` and
+``problems.py``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import statistics
 import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from joblib import Parallel, delayed
 
@@ -60,22 +62,47 @@ DEMO = grids(
     obf=(0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5),
     random=(0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
 )
-SMALL = grids(
+FEW = grids(
     sam=(0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
-    asam=(0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
-    gsam=(0.05, 0.1, 0.2),
+    asam=(0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
+    gsam=(0.05, 0.1, 0.2, 0.4),
     alphas=(0.1, 0.3),
     obf=(0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
+    random=(0.05, 0.2, 0.5, 1.0, 2.0, 4.0),
+)
+SHORTCUT = grids(
+    sam=(0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
+    asam=(0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
+    gsam=(0.02, 0.05, 0.1, 0.2),
+    alphas=(0.1, 0.3),
+    obf=(0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
+    random=(0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
+)
+PHOTOGRAPHS = grids(
+    sam=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
+    asam=(0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
+    gsam=(0.005, 0.02, 0.05, 0.1, 0.2),
+    alphas=(0.1, 0.3),
+    obf=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
+    random=(0.05, 0.2, 0.5, 1.0, 2.0, 4.0),
+)
+WINE = grids(
+    sam=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
+    asam=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
+    gsam=(0.001, 0.005, 0.02, 0.05, 0.1, 0.2),
+    alphas=(0.1, 0.3),
+    obf=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
     random=(0.05, 0.2, 0.5, 1.0, 2.0, 4.0),
 )
 GRIDS = {
     "digits": DEMO,
     "digits-noisy": DEMO,
-    "digits-few": SMALL,
-    "digits-shortcut": SMALL,
-    "photographs": SMALL,
-    "wine": SMALL,
+    "digits-few": FEW,
+    "digits-shortcut": SHORTCUT,
+    "photographs": PHOTOGRAPHS,
+    "wine": WINE,
 }
+"""Six values each at first (of GSAM three by two), and more on the side on which the best one lay at the edge."""
 
 
 def score(config: RunConfig) -> float:
@@ -85,23 +112,29 @@ def score(config: RunConfig) -> float:
     return statistics.fmean(value or 0.0 for value in result.curves["validation_accuracy"][-AVERAGED_EPOCHS:])
 
 
-def choose(problem: str, name: str, *, workers: int) -> dict:
-    base, grid, seeds = find(f"{problem}-sgd"), GRIDS[problem][name], SEEDS.get(problem, TUNING_SEEDS)
-    configs = [replace(base, recipe=f"{problem}-{name}", method=method, seed=seed) for method in grid for seed in seeds]
+def choose(problem: str, name: str, earlier: dict[str, Any], *, workers: int) -> dict[str, Any]:
+    base, seeds = find(f"{problem}-sgd"), SEEDS.get(problem, TUNING_SEEDS)
+    same = earlier.get("base") == base.to_json() and earlier["seeds"] == list(seeds)
+    known = earlier["methods"].get(name, {}).get("grid", []) if same else []
+    rows = {method: next((row for row in known if asdict(method).items() <= row.items()), None)
+            for method in GRIDS[problem][name]}  # fmt: skip
+    missing = [method for method, row in rows.items() if row is None]
+    configs = [
+        replace(base, recipe=f"{problem}-{name}", method=method, seed=seed) for method in missing for seed in seeds
+    ]
     scores = iter(Parallel(n_jobs=workers)(delayed(score)(config) for config in configs))
-    rows = []
-    for method in grid:
+    for method in missing:
         per_seed = [round(next(scores), 2) for _ in seeds]
-        rows.append({**asdict(method), "validation": round(statistics.fmean(per_seed), 2), "per_seed": per_seed})
-        print(
-            problem, name, {key: rows[-1][key] for key in ("rho", "alpha", "validation") if key in rows[-1]}, flush=True
-        )
-    best = max(rows, key=lambda row: row["validation"])
-    chosen = grid[rows.index(best)]
+        row = {**asdict(method), "validation": round(statistics.fmean(per_seed), 2), "per_seed": per_seed}
+        print(problem, name, {key: row[key] for key in ("rho", "alpha", "validation") if key in row}, flush=True)
+        rows[method] = row
+    grid = [row for row in rows.values() if row is not None]
+    best = max(grid, key=lambda row: row["validation"])
+    chosen = list(rows)[grid.index(best)]
     recipe = RECIPES.get(f"{problem}-{name}")
-    same = recipe is not None and recipe().method == chosen
-    print(problem, name, "chosen:", chosen, "as in the recipe" if same else "NOT as in the recipe", flush=True)
-    return {"chosen": asdict(chosen), "grid": rows}
+    agrees = recipe is not None and recipe().method == chosen
+    print(problem, name, "chosen:", chosen, "as in the recipe" if agrees else "NOT as in the recipe", flush=True)
+    return {"chosen": asdict(chosen), "grid": grid}
 
 
 def main() -> None:
@@ -112,14 +145,15 @@ def main() -> None:
     arguments = parser.parse_args()
     for problem in arguments.problems:
         for name in arguments.methods:
-            found = choose(problem, name, workers=arguments.workers)
             results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-            earlier = results.get(problem, {}).get("methods", {})
+            earlier = results.get(problem, {})
+            found = choose(problem, name, earlier, workers=arguments.workers)
             results[problem] = {
                 "seeds": list(SEEDS.get(problem, TUNING_SEEDS)),
                 "score": f"validation accuracy in percent, mean of the last {AVERAGED_EPOCHS} epochs",
+                "base": find(f"{problem}-sgd").to_json(),
                 "environment": environment(),
-                "methods": {**earlier, name: found},
+                "methods": {**earlier.get("methods", {}), name: found},
             }
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             write_json(RESULTS, results)

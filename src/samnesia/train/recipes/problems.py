@@ -1,7 +1,8 @@
 """Small problems with room for a difference: seconds on one CPU core each, and nothing to download.
 
 What each of them is, and how hard, stands in docs/problems.md. Learning rate and weight decay were chosen by plain SGD
-alone, on validation and tuning seeds (benchmarks/problems.py).
+alone, on validation and tuning seeds (benchmarks/problems.py); the radii on the same, all else as it was
+(benchmarks/choose_radii.py).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from samnesia.train.config import (
     RunConfig,
     Table,
 )
-from samnesia.train.parts.methods import Method, Unperturbed
+from samnesia.train.parts.methods import ASAM, GSAM, OBF, SAM, Method, Random, Unperturbed
 from samnesia.train.recipes.about import About
 from samnesia.train.recipes.registry import register
 
@@ -112,14 +113,62 @@ class Bench:
 
 
 BENCHES = {
-    "digits-few": Bench(digits_few, "400 digits, clean labels", 400, 0.0000088, {"sgd": Unperturbed()}),
+    "digits-few": Bench(
+        digits_few,
+        "400 digits, clean labels",
+        images=400,
+        gmacs=0.0000088,
+        methods={
+            "sgd": Unperturbed(),
+            "sam": SAM(rho=0.2),
+            "asam": ASAM(rho=0.1),
+            "gsam": GSAM(rho=0.2, alpha=0.1),
+            "obf": OBF(rho=0.05),
+            "random": Random(rho=2.0),
+        },
+    ),
     "digits-shortcut": Bench(
-        digits_shortcut, "Digits with marks that are right in training, not in the test", 800, 0.0000088, {"sgd": Unperturbed()}
+        digits_shortcut,
+        "Digits with marks that are right in training, not in the test",
+        images=800,
+        gmacs=0.0000088,
+        methods={
+            "sgd": Unperturbed(),
+            "sam": SAM(rho=0.05),
+            "asam": ASAM(rho=0.25),
+            "gsam": GSAM(rho=0.05, alpha=0.1),
+            "obf": OBF(rho=0.4),
+            "random": Random(rho=4.0),
+        },
     ),
     "photographs": Bench(
-        photographs, "Patches of eight photographs, tested in other places", 768, 0.000365, {"sgd": Unperturbed()}
+        photographs,
+        "Patches of eight photographs, tested in other places",
+        images=768,
+        gmacs=0.000365,
+        methods={
+            "sgd": Unperturbed(),
+            "sam": SAM(rho=0.002),
+            "asam": ASAM(rho=0.01),
+            "gsam": GSAM(rho=0.005, alpha=0.3),
+            "obf": OBF(rho=0.002),
+            "random": Random(rho=1.0),
+        },
     ),
-    "wine": Bench(wine, "Wines by 13 raw features", 80, 0.0000051, {"sgd": Unperturbed()}),
+    "wine": Bench(
+        wine,
+        "Wines by 13 raw features",
+        images=80,
+        gmacs=0.0000051,
+        methods={
+            "sgd": Unperturbed(),
+            "sam": SAM(rho=0.0005),
+            "asam": ASAM(rho=0.01),
+            "gsam": GSAM(rho=0.001, alpha=0.3),
+            "obf": OBF(rho=0.02),
+            "random": Random(rho=0.2),
+        },
+    ),
 }
 """The problems by name. ``digits-noisy``, which belongs to them, is the demo's."""
 
