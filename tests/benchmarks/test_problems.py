@@ -60,6 +60,16 @@ def test_the_text_quotes_them():
     assert f"its accuracy is {interval(marks['validation_accuracy'])} %" in text
 
 
+@pytest.mark.parametrize("problem", FOUND)
+def test_the_radii_are_those_of_the_recipes(problem):
+    row = [line for line in PAGE.splitlines() if line.startswith(f"| `{problem}` |")][0]
+    *radii, seeds = (cell.strip() for cell in row.split("|")[2:-1])
+    methods = [find(f"{problem}-{name}").method for name in ("sam", "asam", "gsam", "obf", "random")]
+    shown = [f"{one.rho:g} ({one.alpha:g})" if hasattr(one, "alpha") else f"{one.rho:g}" for one in methods]
+    assert radii == shown
+    assert int(seeds) == len(json.loads((ROOT / "benchmarks/results/radii.json").read_text())[problem]["seeds"])
+
+
 def test_photographs_leave_room_and_are_learnt():
     seeds = FOUND["photographs"]["sgd"]["last"]["test_accuracy"]["per_seed"]
     assert 60 < min(seeds) and max(seeds) < 92

@@ -94,7 +94,20 @@ OUR_PROBLEMS = {
     "wine": {"data.kind": "Table", "model.kind": "MLP", "model.hidden": [64, 64], "optimizer.lr": 0.003,
              "optimizer.weight_decay": 0.01, "epochs": 100, "batch_size": 16, "checkpoints.every_epochs": 50},
 }  # fmt: skip
-OUR_RADII: dict[str, dict[str, Row]] = {problem: {"sgd": NONE} for problem in OUR_PROBLEMS}
+OUR_RADII = {
+    "digits-few": {"sam": sam(0.2), "asam": kwon(0.1, 0.01), "obf": {"method.kind": "OBF", "method.rho": 0.05},
+                   "gsam": {"method.kind": "GSAM", "method.rho": 0.2, "method.alpha": 0.1},
+                   "random": {"method.kind": "Random", "method.rho": 2.0}, "sgd": NONE},
+    "digits-shortcut": {"sam": sam(0.05), "asam": kwon(0.25, 0.01), "obf": {"method.kind": "OBF", "method.rho": 0.4},
+                        "gsam": {"method.kind": "GSAM", "method.rho": 0.05, "method.alpha": 0.1},
+                        "random": {"method.kind": "Random", "method.rho": 4.0}, "sgd": NONE},
+    "photographs": {"sam": sam(0.002), "asam": kwon(0.01, 0.01), "obf": {"method.kind": "OBF", "method.rho": 0.002},
+                    "gsam": {"method.kind": "GSAM", "method.rho": 0.005, "method.alpha": 0.3},
+                    "random": {"method.kind": "Random", "method.rho": 1.0}, "sgd": NONE},
+    "wine": {"sam": sam(0.0005), "asam": kwon(0.01, 0.01), "obf": {"method.kind": "OBF", "method.rho": 0.02},
+             "gsam": {"method.kind": "GSAM", "method.rho": 0.001, "method.alpha": 0.3},
+             "random": {"method.kind": "Random", "method.rho": 0.2}, "sgd": NONE},
+}  # fmt: skip
 for problem, methods in OUR_RADII.items():
     for ending, method in methods.items():
         row(f"{problem}-{ending}", OURS, OUR_PROBLEMS[problem], method)

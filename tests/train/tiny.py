@@ -94,7 +94,8 @@ def tiny(config, files):
 
 def traits(config):
     """What a run is made of, without its numbers and names: the code that it passes through, piece by piece."""
-    family, method = config.recipe.partition("-")[0], type(config.method).__name__
+    family = "ours" if isinstance(config.data, BUNDLED) else config.recipe.partition("-")[0]
+    method = type(config.method).__name__
     return {
         (family, method, tuple(kinds(config.method)), tuple(kinds(config.when))),
         (method, type(config.model).__name__, *kinds(config.model)),
