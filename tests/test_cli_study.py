@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -122,6 +123,22 @@ def test_failed_cells_are_named_and_make_exit_code_one(samnesia, file, tmp_path)
     code, printed, err = samnesia("study", f"{file}:hot", "--out", tmp_path / "out", "--workers", 1)
     assert (code, err) == (1, "")
     assert "\ncells/sam,steps-seed1 failed: ValueError: too hot\n" in printed
+
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "own_study.py"
+
+
+def test_the_example_is_planned(samnesia):
+    code, out, err = samnesia("study", f"{EXAMPLE}:wrong_labels", "--plan")
+    assert (code, err) == (0, "")
+    assert "4 design cells x 5 seeds: 20 runs\n1 hypothesis" in out
+
+
+@pytest.mark.slow
+def test_the_example_ends_with_a_verdict(tmp_path):
+    done = subprocess.run([sys.executable, EXAMPLE, tmp_path / "out"], capture_output=True, text=True, check=True)
+    assert "\nSupported: sam minus sgd in test accuracy" in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(

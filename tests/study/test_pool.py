@@ -15,7 +15,7 @@ import pytest
 from samnesia.perturb.errors import ConfigurationError, SamnesiaWarning, TrainingCollapsedWarning
 from samnesia.study.jobs import Job, do_packed, pack
 from samnesia.study.pool import Here, Processes
-from samnesia.study.store import Failed, Finished, find_cell
+from samnesia.study.store import Finished, find_cell
 from tests.study.tiny_study import Draw, nothing
 
 
@@ -29,11 +29,14 @@ def test_every_job_ends_and_a_failure_costs_itself_alone(tmp_path, pool):
     def fails(draw, directory):
         if draw.seed == 1:
             raise ValueError("too hot")
+        if draw.seed == 2:
+            sys.exit("no more")
 
     ended = [one.job for one in pool.run(jobs(tmp_path, fails))]
     assert sorted(job.seed for job in ended) == [0, 1, 2, 3]
     found = {job.seed: find_cell(job.directory) for job in ended}
-    assert isinstance(found.pop(1), Failed) and {type(one) for one in found.values()} == {Finished}
+    assert [found.pop(seed).reason for seed in (1, 2)] == ["ValueError: too hot", "SystemExit: no more"]
+    assert {type(one) for one in found.values()} == {Finished}
 
 
 def test_jobs_are_taken_when_they_begin(tmp_path):

@@ -67,9 +67,11 @@ class Study:
 
     def _run(self, study: "Defined", out: Path) -> int:
         from samnesia.study.engine import check_place, run_study
-        from samnesia.study.report import write_report_of
+        from samnesia.study.report import PACKAGES, write_report_of
         from samnesia.study.verdicts import judge
 
+        for module in PACKAGES:  # now, and not when all cells have run
+            require(module, extra="train")
         check_place(out)
         print("\n".join(self._preview(study, claimed=False)), flush=True)
         results = run_study(study, out, workers=self.workers, ray=self.ray, command=self._command(out))

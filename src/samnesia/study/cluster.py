@@ -1,7 +1,7 @@
 """Jobs on a Ray cluster, or on a Ray of this machine: the same jobs, with the same ends, as in processes here.
 
 A cluster's machines must have samnesia installed, in one version, and see the study's directory at the same path; both
-are tried before anything runs. Results travel through that directory alone. Of the jobs that run at a time, each gets its
+are tried before anything runs. Results travel through that directory alone. Each of the jobs that run at a time has its
 share of all CPUs and GPUs, and sees no other GPU; two may share one.
 """
 

@@ -69,7 +69,7 @@ class Job:
                 if not (self.directory / RESULT).exists():
                     self.work.run(self.directory)
                 self.read()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         return tuple(sentences)
 
