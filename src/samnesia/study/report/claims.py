@@ -13,7 +13,7 @@ from samnesia.study.definition import Change
 from samnesia.study.design import Design
 from samnesia.study.figures import label
 from samnesia.study.hypotheses import Correlation, Difference, Hypothesis, StrongerCorrelation
-from samnesia.study.report.strips import Strip, common
+from samnesia.study.report.strips import Strip, common, stacked
 from samnesia.study.wording import QUOTE, capital, counted, listed
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class Claims:
         return f"Of {counted(len(self.claims), 'hypothesis')}, {listed(told)}."
 
     def inline(self) -> list[str]:
-        """The figures of all claims as ``<svg>`` elements; of many, those of one kind have one scale."""
-        strips = common([claim.strip for claim in self.claims]) if self.many else [claim.strip for claim in self.claims]
+        """The figures of all claims as ``<svg>`` elements; those of one kind have one scale."""
+        strips = (stacked if self.many else common)([claim.strip for claim in self.claims])
         return [
             figures.inline_svg(
                 figures.make_panels([strip], figures.TOKENS, strip.height, width=strip.width), f"verdict-{place}",

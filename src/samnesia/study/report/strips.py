@@ -89,14 +89,16 @@ class Strip:
 
 
 def common(strips: Sequence[Strip]) -> list[Strip]:
-    """The same strips with one scale for those of one kind, whose axis stands below the last of them."""
+    """The same strips with one scale for those of one kind."""
     limits: dict[str, tuple[float, float]] = {}
     for strip in strips:
         low, high = strip.needed()
         known = limits.get(strip.axis, (low, high))
         limits[strip.axis] = (min(low, known[0]), max(high, known[1]))
+    return [replace(strip, limits=limits[strip.axis]) for strip in strips]
+
+
+def stacked(strips: Sequence[Strip]) -> list[Strip]:
+    """The same strips in a line each: those of one kind have one axis, below the last of them."""
     last = {strip.axis: place for place, strip in enumerate(strips)}
-    return [
-        replace(strip, limits=limits[strip.axis], bare=last[strip.axis] != place, width=NARROW)
-        for place, strip in enumerate(strips)
-    ]
+    return [replace(strip, bare=last[strip.axis] != place, width=NARROW) for place, strip in enumerate(common(strips))]
