@@ -90,7 +90,9 @@ def test_the_default_is_the_digits_of_all_results_so_far(flipped, digest):
     assert digest_of(digits(7, flipped)) == digest
 
 
-@pytest.mark.parametrize(("options", "digest"), [({"train": 400}, "bf1c7216124847b5"), ({"marks": 0.9}, "56467715245af2c6")])
+@pytest.mark.parametrize(
+    ("options", "digest"), [({"train": 400}, "bf1c7216124847b5"), ({"marks": 0.9}, "56467715245af2c6")]
+)
 def test_the_same_bits_for_a_seed_on_every_machine(options, digest):
     assert digest_of(digits(7, **options)) == digest
 

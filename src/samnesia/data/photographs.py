@@ -8,9 +8,9 @@ regions are at least 8 pixels apart. Eight regions of each photograph are for tr
 for the test, and the seed decides which: test patches show places that training has not seen. All seeds draw from the
 same photographs, so an interval over seeds is about other regions of these, not about other photographs.
 
-A patch ``p`` is standardised by itself, as ``(p - mean) / max(std, 1)`` with its own mean and standard deviation in grey
-levels of 0 to 255: its brightness and its contrast say nothing about where it is from, but for the few patches that are
-all but flat. Of colour photographs the green channel is taken.
+A patch ``p`` is standardised by itself, as ``(p - mean) / max(std, 1)`` with its own mean and standard deviation in
+grey levels of 0 to 255: its brightness and its contrast say nothing about where it is from, but for the few patches
+that are all but flat. Of colour photographs the green channel is taken.
 """
 
 from __future__ import annotations
