@@ -4,13 +4,6 @@ import pytest
 
 from samnesia.study.report import write_report
 from tests.study import synthetic
-from tests.study.study_files import make_study
-
-
-@pytest.fixture
-def study(tmp_path):
-    """Cells of five methods over five seeds, as the trainer leaves them."""
-    return make_study(tmp_path / "study")
 
 
 @pytest.fixture(scope="session")
