@@ -67,4 +67,4 @@ def test_importing_every_public_name_imports_nothing_that_is_not_needed():
         "matplotlib",
         "torch.distributed.tensor",
     }
-    assert not loaded & {"samnesia.train", "samnesia.data", "samnesia.study.cells", "samnesia.models", "samnesia.cli"}
+    assert not loaded & {"samnesia.train", "samnesia.data", "samnesia.study.engine", "samnesia.models", "samnesia.cli"}

@@ -515,3 +515,18 @@ def test_what_is_added_is_written_down(trained, tmp_path):
     assert says[0] == "defined" and {"seed 2 added", "obf added to method"} <= {*says}
     with pytest.raises(ConfigurationError, match="its definition has changed since its first result"):
         run(tmp_path, ("sam", "sgd", "obf"), progress=False)
+
+
+def test_the_runs_of_an_earlier_version_are_kept(trained, tmp_path):
+    """Of one whose study.json held no design: that file is to be removed, and nothing runs again."""
+    study = study_of(("sgd", "sam"), seeds=(0, 1))
+    for seed in (0, 1):
+        for method in ("sgd", "sam"):
+            write(study.work({"method": method}, seed), tmp_path / "cells" / f"{method}-seed{seed}")
+    asked = {"recipe": "digits-noisy", "methods": ["sgd", "sam"], "seeds": [0, 1], "command": "samnesia compare it"}
+    (tmp_path / "study.json").write_text(json.dumps(asked))
+    with pytest.raises(ConfigurationError, match="remove this one file and run the same command again, which keeps"):
+        run(tmp_path)
+    (tmp_path / "study.json").unlink()
+    assert run(tmp_path, progress=False)["failures"] == []
+    assert trained == []

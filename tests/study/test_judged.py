@@ -3,10 +3,10 @@
 import pytest
 
 from samnesia.study import report, wording
-from samnesia.study.terminal import explanation, summary_table
 from samnesia.study.design import Measure
 from samnesia.study.judged import Judged, decimals, split_label
 from samnesia.study.summary import summarize
+from samnesia.study.terminal import explanation, summary_table
 from tests.study import synthetic
 
 ACCURACY = Judged(
