@@ -1,6 +1,74 @@
-"""Files of a study's directory."""
+"""What the engine writes down of a cell, and that a reader sees all of it or nothing."""
 
-from samnesia.study.store import write_text
+import json
+
+import pytest
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.study import store
+from samnesia.study.store import Failed, Finished, cell_name, clear, find_cell, write_outcome, write_text
+from samnesia.study.work import Outcome
+
+
+@pytest.fixture
+def cell(tmp_path):
+    """A cell whose work has ended, and nobody has looked."""
+    path = tmp_path / "cells" / "sam,steps-seed3"
+    path.mkdir(parents=True)
+    (path / "result.json").write_text('{"value": 1}')
+    return path
+
+
+def test_cells_are_named_by_levels_and_seed():
+    assert cell_name({"method": "sam"}, 3) == "sam-seed3"
+    assert cell_name({"method": "sam", "budget": "equal steps"}, 0) == "sam,equal steps-seed0"
+
+
+def test_a_cell_is_finished_when_its_result_and_its_outcome_are_there_and_only_then(cell):
+    out = cell.parent.parent
+    assert find_cell(cell) is None and store.count_results(out) == 0
+    outcome = Outcome({"value": 1.5, "none": None}, {"course": [1.0, None]}, 2.0, {"python": "3"}, ("so so",))
+    write_outcome(cell, {"a": 1}, outcome)
+    assert find_cell(cell) == Finished({"a": 1}, outcome)
+    assert store.count_results(out) == 1
+    (cell / "result.json").unlink()
+    assert find_cell(cell) is None and store.count_results(out) == 0
+
+
+def test_numbers_that_are_not_finite_are_left_out(cell):
+    write_outcome(cell, {}, Outcome({"value": float("nan")}, {"course": [float("inf"), 1]}))
+    found = find_cell(cell)
+    assert (found.outcome.values, found.outcome.curves) == ({"value": None}, {"course": [None, 1.0]})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sentence"),
+    [
+        (Outcome({"value": "much"}), "cannot use 'much' as the value value, because values are numbers"),
+        (Outcome({}, {"course": ["steep"]}), "cannot use 'steep' as the value course"),
+        (Outcome({}, environment={"of": {1}}), "cannot write the outcome of sam,steps-seed3 down"),
+    ],
+)
+def test_what_json_lacks_is_refused(cell, outcome, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        write_outcome(cell, {}, outcome)
+    assert find_cell(cell) is None
+
+
+def test_a_failure_is_kept_until_the_cell_is_cleared(tmp_path):
+    store.write_failure(tmp_path / "cell", {"a": 1}, "ValueError: too hot", "Traceback ...")
+    assert find_cell(tmp_path / "cell") == Failed({"a": 1}, "ValueError: too hot")
+    (tmp_path / "cell" / ".outcome.json.123").write_text("half")
+    (tmp_path / "cell" / "metrics.jsonl").write_text("{}")
+    clear(tmp_path / "cell")
+    assert [path.name for path in (tmp_path / "cell").iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_result_that_has_changed_since_is_refused(cell):
+    write_outcome(cell, {}, Outcome({}))
+    (cell / "result.json").write_text(json.dumps({"value": 2}))
+    with pytest.raises(ConfigurationError, match="has changed since; remove the directory .* and run the same command"):
+        find_cell(cell)
 
 
 def test_write_text_replaces_whole_files_and_leaves_nothing_beside(tmp_path):
