@@ -190,12 +190,12 @@ def figure(value: float, unit: str) -> str:
 
 
 def _shown_factors(design: Design, jobs: Sequence[Job], *, most: int) -> list[str]:
-    """The factors whose levels get rows of their own: those that make most of the room, if in doubt the compared."""
+    """The factors whose levels get rows of their own: the compared, and those that make most of the room."""
     names = [factor.name for factor in design.factors]
     some = [chosen for count in range(1, len(names) + 1) for chosen in itertools.combinations(names, count)]
     rows = {chosen: len({tuple(job.levels[name] for name in chosen) for job in jobs}) for chosen in some}
     fitting = [chosen for chosen in some if rows[chosen] <= most]
-    best = max(fitting, key=lambda chosen: (rows[chosen], design.compared in chosen), default=(design.compared,))
+    best = max(fitting, key=lambda chosen: (design.compared in chosen, rows[chosen]), default=(design.compared,))
     return list(best)
 
 
