@@ -101,6 +101,27 @@ def test_levels_may_be_added_at_the_end_of_a_factor(tmp_path, done):
     assert len(results.table) == 12
 
 
+def test_with_levels_come_hypotheses_about_them_and_no_others(tmp_path):
+    run(study(), tmp_path)
+    factors = (Factor("method", ("sgd", "sam", "asam")), Factor("budget", ("steps", "gradients")))
+    more = replace(CLAIM, claim="asam is higher", treatment={"method": "asam"})
+    slipped_in = replace(CLAIM, claim="sam is higher at equal steps", where={"budget": "steps"})
+    with pytest.raises(ConfigurationError, match="hypothesis 'sam is higher at equal steps'"):
+        run(study(factors=factors, primary=(CLAIM, more, slipped_in)), tmp_path)
+    results = run(study(factors=factors, primary=(CLAIM, more)), tmp_path)
+    assert [(change.says, change.results) for change in results.history[1:]] == [
+        ("asam added to method", 8), ("hypotheses added: asam is higher", 8),
+    ]  # fmt: skip
+
+
+def test_what_a_killed_study_has_left_half_written_is_removed(tmp_path):
+    run(study(), tmp_path)
+    for name in (".study.json.123", ".table.parquet.123", ".seen-123"):
+        (tmp_path / name).touch()
+    run(study(), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "cells", "study.json", "table.parquet"]
+
+
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [

@@ -18,7 +18,7 @@ from samnesia.study.live import Display, display
 from samnesia.study.plan import Plan, make_plan
 from samnesia.study.pool import Here, Pool, Processes
 from samnesia.study.store import CELLS, clear, count_results
-from samnesia.study.table import make_table, write_table
+from samnesia.study.table import TABLE, make_table, write_table
 from samnesia.study.work import Outcome
 from samnesia.train.log import locked
 from samnesia.train.parts.checks import require
@@ -127,6 +127,7 @@ def run_study(
     make_plan(study, out)  # what it refuses, it refuses before anything is written
     claim(out)
     with locked(out, what="study"):
+        _tidy(out)
         study, plan = _define(study, out, command)
         _run(plan, pool, study.design, progress=progress)
         results = read_results(out)
@@ -180,6 +181,13 @@ def claim(out: Path) -> None:
     """Create the directory of a study, where it is not there already; raises ConfigurationError as check_place."""
     check_place(out)
     (out / CELLS).mkdir(parents=True, exist_ok=True)
+
+
+def _tidy(out: Path) -> None:
+    """Remove what a study that was killed has left half written."""
+    for name in (f".{STUDY}.*", f".{TABLE}.*", ".seen-*"):
+        for temporary in out.glob(name):
+            temporary.unlink(missing_ok=True)
 
 
 def _define(study: Study, out: Path, command: str | None) -> tuple[Study, Plan]:
