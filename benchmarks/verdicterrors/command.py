@@ -125,7 +125,7 @@ def page(results: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=1000, help="per row")
+    parser.add_argument("--studies", type=int, default=900, help="per row")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file; the page is written beside it")
     arguments = parser.parse_args()
     begin = time.process_time()

@@ -29,7 +29,7 @@ from samnesia.measure.resampling import (
 
 from .planted import Paired, Ranked, correlation, difference, pearson, stronger
 
-RESAMPLES = 1000
+RESAMPLES = 800
 Chances = tuple[float, float]
 """One-sided p-values of "the truth or less" and of "the truth or more"."""
 
@@ -154,15 +154,16 @@ def settings() -> list[Setting]:
     found = []
     for cells, seeds, tau in ((8, 5, 0.0), (12, 3, 0.0), (12, 3, 0.5), (24, 5, 0.0), (24, 5, 0.7), (40, 10, 0.4)):
         plant = Ranked(correlation(), cells, seeds, xy=pearson(tau))
-        found.append(Setting(f"tau {tau:g}, {cells} cells x {seeds} seeds", plant, tau, studentized=cells < 40))
+        found.append(Setting(f"tau {tau:g}, {cells} cells x {seeds} seeds", plant, tau, studentized=cells <= 12))
     claim = correlation(within=("problem",))
     plant = Ranked(claim, 12, 3, problems=3, method_share=0.5)
     found.append(Setting("tau 0 within 3 problems, 12 methods x 3 seeds", plant, 0.0, within=True))
     plant = Ranked(correlation(given="z"), 24, 5, xy=0.49, xz=0.7, yz=0.7)
-    found.append(Setting("partial tau 0, 24 cells x 5 seeds", plant, 0.0))
+    found.append(Setting("partial tau 0, 24 cells x 5 seeds", plant, 0.0, studentized=False))
     for cells, seeds in ((12, 3), (24, 5)):
         plant = Ranked(stronger(), cells, seeds, xy=0.5, yz=0.5, xz=0.5)
-        found.append(Setting(f"equal taus of 0.33, {cells} cells x {seeds} seeds", plant, 0.0))
+        what = f"equal taus of 0.33, {cells} cells x {seeds} seeds"
+        found.append(Setting(what, plant, 0.0, studentized=cells <= 12))
     return found
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -159,7 +160,7 @@ def cluster_bootstrap(
     compared = int(sizes[sizes > 1].sum())
     if compared < LEAST_UNITS or degrees < 2:
         return without(value, f"{compared} design cells are too few to tell how far others would lie")
-    drawn = statistic(draw_units(codes, resamples, np.random.default_rng(seed)))
+    drawn = statistic(_draws(tuple(codes.tolist()), resamples, seed))
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < (1.0 - LOST) * resamples:
         return without(value, "too few design cells differ in a measure")
@@ -176,6 +177,14 @@ def draw_units(strata: Labels, resamples: int, generator: np.random.Generator) -
     for code in range(codes.max(initial=-1) + 1):
         members = np.flatnonzero(codes == code)
         weights[:, members] = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), resamples)
+    return weights
+
+
+@lru_cache(maxsize=8)
+def _draws(strata: tuple[int, ...], resamples: int, seed: int) -> Array:
+    """The hypotheses of a study share their draws, as do studies of one design that are simulated."""
+    weights = draw_units(strata, resamples, np.random.default_rng(seed))
+    weights.setflags(write=False)
     return weights
 
 
