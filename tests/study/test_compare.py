@@ -471,12 +471,14 @@ def epochs(summary):
     return {row["method"]: row["config"]["epochs"] for row in summary["methods"]}
 
 
-def test_a_calibration_is_written_down_and_used_again(trained, tmp_path):
+def test_a_calibration_is_written_down_and_used_again(trained, tmp_path, capsys):
     first, later = Clock(Unperturbed=1.0, SAM=2.5), Clock(Unperturbed=9.0, SAM=9.0, OBF=4.0)
-    found = epochs(run(tmp_path, progress=False, equal=EqualSeconds(first)))
+    found = epochs(run(tmp_path, equal=EqualSeconds(first)))
+    assert capsys.readouterr().out.startswith("Measuring the seconds of an epoch of sgd, sam on this machine.\n1/4 ")
     assert found == {"sgd": 80 + round(76 * 1.5), "sam": 80} and first.asked
     kept = (tmp_path / "calibration.json").read_bytes()
-    assert epochs(run(tmp_path, seeds=range(3), progress=False, equal=EqualSeconds(later))) == found
+    assert epochs(run(tmp_path, seeds=range(3), equal=EqualSeconds(later))) == found
+    assert "Measuring" not in capsys.readouterr().out
     assert (later.asked, (tmp_path / "calibration.json").read_bytes()) == (0, kept)
     more = epochs(run(tmp_path, ("sgd", "sam", "obf"), range(3), progress=False, equal=EqualSeconds(later)))
     assert {**more, "obf": None} == {**found, "obf": None}

@@ -71,6 +71,9 @@ class Budget(Protocol):
     def said(self, cost: float) -> str:
         """A cost in figures."""
 
+    def ahead(self, arms: Arms, memory: Memory) -> str:
+        """What has to be measured first, in a sentence for those who wait; empty where nothing has."""
+
 
 @dataclass(frozen=True)
 class EqualSteps:
@@ -103,6 +106,10 @@ class EqualSteps:
         """A number of steps."""
         return f"{cost:,.0f}"
 
+    def ahead(self, arms: Arms, memory: Memory) -> str:
+        """Nothing is measured."""
+        return ""
+
 
 AS_CONFIGURED = EqualSteps()
 """What is compared where nothing else is asked for."""
@@ -132,6 +139,10 @@ class EqualGradients:
     def said(self, cost: float) -> str:
         """A number of gradient evaluations."""
         return f"{cost:,.0f}"
+
+    def ahead(self, arms: Arms, memory: Memory) -> str:
+        """Nothing is measured."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -169,6 +180,12 @@ class EqualSeconds:
     def said(self, cost: float) -> str:
         """A number of seconds."""
         return f"{cost:,.1f} s"
+
+    def ahead(self, arms: Arms, memory: Memory) -> str:
+        """Whose epochs are to be measured."""
+        known = Calibration.of(memory)
+        missing = [name for name in arms if name not in known.arms or known.knows_others(arms)]
+        return f"Measuring the seconds of an epoch of {', '.join(missing)} on this machine." if missing else ""
 
 
 def equal_gradients(arms: Arms, steps: Steps | None = None) -> dict[str, RunConfig]:

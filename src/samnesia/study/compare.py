@@ -97,6 +97,8 @@ def compare(
     engine.check_place(out)
     memory = read_object(out / CALIBRATION, remedy="remove it") if (out / CALIBRATION).exists() else {}
     known = dict(memory)
+    if progress and (sentence := equal.ahead(arms, memory)):
+        print(sentence, flush=True)
     study = comparison(problem_name(problem), arms, seeds, equal=equal, smallest=smallest, memory=memory)
     if memory != known:
         _write_down(memory, study, out)

@@ -80,8 +80,8 @@ def explanation(summary: Mapping[str, Any]) -> str:
         better = "higher" if judged.higher_is_better else "lower"
         start, points = f"{wording.capital(judged.heading)}, {better} is better: mean of the runs", ""
     return (
-        f"{start} \N{PLUS-MINUS SIGN} {share}; differences are {points}paired by seed, and not widened for the number "
-        "of methods, as the verdicts are.\n"
+        f"{start} \N{PLUS-MINUS SIGN} {share}; differences are {points}paired by seed. Unlike the verdicts, "
+        "intervals are not widened for the number of methods.\n"
     )
 
 
