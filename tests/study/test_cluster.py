@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pandas as pd
 import pytest
@@ -190,10 +191,11 @@ def test_when_it_is_interrupted_open_jobs_are_cancelled(tmp_path):
 
 def test_what_is_not_seen_here_in_time_has_failed(tmp_path, monkeypatch):
     """Such as when a machine mounts another directory at the study's path."""
-    monkeypatch.setattr(cluster, "PATIENCE", 0.3)
+    monkeypatch.setattr(cluster, "PATIENCE", 0.2)
     monkeypatch.setattr(Scripted, "get", lambda self, reference: self._open.pop(reference) and ())
-    (first, *_) = scripted(tmp_path, Scripted(), workers=1)
-    assert find_cell(first.job.directory).reason == "what it has written was not seen here within 0.3 seconds"
+    with closing(cluster.Cluster("local", tmp_path, 1)._run(Scripted(), make_plan(study(), tmp_path).jobs)) as ends:
+        first = next(ends)
+    assert find_cell(first.job.directory).reason == "what it has written was not seen here within 0.2 seconds"
 
 
 @pytest.mark.parametrize(
