@@ -125,7 +125,18 @@ def test_failed_cells_are_named_and_make_exit_code_one(samnesia, file, tmp_path)
     assert "\ncells/sam,steps-seed1 failed: ValueError: too hot\n" in printed
 
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "own_study.py"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "examples" / "own_study.py"
+
+
+def test_the_study_of_the_documentation_runs(samnesia, tmp_path):
+    block = re.search(r"```py\n(# my_study.py\n.*?)```", (ROOT / "docs" / "studies.md").read_text(), re.DOTALL)[1]
+    file = tmp_path / "my_documented_study.py"
+    file.write_text(block.replace("seed=seed", "seed=seed, epochs=1"))
+    code, out, err = samnesia("study", f"{file}:radii", "--out", tmp_path / "out", "--workers", 1, "--seeds", 1)
+    sys.path.remove(str(tmp_path))
+    assert (code, err) == (0, "")
+    assert "3/3 large, seed 0: test accuracy, last epoch " in out
 
 
 def test_the_example_is_planned(samnesia):
