@@ -90,6 +90,12 @@ def test_the_default_is_the_digits_of_all_results_so_far(flipped, digest):
     assert digest_of(digits(7, flipped)) == digest
 
 
+def test_images_lie_in_memory_as_they_did_for_all_results_so_far():
+    """Convolutions of another layout round otherwise, and are slower."""
+    train = digits(0).train
+    assert train.inputs.stride() == train.batch([3, 1, 2], 0)[0].stride() == (64, 1, 8, 1)
+
+
 @pytest.mark.parametrize(
     ("options", "digest"), [({"train": 400}, "bf1c7216124847b5"), ({"marks": 0.9}, "56467715245af2c6")]
 )
