@@ -107,7 +107,7 @@ def style_axes(axes: Axes, palette: Palette, grid: Literal["x", "y", "both"]) ->
     axes.tick_params(colors=palette.muted, labelcolor=palette.ink, length=3, width=0.7)
     if grid == "x":
         axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
 
 
 def label_ends(axes: Axes, palette: Palette, ends: Sequence[tuple[float, int, str]], height: float) -> None:
