@@ -150,6 +150,27 @@ def test_a_definition_changed_under_results_is_refused_with_the_difference(tmp_p
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_cell_that_was_left_out_does_not_come_back_under_results(tmp_path):
+    left_out = ({"method": "sam", "budget": "gradients"},)
+    run(study(left_out=left_out), tmp_path)
+    with pytest.raises(ConfigurationError, match="cell sam, gradients: left out -> there"):
+        run(study(), tmp_path)
+    methods = ("sgd", "sam", "asam")  # what is left out of new levels is no change
+    factors = (Factor("method", methods), Factor("budget", ("steps", "gradients")))
+    more = (*left_out, {"method": "asam", "budget": "gradients"})
+    assert len(run(study(factors=factors, left_out=more), tmp_path).table) == 8
+
+
+def test_a_value_named_like_a_factor_fails_the_cell_and_a_factor_named_like_a_column_is_refused(tmp_path):
+    factors = (Factor("method", ("sgd", "sam")), Factor("steps", ("few", "many")))
+    results = run(study(factors=factors), tmp_path)
+    assert (results.table["status"] == "failed").all() and set(results.table["steps"]) == {"few", "many"}
+    assert "cannot use 'steps' as a value of sgd, few, seed 0" in results.failures()[0]
+    for name in ("seed", "status", "reason", "directory", "config", "seconds"):
+        with pytest.raises(ConfigurationError, match=f"cannot use '{name}' as a factor"):
+            Factor(name, ("a",))
+
+
 def test_before_the_first_result_a_definition_may_change(tmp_path):
     def fails(draw, directory):
         raise ValueError("too hot")
@@ -217,6 +238,23 @@ def test_cells_of_equal_settings_are_run_once(tmp_path, done):
     assert list(rows["directory"]) == ["cells/sam,steps-seed0"] * 2 + ["cells/sam,steps-seed1"] * 2
     assert list(rows["value"]) == [3.0, 3.0, 3.25, 3.25]
     pd.testing.assert_frame_equal(read_results(tmp_path).table, results.table)
+
+
+def test_other_settings_of_a_cell_that_shares_its_run_are_refused(tmp_path, done):
+    cells, before = done
+
+    def with_gradients(name):
+        def work(levels, seed):
+            budget = name if levels["budget"] == "gradients" else "steps"
+            return Draw(levels | {"budget": budget}, seed, 1.0, before)
+
+        return Study(tiny_study.design(), work)
+
+    run(with_gradients("steps"), tmp_path)
+    cells.clear()
+    with pytest.raises(ConfigurationError, match="cell sgd,gradients-seed0 have changed since it was run .*budget"):
+        run(with_gradients("gradients"), tmp_path)
+    assert cells == []
 
 
 def test_a_shared_run_stays_where_it_was_made(tmp_path, done):

@@ -166,9 +166,12 @@ def _differences(there: Design, asked: Design) -> list[str]:
     }
     found = differences(before, now)
     if not found:
-        cells = list(asked.cells())
-        gone = [levels for levels in there.cells() if levels not in cells]
+        cells, before_cells = list(asked.cells()), list(there.cells())
+        gone = [levels for levels in before_cells if levels not in cells]
+        # Without a new level, a cell that was left out could have run before, and hypotheses would average over it now.
+        back = [levels for levels in cells if levels not in before_cells and not added & levels.items()]
         found = [f"cell {', '.join(levels.values())}: there -> left out" for levels in gone]
+        found += [f"cell {', '.join(levels.values())}: left out -> there" for levels in back]
     return found
 
 

@@ -17,6 +17,8 @@ from samnesia.study.work import Work
 from samnesia.train.parts.checks import require
 from samnesia.train.plain import from_plain, nearest, to_plain
 
+COLUMNS = ("seed", "status", "reason", "directory", "config")
+"""Columns of a study's table that are neither factors nor values."""
 Levels = Mapping[str, str]
 """The level of each factor, by the factor's name."""
 
@@ -35,6 +37,10 @@ class Factor:
             bool(self.levels) and len(set(self.levels)) == len(self.levels),
             f"cannot vary {self.name} over {', '.join(self.levels) or 'nothing'}, because a factor has one level or "
             "more, each once; name every level once",
+        )
+        require(
+            self.name not in (*COLUMNS, "seconds"),
+            f"cannot use {self.name!r} as a factor, because the table has a column of this name already; use another",
         )
         for text in (self.name, *self.levels):
             require(

@@ -195,11 +195,13 @@ def _define(study: Study, out: Path, command: str | None) -> tuple[Study, Plan]:
     there = Definition.find(out)
     design = study.design
     history: tuple[Change, ...] = ()
+    shared: Mapping[str, str] = {}
     if there is not None:
+        shared = there.shared
         design, history = there.changed_to(study.design, results=count_results(out), out=out)
     study = replace(study, design=design)
     plan = make_plan(study, out)
-    plan.check()
+    plan.check(shared)
     if not history:
         history = (Change.now(count_results(out), "defined", design.seeds),)
     Definition(design, command, plan.shared, history).write(out)

@@ -15,6 +15,7 @@ from typing import TextIO
 from samnesia.perturb.errors import ConfigurationError, SamnesiaWarning, TrainingCollapsedWarning
 from samnesia.sources import import_file
 from samnesia.study import store
+from samnesia.study.design import COLUMNS
 from samnesia.study.work import Work
 from samnesia.train.log import RESULT
 from samnesia.train.plain import nearest
@@ -49,9 +50,15 @@ class Job:
         """Take the outcome of the result that is there.
 
         Raises:
-            ConfigurationError: when it is damaged, of other settings, or lacks a value that a hypothesis is about.
+            ConfigurationError: when it is damaged, of other settings, lacks a value that a hypothesis is about, or has
+                one that is named like a factor.
         """
         outcome = self.work.read(self.directory)
+        if taken := sorted(outcome.values.keys() & {*self.levels, *COLUMNS}):
+            raise ConfigurationError(
+                f"cannot use {taken[0]!r} as a value of {self.name}, because the table has another column of this "
+                "name; give the factor or the value another name"
+            )
         for name in self.needed:
             if name not in outcome.values:
                 raise ConfigurationError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,24 +37,37 @@ class Plan:
         """The jobs that are to run; those that have failed are tried again."""
         return [job for job in self.jobs if not isinstance(find_cell(job.directory), Finished)]
 
-    def check(self) -> None:
+    def check(self, shared: Mapping[str, str] | None = None) -> None:
         """Refuse finished cells of other settings, and take the outcome of results that nobody has looked at.
+
+        Args:
+            shared: which cells have shared the run of which until now: such a run is a result of theirs as well.
 
         Raises:
             ConfigurationError: with the settings that differ, as "name: there -> asked".
         """
+        jobs = {job.directory.name: job for job in self.jobs}
         for job in self.jobs:
-            found = find_cell(job.directory)
-            if found is None and (job.directory / RESULT).exists():
+            if find_cell(job.directory) is None and (job.directory / RESULT).exists():
                 job.read()
-            elif isinstance(found, Finished):
-                changed = differences(found.settings, plain_settings(job.work.settings, job.name))
-                require(
-                    not changed,
-                    f"cannot go on with the study in {job.directory.parent.parent}, because the settings of its cell "
-                    f"{job.directory.name} have changed since it was run ({'; '.join(changed)}); use another --out, or "
-                    "the settings of the first run",
-                )
+            else:
+                _check_settings(job.directory.name, job.directory, job)
+        for name, run in (shared or {}).items():
+            if job := jobs.get(self.shared.get(name, name)):
+                _check_settings(name, job.directory.with_name(run), job)
+
+
+def _check_settings(name: str, directory: Path, job: Job) -> None:
+    """Refuse what has finished in a directory as the result of a cell, when it was run with other settings."""
+    found = find_cell(directory)
+    if not isinstance(found, Finished):
+        return
+    changed = differences(found.settings, plain_settings(job.work.settings, job.name))
+    require(
+        not changed,
+        f"cannot go on with the study in {directory.parent.parent}, because the settings of its cell {name} have "
+        f"changed since it was run ({'; '.join(changed)}); use another --out, or the settings of the first run",
+    )
 
 
 def make_plan(study: Study, out: Path) -> Plan:

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samnesia.study.design import Design
+from samnesia.study.design import COLUMNS, Design
 from samnesia.study.store import CELLS, Failed, Finished, cell_name, find_cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE = "table.parquet"
-HEAD = ("seed", "status", "reason", "directory", "config")
 
 
 def make_table(out: Path, design: Design, shared: Mapping[str, str]) -> tuple[pd.DataFrame, dict[str, Finished]]:
@@ -41,7 +40,7 @@ def make_table(out: Path, design: Design, shared: Mapping[str, str]) -> tuple[pd
 
     finished: dict[str, Finished] = {}
     rows = list(_rows(out, design, shared, finished))
-    texts = [*(factor.name for factor in design.factors), *(name for name in HEAD if name != "seed")]
+    texts = [*(factor.name for factor in design.factors), *(name for name in COLUMNS if name != "seed")]
     values = dict.fromkeys(measure.value for measure in design.measures)
     for row in rows:
         values |= dict.fromkeys(name for name in row if name not in (*texts, "seed"))
