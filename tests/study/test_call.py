@@ -87,3 +87,9 @@ def test_a_damaged_result_is_named_with_the_remedy(tmp_path, content):
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(ConfigurationError, match="does not hold the score of a run.*; remove the directory and run"):
         Call(train, samnesia.unperturbed, "sgd", 3).read(tmp_path)
+
+
+def test_a_score_of_a_function_that_has_changed_since_is_refused(tmp_path):
+    Call(train, partial(samnesia.sam, rho=0.1), "sam", 3).run(tmp_path)
+    with pytest.raises(ConfigurationError, match="run with other settings .*rho"):
+        Call(train, partial(samnesia.sam, rho=0.2), "sam", 3).read(tmp_path)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.sources import DIGITS, Source
 from samnesia.study.work import Outcome
+from samnesia.train.plain import differences
 
 if TYPE_CHECKING:
     from torch import nn
@@ -101,18 +102,24 @@ class Call:
         write_json(directory / RESULT, content)
 
     def read(self, directory: Path) -> Outcome:
-        """Read the score; raises ConfigurationError when the file is damaged."""
+        """Read the score; raises ConfigurationError when the file is damaged, or of a function that has changed."""
         from samnesia.train.log import RESULT
 
         try:
             plain = json.loads((directory / RESULT).read_text(encoding="utf-8"))
-            values = {SCORE: float(plain[SCORE])}
-            return Outcome(values, seconds=float(plain["seconds"]), environment=dict(plain["environment"]))
+            there, values = dict(plain["settings"]), {SCORE: float(plain[SCORE])}
+            found = Outcome(values, seconds=float(plain["seconds"]), environment=dict(plain["environment"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"cannot read {directory / RESULT}, because it does not hold the score of a run ({error}); remove the "
                 "directory and run the same call again"
             ) from None
+        if changed := differences(there, json.loads(json.dumps(self.settings))):
+            raise ConfigurationError(
+                f"cannot use the score in {directory}, because it was run with other settings ({'; '.join(changed)}); "
+                "use another out, or the function of the first run"
+            )
+        return found
 
     def done(self, directory: Path) -> float:
         """0: how far a call is, nobody knows."""
