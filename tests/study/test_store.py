@@ -76,3 +76,14 @@ def test_write_text_replaces_whole_files_and_leaves_nothing_beside(tmp_path):
     write_text(tmp_path / "new" / "page.html", "two")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["page.html"]
     assert (tmp_path / "new" / "page.html").read_text() == "two"
+
+
+@pytest.mark.parametrize(
+    "change", [{"values": {"value": "abc"}}, {"values": {"value": [1]}}, {"curves": {"course": 3}}]
+)
+def test_an_outcome_whose_numbers_are_none_is_refused(cell, change):
+    write_outcome(cell, {}, Outcome({"value": 1.0}, {"course": [1.0]}))
+    plain = json.loads((cell / "outcome.json").read_text())
+    (cell / "outcome.json").write_text(json.dumps(plain | change))
+    with pytest.raises(ConfigurationError, match="does not hold an outcome of schema 1; remove it"):
+        find_cell(cell)

@@ -19,7 +19,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,8 @@ def _read_outcome(directory: Path) -> Finished:
     plain = read_object(path, remedy="remove it; the same command makes it anew")
     kinds = {"settings": dict, "values": dict, "curves": dict, "environment": dict, "notes": list}
     whole = plain.get("schema") == SCHEMA and all(isinstance(plain.get(name), kind) for name, kind in kinds.items())
+    numbers = [plain["values"].values(), *plain["curves"].values()] if whole else []
+    whole = whole and all(isinstance(some, Iterable) and all(map(_is_number, some)) for some in numbers)
     require(
         whole and isinstance(plain.get("seconds"), int | float),
         f"cannot use {path}, because it does not hold an outcome of schema {SCHEMA}; remove it; the same command makes "
@@ -157,6 +159,10 @@ def _read_outcome(directory: Path) -> Finished:
         plain["values"], plain["curves"], float(plain["seconds"]), plain["environment"], tuple(plain["notes"])
     )
     return Finished(plain["settings"], outcome)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _digest(directory: Path) -> str:
