@@ -4,10 +4,10 @@ The runs of one design cell (the same settings under several seeds) lie together
 of twelve cells are twelve draws and not 120. A bootstrap that draws single runs takes them for 120, and rejects a true
 null many times too often. Here whole cells, or larger units, are drawn with all their runs.
 
-The interval is Student's, on a scale where the statistic is nearly normal, with the bootstrap's standard error. Of the
-intervals that were tried (percentile, BCa, bootstrap-t, jackknife, with and without the scale) it is the one whose
-errors stay below the nominal ones for 6 to 40 units and far into the tails, where Holm's procedure needs them:
-``benchmarks/results/verdict_errors.md``.
+The interval is Student's, on a scale where the statistic is nearly normal, with the bootstrap's standard error. Of what
+was tried for 8 to 40 units, percentile, BCa and bootstrap-t intervals are too short for few units, and more so in the
+tails, where Holm's procedure works; this one keeps its level there, as does the jackknife's standard error on the same
+scale: ``benchmarks/results/verdict_errors.md``.
 """
 
 from __future__ import annotations
