@@ -53,8 +53,9 @@ class Plan:
             else:
                 _check_settings(job.directory.name, job.directory, job)
         for name, run in (shared or {}).items():
-            if job := jobs.get(self.shared.get(name, name)):
-                _check_settings(name, job.directory.with_name(run), job)
+            now = jobs.get(self.shared.get(name, name))
+            if now is not None:
+                _check_settings(name, now.directory.with_name(run), now)
 
 
 def _check_settings(name: str, directory: Path, job: Job) -> None:
