@@ -286,7 +286,7 @@ def _option(word: str, hints: tuple[Any, ...]) -> Any:
         return value if bool in hints else word
     if isinstance(value, int | float):
         return float(value) if float in hints else value if int in hints else word
-    return _frozen(value)
+    return word if "{" in word else _frozen(value)  # no field is an object
 
 
 def _frozen(value: Any) -> Any:
