@@ -180,13 +180,13 @@ def test_overrides_are_said_on_the_command_line(trained, tmp_path):
         *("samnesia", "compare", "digits-noisy", "--methods", "sgd", "sam", "--seeds", "2", "--epochs", "5"),
         *("--set", "optimizer.lr=0.1", "--set", 'hardware.accelerator="cpu"', "--out", str(tmp_path / "one")),
     ]
-    more = {"equal": EqualGradients(), "smallest": 0.5}
+    more = {"equal": EqualGradients(), "smallest": 0.12345678}
     command = run(tmp_path / "two", progress=False, **more)["command"]
     assert command.startswith("samnesia compare digits-noisy --methods sgd sam --seeds 2 --equal gradients --smallest ")
-    assert " --smallest 0.5 --out " in command
+    assert " --smallest 0.12345678 --out " in command
     call = shlex.split(run(tmp_path / "three", seeds=(4,), progress=False, **more)["command"])[-1]
     assert call.startswith("from samnesia.study.compare import compare; from samnesia.study.budgets import EqualGrad")
-    assert call.endswith(", equal=EqualGradients(), smallest=0.5)")
+    assert call.endswith(", equal=EqualGradients(), smallest=0.12345678)")
 
 
 def test_overrides_reach_every_run_and_nothing_else():

@@ -327,7 +327,7 @@ def _command(
         for name, value in overrides.items():
             words += [_OPTIONS[name], str(value)] if name in _OPTIONS else ["--set", f"{name}={json.dumps(value)}"]
         words += ["--equal", equal.name] if equal != AS_CONFIGURED else []
-        words += ["--smallest", f"{smallest:g}"] if smallest else []
+        words += ["--smallest", repr(float(smallest)).removesuffix(".0")] if smallest else []
         return shlex.join([*words, "--out", str(out)])
     call = f"{problem!r}, {list(methods)!r}, seeds={list(seeds)!r}, out={str(out)!r}"
     call += f", overrides={dict(overrides)!r}" if overrides else ""
