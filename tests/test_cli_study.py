@@ -132,7 +132,7 @@ EXAMPLE = ROOT / "examples" / "own_study.py"
 def test_the_study_of_the_documentation_runs(samnesia, tmp_path):
     block = re.search(r"```py\n(# my_study.py\n.*?)```", (ROOT / "docs" / "studies.md").read_text(), re.DOTALL)[1]
     file = tmp_path / "my_documented_study.py"
-    file.write_text(block.replace("seed=seed", "seed=seed, epochs=1"))
+    file.write_text(block.replace("seed=seed", "seed=seed, epochs=5"))
     code, out, err = samnesia("study", f"{file}:radii", "--out", tmp_path / "out", "--workers", 1, "--seeds", 1)
     sys.path.remove(str(tmp_path))
     assert (code, err) == (0, "")
