@@ -26,13 +26,20 @@ def test_cells_are_named_by_levels_and_seed():
 
 def test_a_cell_is_finished_when_its_result_and_its_outcome_are_there_and_only_then(cell):
     out = cell.parent.parent
-    assert find_cell(cell) is None and store.count_results(out) == 0
+    assert find_cell(cell) is None
     outcome = Outcome({"value": 1.5, "none": None}, {"course": [1.0, None]}, 2.0, {"python": "3"}, ("so so",))
     write_outcome(cell, {"a": 1}, outcome)
     assert find_cell(cell) == Finished({"a": 1}, outcome)
     assert store.count_results(out) == 1
     (cell / "result.json").unlink()
     assert find_cell(cell) is None and store.count_results(out) == 0
+
+
+def test_a_result_counts_as_seen_before_the_engine_has_read_it_unless_its_cell_has_failed(cell):
+    out = cell.parent.parent
+    assert (cell / "result.json").exists() and store.count_results(out) == 1
+    store.write_failure(cell, {}, "ConfigurationError: a hypothesis needs another value", "Traceback ...")
+    assert store.count_results(out) == 0
 
 
 def test_numbers_that_are_not_finite_are_left_out(cell):

@@ -54,6 +54,11 @@ class Study:
             print("\n".join(f"{name:16}{one.says}" for name, one in STUDIES.items()))
             return 0
         require("pandas", extra="train")
+        if self.workers is not None and self.workers < 1:
+            raise ConfigurationError(
+                f"cannot run with {self.workers} workers, because somebody has to do the work; use 1 or more, or leave "
+                "it out"
+            )
         found = with_seeds(find_study(self.study, quick=self.quick), self.seeds)
         if self.plan:
             print("\n".join(self._preview(found, claimed=True)))

@@ -74,8 +74,8 @@ def find_cell(directory: Path) -> Finished | Failed | None:
 
 
 def count_results(out: Path) -> int:
-    """How many finished cells there are in a study's directory."""
-    return sum((path.parent / RESULT).exists() for path in (out / CELLS).glob(f"*/{OUTCOME}"))
+    """How many cells in a study's directory have a result that somebody may have seen, read by the engine or not."""
+    return sum(not (path.parent / ERROR).exists() for path in (out / CELLS).glob(f"*/{RESULT}"))
 
 
 def write_outcome(directory: Path, settings: Mapping[str, Any], outcome: Outcome) -> None:
