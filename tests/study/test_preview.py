@@ -6,7 +6,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.design import Study
 from samnesia.study.engine import run_study
 from samnesia.study.hypotheses import Difference
-from samnesia.study.preview import claims, power, preview
+from samnesia.study.preview import claims, power, preview, with_seeds_there
 from samnesia.study.seeds import with_seeds
 from tests.study import tiny_study
 from tests.study.tiny_study import CLAIM, Draw, study
@@ -33,12 +33,14 @@ def test_of_a_directory_it_says_what_is_missing_and_how_long_that_takes(tmp_path
     assert time == "time: about 6 s with 2 workers, by the finished runs"
     assert preview(study(), tmp_path, workers=1)[3].startswith("  seeds: 0, 1;")
     with pytest.raises(ConfigurationError, match="its definition has changed"):
-        preview(study(alpha=0.1), tmp_path, workers=2)
+        with_seeds_there(study(alpha=0.1), tmp_path)
 
 
 def test_seeds_that_are_there_are_counted(tmp_path):
     run_study(with_seeds(study(), 4), tmp_path, workers=1, progress=False)
-    assert preview(study(), tmp_path, workers=2)[3].startswith("  seeds: 0 to 3;")
+    there = with_seeds_there(study(), tmp_path)
+    assert preview(there, tmp_path, workers=2)[3].startswith("  seeds: 0 to 3;")
+    assert "4 seeds;" in power(there.design)[0]
 
 
 def test_hypotheses_are_named_with_direction_and_smallest_effect():

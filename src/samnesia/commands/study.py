@@ -88,8 +88,9 @@ class Study:
         return int(not results.complete)
 
     def _preview(self, study: "Defined", *, claimed: bool) -> list[str]:
-        from samnesia.study.preview import claims, power, preview
+        from samnesia.study.preview import claims, power, preview, with_seeds_there
 
+        study = with_seeds_there(study, self.out)
         lines = preview(study, self.out, workers=self.workers)
         return [*lines, *(claims(study.design) if claimed else ()), *power(study.design)]
 

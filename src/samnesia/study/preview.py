@@ -18,22 +18,31 @@ from samnesia.study.store import Failed, Finished, count_results, find_cell
 MOST = 4  # claims that are named before power that they share
 
 
+def with_seeds_there(study: Study, out: Path | None) -> Study:
+    """The study as it will run in ``out``: seeds that are there already stay.
+
+    Raises:
+        ConfigurationError: when ``out`` holds another study, or its definition is damaged.
+    """
+    there = None if out is None else Definition.find(out)
+    if there is None or out is None:
+        return study
+    design, _ = there.changed_to(study.design, results=count_results(out), out=out)
+    return replace(study, design=design)
+
+
 def preview(study: Study, out: Path | None, *, workers: int | None) -> list[str]:
     """Say what a study varies and runs, what of it is missing in ``out``, and how long that takes, in lines.
 
     Args:
-        study: the study.
+        study: the study, with the seeds that are there.
         out: its directory; None where it has none yet.
         workers: how many cells run at a time, for the time; None is one per CPU.
 
     Raises:
         ConfigurationError: for a study whose cells cannot be run, or a file of ``out`` that is damaged.
     """
-    design = study.design
-    there = None if out is None else Definition.find(out)
-    if there is not None and out is not None:  # its seeds stay
-        design, _ = there.changed_to(design, results=count_results(out), out=out)
-    plan = make_plan(replace(study, design=design), out or Path())
+    design, plan = study.design, make_plan(study, out or Path())
     return [
         f"{design.name}: {design.question}",
         *_varied(design),

@@ -78,13 +78,15 @@ def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
 
     return [
         f"{key}: {shown(old.get(key, absent))} -> {shown(new.get(key, absent))}"
-        for key in (*old, *(new.keys() - old.keys()))
+        for key in dict.fromkeys((*old, *new))
         if old.get(key, absent) != new.get(key, absent)
     ]
 
 
 def nearest(name: str, known: list[str]) -> str:
     """Return advice that names the known word nearest to ``name``: ``did you mean 'epochs'?``."""
+    if not known:
+        return "it has none"
     matches = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {matches[0]!r}?" if matches else f"known are {', '.join(known)}"
 
