@@ -285,3 +285,19 @@ def test_without_a_directory_nothing_heavy_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("methods", "seeds", "sentence"),
+    [
+        ({"sgd": samnesia.unperturbed}, 5, r"is a number and not a list of them; use range\(5\)"),
+        (["sgd"], range(3), "give a dictionary"),
+        ({"sgd": "sgd"}, range(3), "is a name with a function of model and optimizer"),
+    ],
+)
+def test_what_is_no_list_of_seeds_or_no_method_is_refused_before_anything_runs(methods, seeds, sentence):
+    def train_fn(make_method, seed):
+        pytest.fail("ran")
+
+    with pytest.raises(ConfigurationError, match=sentence):
+        samnesia.compare(train_fn, methods, seeds)

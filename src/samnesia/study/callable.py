@@ -316,6 +316,15 @@ def _study_of(calls: Sequence[Call], options: _Options) -> Study:
 
 
 def _check(methods: Mapping[str, MakeMethod], seeds: Sequence[int], confidence: float, smallest: float) -> None:
+    if not isinstance(methods, Mapping) or not all(map(callable, methods.values())):
+        raise ConfigurationError(
+            "cannot compare these methods, because each is a name with a function of model and optimizer; give a "
+            'dictionary, as in {"sgd": samnesia.unperturbed, "sam": samnesia.sam}'
+        )
+    if isinstance(seeds, int):
+        raise ConfigurationError(
+            f"cannot compare over seeds {seeds}, because it is a number and not a list of them; use range({seeds})"
+        )
     if not methods or not seeds or len(set(seeds)) < len(seeds):
         named = [", ".join(map(str, values)) or "(none)" for values in (methods, seeds)]
         raise ConfigurationError(
