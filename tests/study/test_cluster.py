@@ -50,8 +50,10 @@ def test_a_local_ray_ends_with_the_table_of_one_process(tmp_path):
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:none", "ray://127.0.0.1:10001", "", "127.0.0.1:99999"])
 def test_addresses_where_no_ray_is_are_refused(tmp_path, address):
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(ConfigurationError, match=re.escape(repr(address))) as refusal:
         run(study(), tmp_path, ray=address)
+    assert signal.getsignal(signal.SIGTERM) is before
     assert "\n" not in str(refusal.value)
 
 

@@ -117,8 +117,9 @@ def _connected(address: str, workers: int | None) -> Iterator[Any]:
             ray.init(address=address, log_to_driver=False, logging_level="error", **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigurationError(_unreachable(address, str(error).strip().partition("\n")[0])) from None
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, asked_to_end)  # with Ray's own, this process would end without a word
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, asked_to_end)  # with Ray's own, this process would end without a word
         try:
             yield ray
         finally:
