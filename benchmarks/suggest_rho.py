@@ -8,7 +8,7 @@ suggestion is held against the radius of the highest validation score on the gri
 has at the suggestion, on straight lines between its radii (on a logarithmic axis), below that at the tuned radius.
 
 The seeds are those of `samnesia tune`, which no tuned radius has seen. Other rules are taken from the same probes, to
-show what the choice of the rule rests on.
+show what the choice of the rule rests on; it was made on these problems.
 
 Writes ``benchmarks/results/suggest_rho.json``.
 """
@@ -47,8 +47,8 @@ def share_of_loss(share: float) -> Callable[[RadiusSuggestion], float | None]:
 
 RULES: dict[str, Callable[[RadiusSuggestion], float | None]] = {
     "suggest_rho": lambda found: found.rho,
-    **{f"rise of {share:g} x knowing nothing": share_of_ignorance(share) for share in (0.1, 0.2, 0.5, 1.0)},
-    **{f"rise of {share:g} x the loss": share_of_loss(share) for share in (0.5, 1.0)},
+    **{f"rise of {share:g} x the loss": share_of_loss(share) for share in (0.1, 0.2, 0.3, 0.7, 1.0)},
+    **{f"rise of {share:.2g} x knowing nothing": share_of_ignorance(share) for share in (0.1, 0.2, 1 / 3, 0.5)},
     "rise twice the first order": lambda found: found.curvature,
     "loss / slope": lambda found: found.loss / found.slope,
 }

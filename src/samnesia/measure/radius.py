@@ -1,8 +1,8 @@
 """A first radius from a short probe: how the loss rises along the way that a perturbation takes.
 
 On each batch the weights are moved along the direction of the ascent, to radii that double, and the loss of that batch
-is measured where they arrive. The radius is suggested whose mean rise is a fixed share of what it costs to know
-nothing. Which share, and how far off that was, is measured by benchmarks/suggest_rho.py: docs/tuning.md.
+is measured where they arrive. The radius is suggested at which the mean loss has risen by a fixed share of itself.
+Which share, and how far off that was, is measured by benchmarks/suggest_rho.py: docs/tuning.md.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from samnesia.perturb.ascents import GradientAscent
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
 
-SHARE = 1.0 / 3.0
-"""The rise that is aimed at, as a share of the loss of an output that is the same for all samples."""
-SPREAD = 4.0
+SHARE = 0.5
+"""The rise that is aimed at, as a share of the loss at the weights themselves."""
+SPREAD = 8.0
 """The range to try is the suggestion over this, and times this."""
 COUNT = 12
 """Radii of the probe."""
@@ -42,7 +42,8 @@ class RadiusSuggestion:
         errors: standard error of each mean over batches; None where there is none.
         slope: rise per radius that first order predicts, mean over batches: for SAM the norm of the gradient.
         loss: mean loss at the weights themselves.
-        ignorance: mean loss of an output that is the same for all samples, the batch's mean; None if not needed.
+        ignorance: what knowing nothing about a sample costs: mean loss if the output were the batch's mean output for
+            all samples; None for outputs that have no mean.
         target: the rise that the suggestion aims at.
         curvature: radius from which the rise is more than twice what first order predicts; None if none was met.
         batches: number of batches that the means are taken over.
@@ -78,14 +79,14 @@ class RadiusSuggestion:
         return "\n".join((*lines, *self._reasoning()))
 
     def _reasoning(self) -> Iterator[str]:
-        knowing = "" if self.ignorance is None else f"; to know nothing about the samples costs {self.ignorance:.4g}"
+        knowing = "" if self.ignorance is None else f"; to know nothing about a sample costs {self.ignorance:.4g}"
         skipped = f" ({self.skipped} more could not be used)" if self.skipped else ""
         yield f"Loss {self.loss:.4g}, mean over {_count(self.batches)}{skipped}{knowing}."
         if self.curvature is None:
             yield "Curvature takes over nowhere: the rise is never twice what first order predicts."
         else:
             yield f"Curvature takes over at {self.curvature:.2g}: there the rise is twice what first order predicts."
-        aim = "as asked for" if self.ignorance is None else f"a third of {self.ignorance:.4g}"
+        aim = "half of what it is" if self.target == SHARE * self.loss else "as asked for"
         yield f"Rule: the radius at which the loss rises by {self.target:.4g}, {aim}. That is rho = {self.rho:.2g}."
         yield (
             f"It is a starting point. Try {self.low:.2g} to {self.high:.2g}: "
@@ -110,9 +111,9 @@ def suggest_rho(
 
     For each batch, with :math:`d` the ascent's direction of size 1 in the ball (:math:`g / \lVert g \rVert` for SAM),
     the rise :math:`L(w + \rho d) - L(w)` is measured on that batch over radii :math:`\rho`; first order predicts
-    :math:`\rho \langle g, d \rangle`. The suggestion is the radius at which the mean rise reaches a third of what it
-    costs to know nothing: of the loss of an output that is the same for all samples (log K for K balanced classes, the
-    variance for squared error). It is a starting point; docs/tuning.md says how far off it was.
+    :math:`\rho \langle g, d \rangle`. The suggestion is the radius at which the mean loss has risen by half of itself. It
+    is a starting point: docs/tuning.md says how far off it was, and that no such probe knows whether a perturbation
+    helps at all.
 
     Model, buffers, gradients, modes and the global generators of Python, NumPy and torch are left as they were, bit by
     bit, also if something raises. All forwards on a batch draw the same random numbers (dropout).
@@ -127,18 +128,18 @@ def suggest_rho(
             SAM's.
         ascent: what makes the direction of the gradient; None is `GradientAscent`.
         radii: where to measure, rising; None finds a dozen around the aim.
-        rise: the rise to aim at, in units of the loss; None is a third of what knowing nothing costs.
+        rise: the rise to aim at, in units of the loss; None is half of the loss.
 
     Raises:
-        ConfigurationError: for a loss that is no scalar, radii or a rise that are not positive, no batch with a finite
-            loss and a gradient, or a loss that does not rise as far.
+        ConfigurationError: for a loss that is no scalar, or negative without a rise to aim at, radii or a rise that are
+            not positive, no batch with a finite loss and a gradient, or a loss that does not rise as far.
         UnsupportedError: for a model that cannot be perturbed.
     """
     _check(batches, radii, rise)
     with generators_kept(model):
         probe = Probe(model, loss, ball or Ball(), ascent or GradientAscent())
         taken = [on_device(batch, probe.device) for batch in islice(loader, batches)]
-        starts = [probe.start(batch, ignorance=rise is None) for batch in taken]
+        starts = [probe.start(batch) for batch in taken]
         usable = sorted((i for i, start in enumerate(starts) if start.usable), key=lambda i: starts[i].slope)
         if not usable:
             raise ConfigurationError(
@@ -146,12 +147,12 @@ def suggest_rho(
                 "gradient that is finite and not zero; look at the model and the loader"
             )
         begun = [starts[i] for i in usable]
-        target = SHARE * _mean([start.ignorance for start in begun]) if rise is None else rise
+        target = _half([start.loss for start in begun]) if rise is None else rise
         if radii is None:
             middle = usable[len(usable) // 2]
             radii = probe.ladder(taken[middle], starts[middle].slope, target, COUNT)
         measured = [probe.rises(taken[i], radii) for i in usable]
-    return _suggestion(begun, measured, tuple(radii), target, asked=rise is not None, skipped=len(taken) - len(usable))
+    return _suggestion(begun, measured, tuple(radii), target, skipped=len(taken) - len(usable))
 
 
 def _suggestion(
@@ -160,7 +161,6 @@ def _suggestion(
     radii: tuple[float, ...],
     target: float,
     *,
-    asked: bool,
     skipped: int,
 ) -> RadiusSuggestion:
     # a batch whose loss is no number at some radius has none beyond it
@@ -171,6 +171,7 @@ def _suggestion(
         for mean, column in zip(rises, columns, strict=True)
     )
     slope, loss = _mean([start.slope for start in starts]), _mean([start.loss for start in starts])
+    ignorance = _mean([start.ignorance for start in starts])
     rho = reached(radii, rises, target)
     if rho is None:
         most = max((rise for rise in rises if rise is not None), default=math.nan)
@@ -187,7 +188,7 @@ def _suggestion(
         errors=errors,
         slope=slope,
         loss=loss,
-        ignorance=None if asked else _mean([start.ignorance for start in starts]),
+        ignorance=ignorance if math.isfinite(ignorance) else None,
         target=target,
         curvature=reached(radii, [_over(r, slope * radius) for r, radius in zip(rises, radii, strict=True)], 2.0),
         batches=len(starts),
@@ -222,8 +223,8 @@ def reached(radii: Sequence[float], values: Sequence[float | None], target: floa
 def _doubts(found: RadiusSuggestion) -> Iterator[str]:
     if found.ignorance is not None and found.loss > 0.9 * found.ignorance:
         yield "the model knows next to nothing yet; probe after a few epochs of plain training"
-    if found.ignorance is not None and found.loss < 0.01 * found.ignorance:
-        yield "the samples are fitted already; probe earlier in training"
+    if found.ignorance is not None and found.loss < 0.05 * found.ignorance:
+        yield "the samples are all but fitted, and a loss near zero doubles soon; probe earlier, or try larger radii"
     if found.rho <= found.radii[0]:
         yield "the loss has risen as far at the smallest radius already; give smaller radii"
     near = min(range(len(found.radii)), key=lambda i: abs(math.log(found.radii[i] / found.rho)))
@@ -240,6 +241,16 @@ def _doubts(found: RadiusSuggestion) -> Iterator[str]:
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
+
+
+def _half(losses: Sequence[float]) -> float:
+    mean = _mean(losses)
+    if mean <= 0.0:
+        raise ConfigurationError(
+            f"cannot aim at half of a loss of {mean:.3g}, because a loss rises by a positive number; give rise=, in units "
+            "of the loss"
+        )
+    return SHARE * mean
 
 
 def _count(batches: int) -> str:

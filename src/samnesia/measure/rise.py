@@ -45,7 +45,7 @@ class Start:
     slope: float
     """Rise per radius that first order predicts: the gradient times the direction of size 1."""
     ignorance: float
-    """Its loss if the output were the batch's mean output for every sample; NaN where that was not asked for."""
+    """Its loss if the output were the batch's mean output for every sample; NaN for an output that has no mean."""
 
     @property
     def usable(self) -> bool:
@@ -96,18 +96,14 @@ class Probe:
         self._model, self._loss, self._ball, self._ascent = model, loss, ball, ascent
         self._optimizer = torch.optim.SGD(trained, lr=0.0)  # never stepped: it says what is perturbed
 
-    def start(self, batch: Batch, *, ignorance: bool) -> Start:
-        """A gradient of the batch, and what it says.
-
-        Raises:
-            ConfigurationError: for a loss that is no scalar, or an output that has no mean where one is needed.
-        """
+    def start(self, batch: Batch) -> Start:
+        """A gradient of the batch, and what it says; raises ConfigurationError for a loss that is no scalar."""
         way = _Way([], self._ascent)
         with self._passes(way) as passes:
             loss, output = self._climbed(passes, batch)
-            constant = self._constant(output, batch[1]) if ignorance else math.nan
+            ignorance = self._ignorance(output, batch[1])
             next(passes)  # the ascent has seen the gradient now
-        return Start(loss, way.slope, constant)
+        return Start(loss, way.slope, ignorance)
 
     def rises(self, batch: Batch, radii: Sequence[float], *, enough: float = math.inf) -> list[float]:
         """How much the loss of the batch has risen at each radius, up to the first where it is ``enough`` or no number.
@@ -157,12 +153,9 @@ class Probe:
         return float(loss.detach()), output
 
     @torch.no_grad()
-    def _constant(self, output: Any, targets: Tensor) -> float:
+    def _ignorance(self, output: Any, targets: Tensor) -> float:
         if not isinstance(output, Tensor) or not output.ndim:
-            raise ConfigurationError(
-                f"cannot say what knowing nothing costs with an output of type {type(output).__name__}, because it is "
-                "the loss of the mean output over the samples; give rise=, in units of the loss"
-            )
+            return math.nan
         return float(self._scalar(self._loss(output.detach().mean(0, keepdim=True).expand_as(output), targets)))
 
     def _scalar(self, loss: Any) -> Tensor:
