@@ -79,7 +79,7 @@ class TuneRecipe:
     """Processes that train at the same time; with one, the result depends on --seed alone."""
     suggest: bool = False
     """Suggest a radius from a short probe after some epochs of plain training; with a budget, search around it."""
-    source: Annotated[str, tyro.conf.Fixed] = ""
+    source: Annotated[str, tyro.conf.Fixed, tyro.conf.Suppress] = ""
     """How the configuration was named."""
 
     def run(self) -> int:
@@ -118,7 +118,8 @@ class TuneRecipe:
         from samnesia.study.tune.suggestion import suggest_for, warm_up_epochs
 
         found = suggest_for(self.config, seed=FIRST_SEED * (1 + self.config.seed))
-        print(f"{self.config.recipe} after {warm_up_epochs(self.config)} epochs of plain training:\n{found}")
+        epochs = warm_up_epochs(self.config)
+        print(f"{self.config.recipe} after {epochs} epoch{'s' * (epochs != 1)} of plain training:\n{found}")
         if any(text.replace("-", "_").startswith(f"{RHO}=") for text in self.search):
             return self.search
         own = self.config.method.rho  # type: ignore[union-attr]  # or there was no suggestion

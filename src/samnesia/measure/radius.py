@@ -111,8 +111,8 @@ def suggest_rho(
 
     For each batch, with :math:`d` the ascent's direction of size 1 in the ball (:math:`g / \lVert g \rVert` for SAM),
     the rise :math:`L(w + \rho d) - L(w)` is measured on that batch over radii :math:`\rho`; first order predicts
-    :math:`\rho \langle g, d \rangle`. The suggestion is the radius at which the mean loss has risen by half of itself. It
-    is a starting point: docs/tuning.md says how far off it was, and that no such probe knows whether a perturbation
+    :math:`\rho \langle g, d \rangle`. The suggestion is the radius at which the mean loss has risen by half of itself.
+    It is a starting point: docs/tuning.md says how far off it was, and that no such probe knows whether a perturbation
     helps at all.
 
     Model, buffers, gradients, modes and the global generators of Python, NumPy and torch are left as they were, bit by
@@ -247,8 +247,8 @@ def _half(losses: Sequence[float]) -> float:
     mean = _mean(losses)
     if mean <= 0.0:
         raise ConfigurationError(
-            f"cannot aim at half of a loss of {mean:.3g}, because a loss rises by a positive number; give rise=, in units "
-            "of the loss"
+            f"cannot aim at half of a loss of {mean:.3g}, because a loss rises by a positive number; give rise=, in "
+            "units of the loss"
         )
     return SHARE * mean
 
