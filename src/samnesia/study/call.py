@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.sources import DIGITS, Source
 from samnesia.study.work import Outcome
-from samnesia.train.plain import differences
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,6 +103,7 @@ class Call:
     def read(self, directory: Path) -> Outcome:
         """Read the score; raises ConfigurationError when the file is damaged, or of a function that has changed."""
         from samnesia.train.log import RESULT
+        from samnesia.train.plain import differences
 
         try:
             plain = json.loads((directory / RESULT).read_text(encoding="utf-8"))
