@@ -20,6 +20,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ import numpy as np
 from samnesia.measure.radius import SHARE, RadiusSuggestion, reached
 from samnesia.study.tune.plan import FIRST_SEED
 from samnesia.study.tune.suggestion import suggest_for, warm_up_epochs
+from samnesia.train.config import RunConfig
 from samnesia.train.log import environment, write_json
 from samnesia.train.recipes import find
 
@@ -68,10 +70,17 @@ def score_at(grid: Mapping[float, float], rho: float) -> float:
     return float(np.interp(math.log(rho), np.log(list(grid)), list(grid.values())))
 
 
+def probe(config: RunConfig, seed: int, warm_up: int) -> RadiusSuggestion:
+    """What is suggested, measured once more over radii that are wide enough for all rules."""
+    found = suggest_for(config, seed=seed, warm_up=warm_up)
+    radii = [found.radii[-1] * 2.0**k for k in range(-18, 10)]
+    return replace(suggest_for(config, seed=seed, warm_up=warm_up, radii=radii), rho=found.rho)
+
+
 def row_of(problem: str, method: str, warm_up: int, seeds: Sequence[int]) -> dict[str, Any]:
     config, grid = find(f"{problem}-{method}"), grid_of(problem, method)
     tuned = max(grid, key=lambda rho: grid[rho])
-    probes = [suggest_for(config, seed=seed, warm_up=warm_up) for seed in seeds]
+    probes = [probe(config, seed, warm_up) for seed in seeds]
     row: dict[str, Any] = {
         "problem": problem,
         "method": method,

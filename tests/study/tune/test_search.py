@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,10 +14,11 @@ import pytest
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.pool import Here, Processes
 from samnesia.study.tune import tune
-from samnesia.study.tune.journal import JOURNAL
+from samnesia.study.tune.journal import JOURNAL, Journal
 from samnesia.study.tune.plan import make_plan
 from samnesia.study.tune.search import Search
 from samnesia.study.tune.space import make_space
+from samnesia.study.tune.trial import TrialWork, read_ended
 from samnesia.train.config import OwnModel
 from samnesia.train.log import read_config
 from tests.study.tune.planted import BEST, EPOCHS, SEARCH, Breaks, expected_score, planted
@@ -107,6 +109,22 @@ def test_the_own_values_are_trained_to_the_end_however_bad(tmp_path):
     own = search.trials[0]
     assert (own.values, own.ending) == ({"optimizer.lr": 0.5}, "finished")
     assert own.score == max(trial.score for trial in search.trials if trial.ending == "finished")
+
+
+@pytest.mark.parametrize(("prunable", "ending"), [(True, "pruned"), (False, "finished")])
+def test_only_the_own_values_may_not_be_given_up(tmp_path, whole, prunable, ending):
+    """Among others that have come as far, as with several workers."""
+    shutil.copytree(whole.out, tmp_path / "out")
+    plan = plan_of()
+    journal = Journal(tmp_path / "out", higher_is_better=False, evaluations=EPOCHS)
+    trial = journal.ask(0, 5)
+    plan.space.suggest(trial)
+    values = {"optimizer.lr": 0.5}
+    work = TrialWork(tmp_path / "out", trial.number, values, plan.space.apply(values), plan.seeds, plan.score, prunable)
+    work.run(tmp_path / "trial")
+    assert read_ended(tmp_path / "trial").ending == ending
+    numbered = [Search(plan, tmp_path)._job(number, values).work for number in (0, 1)]
+    assert [work.prunable for work in numbered] == [False, True]
 
 
 def test_the_seed_of_the_configuration_decides(tmp_path):

@@ -37,7 +37,7 @@ class Search:
 
     def __init__(self, plan: Plan, out: Path) -> None:
         trim(out)
-        self._plan, self._out = plan, out
+        self._plan, self.out = plan, out
         self._journal = Journal(out, higher_is_better=plan.score.higher_is_better, evaluations=plan.score.evaluations)
         self._seed = plan.config.seed
         self._starts = self._journal.begin(plan.space, self._seed)
@@ -105,9 +105,9 @@ class Search:
         self._open.add(number)
         plan = self._plan
         work = TrialWork(
-            self._out, number, values, plan.space.apply(values), plan.seeds, plan.score, prunable=number > 0
+            self.out, number, values, plan.space.apply(values), plan.seeds, plan.score, prunable=number > 0
         )
-        return Job(self._out / TRIALS / f"{number:04}", {"trial": str(number)}, plan.config.seed, work)
+        return Job(self.out / TRIALS / f"{number:04}", {"trial": str(number)}, plan.config.seed, work)
 
     def _tell(self, job: Job) -> Trial:
         """Tell what came out of a trial."""

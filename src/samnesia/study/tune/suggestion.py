@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,14 @@ def warm_up_epochs(config: RunConfig) -> int:
     return min(max(math.ceil(config.when.start_epoch), math.ceil(_WARM_UP * config.epochs)), config.epochs)
 
 
-def suggest_for(config: RunConfig, *, seed: int, batches: int = 8, warm_up: int | None = None) -> RadiusSuggestion:
+def suggest_for(
+    config: RunConfig,
+    *,
+    seed: int,
+    batches: int = 8,
+    warm_up: int | None = None,
+    radii: Sequence[float] | None = None,
+) -> RadiusSuggestion:
     """Train a recipe's model plainly for a few epochs, and probe for a first radius of its method.
 
     The test and validation splits are not looked at; nothing is left on disk.
@@ -40,6 +48,7 @@ def suggest_for(config: RunConfig, *, seed: int, batches: int = 8, warm_up: int 
         seed: of the run.
         batches: how many batches are probed, of as many samples as share a perturbation.
         warm_up: epochs before the probe; None is :func:`warm_up_epochs`.
+        radii: where to measure, rising; None finds a dozen around the aim.
 
     Raises:
         ConfigurationError: for a method whose perturbation does not follow the gradient of the loss.
@@ -75,7 +84,7 @@ def suggest_for(config: RunConfig, *, seed: int, batches: int = 8, warm_up: int 
         run.model.train()
         found = suggest_rho(
             run.model, config.loss.criterion(), _batches(run, config, batches), batches=batches,
-            ball=method.ball, ascent=method.ascent,  # type: ignore[arg-type]  # checked by _method
+            ball=method.ball, radii=radii, ascent=method.ascent,  # type: ignore[arg-type]  # checked by _method
         )  # fmt: skip
     return found
 
