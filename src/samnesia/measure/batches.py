@@ -1,0 +1,198 @@
+"""The samples of a measure: the same ones, in the same order, on every pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler, Subset
+
+from samnesia.measure.rise import on_device
+from samnesia.perturb.errors import ConfigurationError
+
+Batch = tuple[Any, Tensor]
+_AHEAD = 2  # batches that are looked at twice before anything is computed
+
+
+class Batches:
+    """Batches on a device, drawn by a seed if fewer samples are wanted; every pass must give those of the first.
+
+    Raises:
+        ConfigurationError: for no batches, one that is no pair (inputs, targets), more samples than there are, or
+            batches that differ from one pass to the next.
+    """
+
+    def __init__(self, source: Iterable[Batch], device: torch.device, *, samples: int | None, seed: int) -> None:
+        if samples is not None and samples < 1:
+            raise ConfigurationError(
+                f"cannot measure {samples} samples, because a mean is over one at least; give samples >= 1, or None"
+            )
+        self._device = device
+        self._rows: list[Tensor] | None = None
+        self._source, self.drawn = source, "all, in order"
+        if samples is not None:
+            self._draw(source, samples, seed)
+        elif shuffles(source):
+            raise ConfigurationError(
+                "cannot measure with a loader that shuffles, because every pass has to see the same batches; build it "
+                "with shuffle=False, or give samples= to draw some by a seed"
+            )
+        self._marks = [mark(batch) for batch in self._taken()]
+        self.count = len(self._marks)
+        self.samples = sum(size for size, _ in self._marks)
+        if not self.samples:
+            raise ConfigurationError(
+                "cannot measure on an empty loader, because a mean is over one sample at least; look at what it loads, "
+                "and whether it can be gone through more than once"
+            )
+        self.first()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass."""
+        seen = 0
+        for batch in self._taken():
+            self._compare(seen, batch)
+            seen += 1
+            yield batch
+        if seen != self.count:
+            raise _changing(f"{seen} batches after {self.count}")
+
+    def first(self) -> Batch:
+        """The first batch; the first ones are compared with those of the pass before."""
+        found: Batch | None = None
+        for i, batch in enumerate(self._taken()):
+            self._compare(i, batch)
+            found = found or batch
+            if i + 1 == _AHEAD:
+                break
+        if found is None:
+            raise _changing(f"no batch after {self.count}")
+        return found
+
+    def _compare(self, index: int, batch: Batch) -> None:
+        if index >= self.count or mark(batch) != self._marks[index]:
+            raise _changing(f"batch {index} is not what it was")
+
+    def _taken(self) -> Iterator[Batch]:
+        for index, item in enumerate(self._source):
+            batch = on_device(_pair(item), self._device)
+            if self._rows is None:
+                yield batch
+            elif len(rows := self._rows[index]) == count(batch):
+                yield batch
+            elif len(rows):
+                yield _rows_of(batch, rows)
+
+    def _draw(self, source: Iterable[Batch], samples: int, seed: int) -> None:
+        loader = _indexed(source)
+        sizes = [len(loader.dataset)] if loader else [count(_pair(item)) for item in source]  # type: ignore[arg-type]
+        total = sum(sizes)
+        if samples > total:
+            raise ConfigurationError(
+                f"cannot draw {samples} samples, because there are {total}; give samples <= {total}, or None for all"
+            )
+        chosen = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:samples].sort().values
+        self.drawn = f"{samples} of {total} by seed {seed}, in order"
+        if loader:
+            self._source = _loader_of(loader, chosen.tolist())
+        else:
+            starts = torch.tensor([0, *sizes]).cumsum(0).tolist()
+            self._rows = [
+                chosen[(chosen >= a) & (chosen < b)] - a for a, b in zip(starts[:-1], starts[1:], strict=True)
+            ]
+
+
+def shuffles(source: Any) -> bool:
+    """Whether a DataLoader says that it draws a new order for each pass."""
+    return isinstance(source, DataLoader) and isinstance(source.sampler, RandomSampler)
+
+
+def _indexed(source: Any) -> DataLoader[Any] | None:
+    """A DataLoader over a dataset with indices, whose batches are cut in the usual way."""
+    plain = (
+        isinstance(source, DataLoader)
+        and not isinstance(source.dataset, IterableDataset)
+        and type(source.batch_sampler) is BatchSampler
+        and isinstance(source.sampler, SequentialSampler | RandomSampler)
+    )
+    return source if plain else None
+
+
+def _loader_of(loader: DataLoader[Any], chosen: list[int]) -> DataLoader[Any]:
+    return DataLoader(
+        Subset(loader.dataset, chosen),
+        batch_size=loader.batch_size,
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        prefetch_factor=loader.prefetch_factor,
+    )
+
+
+def _pair(item: Any) -> Batch:
+    if not isinstance(item, tuple | list) or len(item) != 2 or not isinstance(item[1], Tensor) or not item[1].ndim:
+        raise ConfigurationError(
+            f"cannot measure with a batch of type {type(item).__name__}, because it has to be a pair (inputs, targets) "
+            "whose targets are a tensor with one entry or row per sample; wrap the loader"
+        )
+    return item[0], item[1]
+
+
+def count(batch: Batch) -> int:
+    """How many samples a batch has."""
+    return len(batch[1])
+
+
+def halves(output: Any, targets: Tensor) -> list[tuple[float, Any, Tensor]] | None:
+    """(share, output, targets) of two unequal parts of a batch; None where it cannot be cut."""
+    size = len(targets)
+    if not isinstance(output, Tensor) or output.ndim == 0 or len(output) != size or size < 2:
+        return None
+    cut = max(1, size // 3)
+    return [(cut / size, output[:cut], targets[:cut]), (1.0 - cut / size, output[cut:], targets[cut:])]
+
+
+def mark(batch: Batch) -> tuple[int, tuple[str, ...]]:
+    """Size and sums of a batch: other samples, or another order of them, have others."""
+    inputs = [float(t.detach().sum(dtype=torch.float64)) for t in _tensors(batch[0])]
+    targets = batch[1].detach().double().reshape(len(batch[1]), -1).sum(1)
+    order = torch.arange(1, len(targets) + 1, dtype=torch.float64, device=targets.device)
+    return count(batch), tuple(value.hex() for value in (*inputs, float(targets @ order)))  # NaN equals NaN as text
+
+
+def _tensors(item: Any) -> Iterator[Tensor]:
+    if isinstance(item, Tensor):
+        yield item
+    elif isinstance(item, Mapping):
+        for key in item:
+            yield from _tensors(item[key])
+    elif isinstance(item, tuple | list):
+        for part in item:
+            yield from _tensors(part)
+
+
+def _rows_of(batch: Batch, rows: Tensor) -> Batch:
+    size = count(batch)
+
+    def taken(item: Any) -> Any:
+        if isinstance(item, Tensor):
+            return item[rows.to(item.device)] if item.ndim and len(item) == size else item
+        if isinstance(item, Mapping):
+            return type(item)({key: taken(value) for key, value in item.items()})  # type: ignore[call-arg]
+        if isinstance(item, tuple | list):
+            return type(item)(taken(part) for part in item)
+        return item
+
+    return taken(batch[0]), taken(batch[1])
+
+
+def _changing(how: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot measure with batches that change from one pass to the next ({how}), because every pass has to see the "
+        "same samples in the same order; leave out shuffling and random augmentation"
+    )

@@ -1,0 +1,256 @@
+"""What is measured: a model, its criterion and its batches, looked at without leaving a trace.
+
+Every measure takes a :class:`Subject`. It settles, once for all of them, what would otherwise be settled anew and
+differently by each: in which mode the model runs, which samples are seen and in which order, what the mean over them
+is, and that nothing of the model is changed afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from samnesia.measure.batches import Batch, Batches, count, halves
+from samnesia.measure.progress import Progress, Silent
+from samnesia.measure.rise import generators_kept
+from samnesia.measure.statistics import RunningStatistics, Statistics, dropouts
+from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.modules import ModelState, innermost, parameter_name
+from samnesia.perturb.tensors import Weights, is_dtensor, local
+
+Criterion = Callable[[Any, Tensor], Tensor]
+"""``(output, target) -> scalar``: the mean over the samples of a batch."""
+
+_AGREES = 1e-3  # of a batch's loss, between the whole and the mean of its halves; single precision, summed otherwise
+
+
+class Subject:
+    r"""A model, its criterion and batches: the loss :math:`L(w) = \frac1N \sum_i \ell(f_w(x_i), y_i)` and its kin.
+
+    The model runs in evaluation mode (no dropout; normalization layers by their running statistics, or see
+    ``statistics``), with attention by the kernel that can be differentiated twice. Modes, buffers, gradients,
+    ``requires_grad`` and the global random generators are afterwards what they were, bit by bit, also if something
+    raises. Only parameters that are trained (``requires_grad``) are differentiated and moved.
+
+    A pass goes over all batches once; memory does not depend on how many there are. Each pass must give the same
+    batches: a loader that shuffles or augments at random is refused, here or in the first pass that differs.
+
+    Args:
+        model: any module, also wrapped in DistributedDataParallel, or compiled.
+        criterion: ``(output, target) -> scalar``, the mean over the samples of a batch; sums and class weights are
+            refused, because their mean over batches of different sizes is another function.
+        batches: (inputs, targets), such as a DataLoader; gone through once per pass.
+        samples: how many of the samples to look at, drawn without replacement; None looks at all. Of a DataLoader over
+            a dataset with indices only those are loaded, in the order of the dataset, whether it shuffles or not.
+        seed: which ones are drawn.
+        statistics: by what normalization layers normalize; :class:`RunningStatistics` or :class:`BatchStatistics`.
+        distributed: each process holds a share of the samples, and all of them measure together.
+        progress: who is told how far it is; :class:`samnesia.measure.Bar` shows time left.
+
+    Raises:
+        ConfigurationError: for no batches, a batch that is no pair, a criterion that gives no mean over samples, a loss
+            that is not finite, or more samples than there are.
+        UnsupportedError: for a model without trainable parameters.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Criterion,
+        batches: Iterable[Batch],
+        *,
+        samples: int | None = None,
+        seed: int = 0,
+        statistics: Statistics | None = None,
+        distributed: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        named = {parameter_name(name): p for name, p in model.named_parameters() if p.requires_grad}
+        if not named:
+            raise UnsupportedError(
+                "cannot measure a model without trainable parameters, because it has no direction to move in; unfreeze "
+                "those that are meant (requires_grad_(True))"
+            )
+        self.wrapped = model
+        self.names, self.parameters = list(named), list(named.values())
+        self.sharded = any(is_dtensor(p) for p in self.parameters)
+        self.model = model if self.sharded else innermost(model)
+        self.criterion, self.statistics = criterion, statistics or RunningStatistics()
+        self.distributed, self.progress = distributed, progress or Silent()
+        self.device = self.parameters[0].device
+        self.products = 0
+        if distributed and not dist.is_initialized():
+            raise ConfigurationError(
+                "cannot measure over several processes, because no process group is there; call "
+                "torch.distributed.init_process_group() first, or leave distributed out"
+            )
+        with generators_kept(model):
+            self._batches = Batches(batches, self.device, samples=samples, seed=seed)
+        self.local_samples = self._batches.samples
+        self.samples = int(self.summed([torch.tensor(float(self.local_samples), dtype=torch.float64)])[0])
+        self._check()
+
+    @property
+    def weights(self) -> Weights:
+        """The trained parameters as they stand, for balls and norms."""
+        return Weights.of(self.names, self.parameters)
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches a pass has, in this process."""
+        return self._batches.count
+
+    def describe(self) -> dict[str, Any]:
+        """What has to stand beside each figure: mode, statistics, samples, order, criterion, precision, processes."""
+        name = getattr(self.criterion, "__name__", type(self.criterion).__name__)
+        return {
+            "criterion": name,
+            "mode": "evaluation",
+            "dropout": "off" if dropouts(self.model) else "none",
+            "normalization": self.statistics.describe(self.model),
+            "attention": "math kernel",
+            "samples": self.samples,
+            "drawn": self._batches.drawn,
+            "batches": self.num_batches,
+            "parameters": sum(p.numel() for p in self.parameters),
+            "dtype": str(self.parameters[0].dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "processes": dist.get_world_size() if self.distributed else 1,
+        }
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """The model in the state in which it is measured; afterwards it is as it was. May be nested."""
+        state = ModelState(self.model, {p.device for p in self.model.parameters()})
+        modes = [(module, module.training) for module in self.model.modules()]
+        with generators_kept(self.model), sdpa_kernel(SDPBackend.MATH):
+            try:
+                self.model.eval()
+                self.statistics.prepare(self.model)
+                yield
+            finally:
+                for module, training in modes:
+                    module.training = training
+                state.restore_buffers()
+
+    @contextmanager
+    def at(self, offsets: Sequence[Tensor]) -> Iterator[None]:
+        """The trained parameters moved by ``offsets`` (local tensors in their order), and put back bit by bit."""
+        moved = [local(p.detach()) for p in self.parameters]
+        kept = [p.clone() for p in moved]
+        try:
+            with torch.no_grad():
+                for p, offset in zip(moved, offsets, strict=True):
+                    p.add_(offset)
+            yield
+        finally:
+            with torch.no_grad():
+                for p, value in zip(moved, kept, strict=True):
+                    p.copy_(value)
+
+    @contextmanager
+    def counting(self, name: str, products: float) -> Iterator[None]:
+        """A task of about so many passes over the data, for whoever watches."""
+        self.progress.begin(name, products)
+        try:
+            yield
+        finally:
+            self.progress.end()
+
+    def batches(self) -> Iterator[Batch]:
+        """One pass: the batches of this process, on the device, checked to be those of the first pass."""
+        for batch in self._batches:
+            yield batch
+            self.progress.advance(1.0 / self.num_batches)
+        self.products += 1
+
+    def mean(self, of: Callable[[Batch], Sequence[Tensor]]) -> list[Tensor]:
+        """The mean over samples, in one pass, of what ``of`` gives as means over a batch; over all processes.
+
+        0-d values are added in double precision, others in their own.
+        """
+        totals: list[Tensor] | None = None
+        with self.looking():
+            for batch in self.batches():
+                values = [v.detach().double() if v.ndim == 0 else v.detach() for v in of(batch)]
+                if totals is None:
+                    totals = [torch.zeros_like(v) for v in values]
+                for total, value in zip(totals, values, strict=True):
+                    total.add_(value, alpha=count(batch))
+        return [total / self.samples for total in self.summed(totals or [])]
+
+    def loss(self) -> float:
+        """The loss L(w) over all samples; raises ConfigurationError if it is not finite."""
+        with torch.no_grad():
+            value = float(self.mean(lambda batch: [self.loss_of(batch)])[0])
+        if not math.isfinite(value):
+            raise ConfigurationError(
+                f"cannot measure at a loss of {value}, because nothing near it has a slope or a curvature; look at the "
+                "weights and the inputs"
+            )
+        return value
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """The criterion of a batch, inside :meth:`looking`; a 0-d tensor that can be differentiated."""
+        return self.criterion(self.model(batch[0]), batch[1])
+
+    def gradient_of(self, batch: Batch, *, create_graph: bool = False) -> list[Tensor]:
+        """The gradient of a batch's loss, one tensor per parameter; ``p.grad`` is not touched."""
+        with torch.enable_grad():
+            found = torch.autograd.grad(
+                self.loss_of(batch),
+                self.parameters,
+                create_graph=create_graph,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        return list(found)
+
+    def gradient(self) -> list[Tensor]:
+        """The gradient of L over all samples, in one pass."""
+        return self.mean(self.gradient_of)
+
+    def summed(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """The values added over processes, where several measure together; else as they are."""
+        if self.distributed:
+            for value in values:
+                if value.device == self.device or self.device.type == "cpu":
+                    dist.all_reduce(value)
+                else:
+                    moved = value.to(self.device)
+                    dist.all_reduce(moved)
+                    value.copy_(moved)
+        return list(values)
+
+    def _check(self) -> None:
+        with self.looking(), torch.no_grad():
+            first = self._batches.first()
+            output = self.model(first[0])
+            loss = self.criterion(output, first[1])
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                raise ConfigurationError(
+                    "cannot measure with a criterion that gives no single number, because a loss has to be one; give "
+                    "the mean over the samples of a batch"
+                )
+            if not torch.isfinite(loss):
+                raise ConfigurationError(
+                    f"cannot measure at a loss of {float(loss)} (first batch), because nothing near it has a slope or "
+                    "a curvature; look at the weights and the inputs"
+                )
+            parts = halves(output, first[1])
+            if parts is None:
+                return
+            whole = sum(share * float(self.criterion(o, t)) for share, o, t in parts)
+            if abs(whole - float(loss)) > _AGREES * max(abs(float(loss)), abs(whole)):
+                raise ConfigurationError(
+                    f"cannot measure with this criterion, because its value for a batch ({float(loss):.6g}) is not the "
+                    f"mean over the samples (by halves: {whole:.6g}), as with class weights, ignored targets or "
+                    "reduction='sum'; give a criterion that is the plain mean over samples"
+                )

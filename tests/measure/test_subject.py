@@ -1,0 +1,201 @@
+"""What every measure stands on: the model is seen in one state, and left in the one it was in."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from samnesia.measure.statistics import BatchStatistics
+from samnesia.measure.subject import Subject
+from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+
+
+def net() -> nn.Module:
+    """Convolution, normalization, dropout, a frozen layer."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        nn.Linear(48, 4),
+        nn.Linear(4, 4),
+    ).double()
+    model[6].requires_grad_(False)
+    model(torch.randn(16, 1, 6, 6, dtype=torch.float64))
+    return model
+
+
+def data(samples: int = 22) -> TensorDataset:
+    """Images and classes."""
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(samples, 1, 6, 6, generator=generator, dtype=torch.float64)
+    return TensorDataset(inputs, torch.randint(0, 4, (samples,), generator=generator))
+
+
+def everything(model: nn.Module) -> list[object]:
+    """All that measuring must not change."""
+    return [
+        [(name, value.clone()) for name, value in model.state_dict().items()],
+        [m.training for m in model.modules()],
+        [p.requires_grad for p in model.parameters()],
+        [None if p.grad is None else p.grad.clone() for p in model.parameters()],
+        torch.get_rng_state(),
+        random.getstate(),
+        np.random.get_state()[1].copy(),  # type: ignore[index, union-attr]
+    ]
+
+
+def same(left: object, right: object) -> bool:
+    """Equality through lists and tensors, to the bit."""
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))  # type: ignore[arg-type]
+    if isinstance(left, Tensor):
+        return torch.equal(left, right)  # type: ignore[arg-type]
+    if isinstance(left, np.ndarray):
+        return bool((left == right).all())
+    return left == right
+
+
+def test_loss_and_gradient_are_those_of_all_samples_at_once_whatever_the_batches():
+    model, samples = net(), data()
+    subject = Subject(model, nn.CrossEntropyLoss(), DataLoader(samples, batch_size=5))
+    model.eval()
+    loss = nn.functional.cross_entropy(model(samples.tensors[0]), samples.tensors[1])
+    loss.backward()
+    expected = [p.grad for p in model.parameters() if p.requires_grad]
+    assert subject.loss() == pytest.approx(loss.item(), rel=1e-13)
+    assert subject.names == ["0.weight", "0.bias", "1.weight", "1.bias", "5.weight", "5.bias"]
+    for found, wanted in zip(subject.gradient(), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-13)
+    assert subject.products == 2
+    assert subject.samples == 22
+    assert subject.num_batches == 5
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_model_is_left_as_it_was(training: bool, fails: bool):
+    model = net().train(training)
+    model[1].eval()  # a mode of its own
+    model[0].weight.grad = torch.ones_like(model[0].weight)
+    loader = DataLoader(data(), batch_size=5)
+    before = everything(model)
+    subject = Subject(model, nn.CrossEntropyLoss(), loader, statistics=BatchStatistics())
+    offsets = [torch.full_like(p, 1e-3) for p in subject.parameters]
+    try:
+        with subject.looking(), subject.at(offsets):
+            torch.rand(3), random.random(), np.random.rand()
+            subject.gradient()
+            assert not model[4].training and model[1].training
+            if fails:
+                raise KeyError
+    except KeyError:
+        assert fails
+    assert same(before, everything(model))
+
+
+def test_batch_statistics_are_those_of_training():
+    model, samples = net(), data(20)
+    subject = Subject(model, nn.CrossEntropyLoss(), DataLoader(samples, batch_size=10), statistics=BatchStatistics())
+    model.train()
+    model[4].eval()
+    inputs, targets = samples.tensors
+    losses = [nn.functional.cross_entropy(model(inputs[i : i + 10]), targets[i : i + 10]) for i in (0, 10)]
+    assert subject.loss() == pytest.approx(float(sum(loss.item() for loss in losses)) / 2, rel=1e-12)
+    assert subject.describe()["normalization"] == "statistics of each batch"
+    assert subject.describe()["dropout"] == "off"
+
+
+def test_some_samples_are_drawn_by_a_seed_and_only_they_are_loaded():
+    class Counting(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+        loaded: set[int] = set()
+
+        def __len__(self) -> int:
+            return 22
+
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            self.loaded.add(index)
+            return data()[index]  # type: ignore[return-value]
+
+    shuffling = Subject(net(), nn.CrossEntropyLoss(), DataLoader(Counting(), 4, shuffle=True), samples=9, seed=3)
+    assert len(Counting.loaded) == 9
+    assert shuffling.num_batches == 3
+    plain = [(x, y) for x, y in DataLoader(data(), 5)]
+    listed = Subject(net(), nn.CrossEntropyLoss(), plain, samples=9, seed=3)
+    assert listed.loss() == pytest.approx(shuffling.loss(), rel=1e-12)
+    assert "9 of 22 by seed 3" in listed.describe()["drawn"]
+    other = Subject(net(), nn.CrossEntropyLoss(), plain, samples=9, seed=4)
+    assert other.loss() != pytest.approx(listed.loss(), rel=1e-6)
+
+
+def test_attention_can_be_differentiated_twice():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), nn.Flatten(), nn.Linear(24, 3))
+    subject = Subject(model, nn.CrossEntropyLoss(), [(torch.randn(4, 3, 8), torch.tensor([0, 1, 2, 0]))])
+    with subject.looking():
+        for batch in subject.batches():
+            gradient = subject.gradient_of(batch, create_graph=True)
+            second = torch.autograd.grad(sum(g.sum() for g in gradient), subject.parameters, allow_unused=True)  # type: ignore[arg-type]
+    assert sum(float(g.abs().sum()) for g in second if g is not None) > 0.0
+
+
+class Weighted(nn.Module):
+    """A mean that is none over samples."""
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """By the weight of classes."""
+        return nn.functional.cross_entropy(output, target, torch.tensor([1.0, 2.0, 3.0, 9.0], dtype=torch.float64))
+
+
+def shifting() -> object:
+    """A loader of other images each time."""
+
+    class Shifting:
+        def __iter__(self) -> object:
+            return iter([(torch.rand(4, 1, 6, 6, dtype=torch.float64), torch.arange(4))] * 3)
+
+    return Shifting()
+
+
+@pytest.mark.parametrize(
+    ("criterion", "batches", "options", "sentence"),
+    [
+        (nn.CrossEntropyLoss(), DataLoader(data(), 5, shuffle=True), {}, "a loader that shuffles"),
+        (nn.CrossEntropyLoss(), [], {}, "an empty loader"),
+        (nn.CrossEntropyLoss(), shifting(), {}, "batches that change from one pass to the next"),
+        (nn.CrossEntropyLoss(), [torch.ones(3)], {}, "a batch of type Tensor"),
+        (nn.CrossEntropyLoss(), DataLoader(data(), 5), {"samples": 23}, "cannot draw 23 samples, because there are 22"),
+        (nn.CrossEntropyLoss(), DataLoader(data(), 5), {"samples": 0}, "cannot measure 0 samples"),
+        (nn.CrossEntropyLoss(), DataLoader(data(), 5), {"distributed": True}, "no process group"),
+        (nn.CrossEntropyLoss(reduction="sum"), DataLoader(data(), 5), {}, "not the mean over the samples"),
+        (nn.CrossEntropyLoss(reduction="none"), DataLoader(data(), 5), {}, "no single number"),
+        (Weighted(), DataLoader(data(), 5), {}, "class weights"),
+        (lambda output, target: output.mean() * float("nan"), DataLoader(data(), 5), {}, "at a loss of nan"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_sentence(criterion, batches, options, sentence):
+    model = net().train()
+    before = everything(model)
+    with pytest.raises(ConfigurationError, match=sentence):
+        Subject(model, criterion, batches, **options)
+    assert same(before, everything(model))
+
+
+def test_a_loader_that_changes_later_is_refused_in_the_pass_that_differs():
+    batches = [(x, y) for x, y in DataLoader(data(), 5)]
+    subject = Subject(net(), nn.CrossEntropyLoss(), batches)
+    batches[3] = (batches[3][0] + 1.0, batches[3][1])
+    with pytest.raises(ConfigurationError, match="batch 3 is not what it was"):
+        subject.loss()
+
+
+def test_a_frozen_model_has_nothing_to_measure():
+    with pytest.raises(UnsupportedError, match="without trainable parameters"):
+        Subject(net().requires_grad_(False), nn.CrossEntropyLoss(), DataLoader(data(), 5))
