@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from samnesia.study.design import Design, Factor, Measure, Study
-from samnesia.study.engine import read_results, run_study
+from samnesia.study.engine.run import read_results, run_study
 from samnesia.study.training import Training
 from samnesia.train.log import environment, write_json
 from samnesia.train.recipes import find

@@ -11,10 +11,10 @@ python examples/own_study.py runs/wrong_labels
 import sys
 
 from samnesia.study.design import Design, Factor, Measure, Study
-from samnesia.study.engine import run_study
+from samnesia.study.engine.run import run_study
 from samnesia.study.hypotheses import Difference
+from samnesia.study.judging.verdicts import judge
 from samnesia.study.training import Training
-from samnesia.study.verdicts import judge
 from samnesia.train.config import MLP, SGD, Digits, RunConfig
 from samnesia.train.parts.methods import SAM, Unperturbed
 

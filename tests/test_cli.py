@@ -431,7 +431,7 @@ def test_compare_with_other_values_for_fields_and_as_many_gradients(samnesia, tm
 
 
 def test_demo_is_the_comparison_on_noisy_digits(monkeypatch, samnesia, tmp_path):
-    from samnesia.study import compare
+    from samnesia.study.comparison import compare
 
     calls = []
 

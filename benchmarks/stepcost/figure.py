@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from samnesia.study.figures import DARK, LIGHT, Palette, style_context, svg
+from samnesia.study.report.figures.style import DARK, LIGHT, Palette, style_context, svg
 
 from .rows import FLOORS
 from .summary import Line, Result, lines, spread

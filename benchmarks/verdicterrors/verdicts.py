@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samnesia.study.hypotheses import Correlation
-from samnesia.study.verdicts import judge
+from samnesia.study.judging.verdicts import judge
 
 from .planted import Paired, Ranked, correlation, difference, kendall, pearson, stronger
 

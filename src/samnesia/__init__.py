@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from samnesia.perturb.step import Pass
     from samnesia.perturb.tensors import Weights
     from samnesia.perturb.vectorized.m_sharpness import Vectorized
-    from samnesia.study.callable import Comparison, compare
+    from samnesia.study.comparison.callable import Comparison, compare
 
 __version__ = "0.1.0"
 
@@ -174,14 +174,14 @@ _HOMES = {
     "samnesia.perturb.step": ("Pass",),
     "samnesia.perturb.tensors": ("Weights",),
     "samnesia.perturb.vectorized.m_sharpness": ("Vectorized",),
-    "samnesia.study.callable": ("Comparison", "compare"),
+    "samnesia.study.comparison.callable": ("Comparison", "compare"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name where it lives."""
-    if name in ("conformance", "integrations", "perturb", "train", "study"):
+    if name in ("conformance", "integrations", "measure", "perturb", "train", "study"):
         return importlib.import_module(f"samnesia.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'samnesia' has no attribute {name!r}")

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from samnesia.study.definition import Change, Definition
 from samnesia.study.design import Design, Factor, Measure
-from samnesia.study.engine import Results
+from samnesia.study.engine.definition import Change, Definition
+from samnesia.study.engine.run import Results
+from samnesia.study.engine.store import CELLS, cell_name, write_failure, write_outcome
 from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation
-from samnesia.study.store import CELLS, cell_name, write_failure, write_outcome
 from samnesia.study.work import Outcome
 
 METHODS = ("sgd", "sam", "asam", "gsam", "obf", "random", "late sam", "m-sam")

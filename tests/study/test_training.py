@@ -13,9 +13,9 @@ import pytest
 
 from samnesia.perturb.errors import ConfigurationError, RunStopped
 from samnesia.study.design import Design, Factor, Measure, Study
-from samnesia.study.engine import read_results, run_study
-from samnesia.study.jobs import Job
-from samnesia.study.store import Finished, find_cell
+from samnesia.study.engine.jobs import Job
+from samnesia.study.engine.run import read_results, run_study
+from samnesia.study.engine.store import Finished, find_cell
 from samnesia.study.training import Training, notes
 from samnesia.train import loop
 from samnesia.train.config import SAM, Checkpoints, Unperturbed
@@ -119,7 +119,7 @@ def test_what_is_somebody_elses_is_left(tmp_path):
 
 SCRIPT = """
 import sys
-from samnesia.study.engine import run_study
+from samnesia.study.engine.run import run_study
 from tests.study.test_training import study
 
 if __name__ == "__main__":

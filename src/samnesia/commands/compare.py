@@ -40,8 +40,8 @@ class Compare:
 
     def run(self) -> int:
         """Compare, and print the table; 1 where a run has failed."""
-        from samnesia.study.budgets import EqualGradients, EqualSeconds, EqualSteps
-        from samnesia.study.compare import compare
+        from samnesia.study.comparison.budgets import EqualGradients, EqualSeconds, EqualSteps
+        from samnesia.study.comparison.compare import compare
 
         for name in ("seeds", "workers"):
             count = getattr(self, name)

@@ -71,9 +71,9 @@ class Study:
         return self._run(found, self.out)
 
     def _run(self, study: "Defined", out: Path) -> int:
-        from samnesia.study.engine import check_place, run_study
+        from samnesia.study.engine.run import check_place, run_study
+        from samnesia.study.judging.verdicts import judge
         from samnesia.study.report import PACKAGES, write_report_of
-        from samnesia.study.verdicts import judge
 
         for module in PACKAGES:  # now, and not when all cells have run
             require(module, extra="train")
@@ -88,7 +88,7 @@ class Study:
         return int(not results.complete)
 
     def _preview(self, study: "Defined", *, claimed: bool) -> list[str]:
-        from samnesia.study.preview import claims, power, preview, with_seeds_there
+        from samnesia.study.engine.preview import claims, power, preview, with_seeds_there
 
         study = with_seeds_there(study, self.out)
         lines = preview(study, self.out, workers=self.workers)

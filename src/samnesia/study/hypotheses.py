@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from samnesia.study.design import Design, Levels
-    from samnesia.study.estimates import Estimate
+    from samnesia.study.judging.estimates import Estimate
 
 Direction = Literal["higher", "lower"]
 SIGNS: dict[str, int] = {"higher": 1, "lower": -1}
@@ -73,14 +73,14 @@ class Difference:
         return SIGNS[self.direction]
 
     def estimate(self, design: Design, table: DataFrame) -> Estimate:
-        """What the table's finished runs say: :func:`samnesia.study.estimates.difference`."""
-        from samnesia.study.estimates import difference
+        """What the table's finished runs say: :func:`samnesia.study.judging.estimates.difference`."""
+        from samnesia.study.judging.estimates import difference
 
         return difference(self, design, table)
 
     def power(self, design: Design) -> list[str]:
-        """Lines on what the design can show: :func:`samnesia.study.power.of_difference`."""
-        from samnesia.study.power import of_difference
+        """Lines on what the design can show: :func:`samnesia.study.judging.power.of_difference`."""
+        from samnesia.study.judging.power import of_difference
 
         return of_difference(self, design)
 
@@ -136,14 +136,14 @@ class Correlation:
         return SIGNS[self.direction]
 
     def estimate(self, design: Design, table: DataFrame) -> Estimate:
-        """What the table's finished runs say: :func:`samnesia.study.estimates.correlation`."""
-        from samnesia.study.estimates import correlation
+        """What the table's finished runs say: :func:`samnesia.study.judging.estimates.correlation`."""
+        from samnesia.study.judging.estimates import correlation
 
         return correlation(self, design, table)
 
     def power(self, design: Design) -> list[str]:
-        """Lines on what the design can show: :func:`samnesia.study.power.of_correlation`."""
-        from samnesia.study.power import of_correlation
+        """Lines on what the design can show: :func:`samnesia.study.judging.power.of_correlation`."""
+        from samnesia.study.judging.power import of_correlation
 
         return of_correlation(self, design)
 
@@ -206,14 +206,14 @@ class StrongerCorrelation:
         return SIGNS[self.direction]
 
     def estimate(self, design: Design, table: DataFrame) -> Estimate:
-        """What the table's finished runs say: :func:`samnesia.study.estimates.stronger`."""
-        from samnesia.study.estimates import stronger
+        """What the table's finished runs say: :func:`samnesia.study.judging.estimates.stronger`."""
+        from samnesia.study.judging.estimates import stronger
 
         return stronger(self, design, table)
 
     def power(self, design: Design) -> list[str]:
-        """Lines on what the design can show: :func:`samnesia.study.power.of_stronger`."""
-        from samnesia.study.power import of_stronger
+        """Lines on what the design can show: :func:`samnesia.study.judging.power.of_stronger`."""
+        from samnesia.study.judging.power import of_stronger
 
         return of_stronger(self, design)
 

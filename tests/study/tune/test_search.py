@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.study.pool import Here, Processes
+from samnesia.study.engine.pool import Here, Processes
 from samnesia.study.tune import tune
 from samnesia.study.tune.journal import JOURNAL, Journal
 from samnesia.study.tune.plan import make_plan
@@ -139,7 +139,7 @@ def test_the_seed_of_the_configuration_decides(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from samnesia.study.pool import Here
+from samnesia.study.engine.pool import Here
 from samnesia.study.tune.search import Search
 from samnesia.train.observers import Journal
 from tests.study.tune.test_search import plan_of, written

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.study.statistics import Interval, paired_interval
+from samnesia.study.judging.statistics import Interval, paired_interval
 from samnesia.study.tune import Origin, tune
 from samnesia.study.tune.confirmation import Change, Confirmation
 from samnesia.study.tune.result import Trial, best_of

@@ -73,7 +73,9 @@ def _work(levels: Levels, seed: int) -> Work:
 
 @cache
 def _arms(problem: str, budget: str) -> dict[str, RunConfig]:
-    from samnesia.study.budgets import equal_gradients  # here: it needs torch, and a list of studies does not
+    from samnesia.study.comparison.budgets import (
+        equal_gradients,  # here: it needs torch, and a list of studies does not
+    )
 
     arms = {method: find(f"{problem}-{method}") for method in METHODS}
     return equal_gradients(arms) if budget == "gradients" else arms

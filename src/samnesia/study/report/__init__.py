@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samnesia.extras import require
-from samnesia.study import figures
-from samnesia.study.contexts import Grid
-from samnesia.study.facts import facts
-from samnesia.study.figures import Draw
-from samnesia.study.judged import Judged
-from samnesia.study.report import compared, cost, curves, factors, parallel, plates, relations, switching, tables
+from samnesia.study.report import tables
 from samnesia.study.report.claims import claims_of
+from samnesia.study.report.contexts import Grid
+from samnesia.study.report.facts import facts
+from samnesia.study.report.figures import compared, cost, curves, factors, parallel, plates, relations, style, switching
+from samnesia.study.report.figures.plates import Plate, write_text
+from samnesia.study.report.figures.style import Draw
+from samnesia.study.report.judged import Judged
 from samnesia.study.report.page import Page
-from samnesia.study.report.plates import Plate, write_text
 from samnesia.study.report.settings import settings_of
-from samnesia.study.summary import summarize
+from samnesia.study.report.summary import summarize
 from samnesia.train.log import write_json
 
 if TYPE_CHECKING:
-    from samnesia.study.engine import Results
-    from samnesia.study.verdicts import Verdict
+    from samnesia.study.engine.run import Results
+    from samnesia.study.judging.verdicts import Verdict
 
 PACKAGES = ("jinja2", "matplotlib", "pandas", "scipy")
 OVERVIEW_INCHES = 2.9  # height
@@ -35,15 +35,15 @@ def write_report(out: Path | str) -> dict[str, Any]:
         out: the directory of the study.
 
     Returns:
-        The content of ``compare.json``; see :mod:`samnesia.study.summary`.
+        The content of ``compare.json``; see :mod:`samnesia.study.report.summary`.
 
     Raises:
         ConfigurationError: when no cell is finished, or a file cannot be read.
         MissingExtraError: when matplotlib, Jinja2, pandas or SciPy is not installed.
     """
     _require_packages()
-    from samnesia.study.engine import read_results
-    from samnesia.study.verdicts import judge
+    from samnesia.study.engine.run import read_results
+    from samnesia.study.judging.verdicts import judge
 
     results = read_results(out)
     return write_report_of(results, judge(results.design, results.table))
@@ -55,7 +55,7 @@ def write_report_of(results: Results, verdicts: Sequence[Verdict]) -> dict[str, 
     summary = {**summarize(results), "verdicts": [verdict.to_json() for verdict in verdicts]}
     grid = Grid(results.design, results.table)
     page = make_page(results, grid, summary, verdicts)
-    with figures.style_context():
+    with style.style_context():
         text = page.render()
         _write_files(results.out / "figures", page.plates, overview(results, grid, summary))
     write_json(results.out / "compare.json", summary)
@@ -105,5 +105,5 @@ def _write_files(directory: Path, found: Sequence[Plate], panels: Sequence[Draw]
     for plate in found:
         plate.write(directory)
     if panels:
-        for name, palette in (("overview", figures.LIGHT), ("overview-dark", figures.DARK)):
+        for name, palette in (("overview", style.LIGHT), ("overview-dark", style.DARK)):
             plates.write_files(directory, name, panels, palette, OVERVIEW_INCHES)

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samnesia.study import figures, numbers
-from samnesia.study.definition import Change
 from samnesia.study.design import Design
-from samnesia.study.figures import label
+from samnesia.study.engine.definition import Change
 from samnesia.study.hypotheses import Correlation, Difference, Hypothesis, StrongerCorrelation
-from samnesia.study.report.strips import Strip, common, stacked
-from samnesia.study.wording import QUOTE, capital, counted, listed
+from samnesia.study.judging import numbers
+from samnesia.study.report.figures import style
+from samnesia.study.report.figures.strips import Strip, common, stacked
+from samnesia.study.report.figures.style import label
+from samnesia.study.report.wording import QUOTE, capital, counted, listed
 
 if TYPE_CHECKING:
-    from samnesia.study.engine import Results
-    from samnesia.study.verdicts import Verdict
+    from samnesia.study.engine.run import Results
+    from samnesia.study.judging.verdicts import Verdict
 
 MARKS = {"supported": "\N{CHECK MARK}", "contradicted": "\N{MULTIPLICATION X}", "undecided": "?"}
 MANY = 6
@@ -88,8 +89,8 @@ class Claims:
         """The figures of all claims as ``<svg>`` elements; those of one kind have one scale."""
         strips = (stacked if self.many else common)([claim.strip for claim in self.claims])
         return [
-            figures.inline_svg(
-                figures.make_panels([strip], figures.TOKENS, strip.height, width=strip.width), f"verdict-{place}",
+            style.inline_svg(
+                style.make_panels([strip], style.TOKENS, strip.height, width=strip.width), f"verdict-{place}",
                 f"{capital(claim.ruling)}: {claim.claim}: {claim.found}.",
             )
             for place, (claim, strip) in enumerate(zip(self.claims, strips, strict=True))

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from samnesia.study import figures, numbers, wording
-from samnesia.study.contexts import Grid
-from samnesia.study.facts import Fact
-from samnesia.study.figures import label
-from samnesia.study.judged import SHARE
+from samnesia.study.judging import numbers
+from samnesia.study.report import wording
 from samnesia.study.report.claims import Claims
-from samnesia.study.report.plates import Plate
+from samnesia.study.report.contexts import Grid
+from samnesia.study.report.facts import Fact
+from samnesia.study.report.figures import style
+from samnesia.study.report.figures.plates import Plate
+from samnesia.study.report.figures.style import label
+from samnesia.study.report.judged import SHARE
 from samnesia.study.report.settings import Settings
 from samnesia.study.report.tables import Table
-from samnesia.study.wording import Summary, counted
+from samnesia.study.report.wording import Summary, counted
 
 FEW = 8
 """Methods that are named in the line above the question; more of them are counted."""
@@ -62,15 +64,15 @@ class Page:
                 strips=_marked(self.claims.inline()),
                 standing=self.standing,
                 table=self.table,
-                hues=len(figures.LIGHT.methods) - 1,
+                hues=len(style.LIGHT.methods) - 1,
                 confidence=f"{100 * self.summary['confidence']:g} %",
                 others=len(self.summary["methods"]) - 1,
                 one_environment=len({(ran.get("commit"), ran.get("torch")) for ran in self.summary["environments"]})
                 <= 1,
                 facts=self.facts,
                 settings=self.settings,
-                light=figures.LIGHT,
-                dark=figures.DARK,
+                light=style.LIGHT,
+                dark=style.DARK,
             )
         )
         return text

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from samnesia.study.contexts import Grid
+from samnesia.study.report.contexts import Grid
 from samnesia.train.plain import flatten
 
 NAMES = ("kind", "recipe", "seed")

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from samnesia.study import numbers
-from samnesia.study.contexts import Grid, number
-from samnesia.study.judged import SHARE, Judged, decimals
-from samnesia.study.numbers import Bounds, Estimate
-from samnesia.study.summary import COSTS, other_measures
-from samnesia.study.wording import Rows, Summary, capital, sides
+from samnesia.study.judging import numbers
+from samnesia.study.judging.numbers import Bounds, Estimate
+from samnesia.study.report.contexts import Grid, number
+from samnesia.study.report.judged import SHARE, Judged, decimals
+from samnesia.study.report.summary import COSTS, other_measures
+from samnesia.study.report.wording import Rows, Summary, capital, sides
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from samnesia.study.design import Design, Factor, Measure, Study
-from samnesia.study.engine import Results, run_study
+from samnesia.study.engine.run import Results, run_study
 from samnesia.study.hypotheses import Difference
-from samnesia.study.statistics import Interval, mean_interval, paired_interval
+from samnesia.study.judging.statistics import Interval, mean_interval, paired_interval
 from samnesia.study.training import Training
 from samnesia.study.tune.plan import Plan
 from samnesia.study.tune.result import Trial

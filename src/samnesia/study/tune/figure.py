@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samnesia.study.figures import LIGHT, Palette, make_panels, style_context
+from samnesia.study.report.figures.style import LIGHT, Palette, make_panels, style_context
 from samnesia.study.tune.space import Choice, Searched
 from samnesia.study.tune.tuning import Tuning
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from samnesia.extras import require as require_package
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.study.store import read_object
+from samnesia.study.engine.store import read_object
 from samnesia.train import recipes
 from samnesia.train.config import RunConfig
 from samnesia.train.log import locked, write_json
@@ -101,7 +101,7 @@ def tune(
 def _tune(plan: Plan, out: Path, *, workers: int, progress: bool, origin: Origin | None, command: str | None) -> Tuning:
     from rich.console import Console
 
-    from samnesia.study.pool import Here, Processes
+    from samnesia.study.engine.pool import Here, Processes
     from samnesia.study.tune import show
     from samnesia.study.tune.confirmation import confirm
     from samnesia.study.tune.figure import write_figures

@@ -11,9 +11,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from samnesia.study.jobs import Job
-from samnesia.study.pool import Pool
-from samnesia.study.store import Failed, find_cell
+from samnesia.study.engine.jobs import Job
+from samnesia.study.engine.pool import Pool
+from samnesia.study.engine.store import Failed, find_cell
 from samnesia.study.tune.journal import Journal, trim
 from samnesia.study.tune.plan import Plan
 from samnesia.study.tune.result import Trial

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from samnesia.study import numbers
-from samnesia.study.statistics import Interval
+from samnesia.study.judging import numbers
+from samnesia.study.judging.statistics import Interval
 from samnesia.study.tune.confirmation import OWN, PLAIN, TUNED, Confirmation
 from samnesia.study.tune.plan import Plan
 from samnesia.study.tune.result import Trial

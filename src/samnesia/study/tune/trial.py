@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.study.store import read_object
+from samnesia.study.engine.store import read_object
 from samnesia.study.training import Training
 from samnesia.study.tune.space import Values
 from samnesia.study.work import Outcome

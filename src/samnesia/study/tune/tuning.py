@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samnesia.study import numbers
-from samnesia.study.statistics import Interval
+from samnesia.study.judging import numbers
+from samnesia.study.judging.statistics import Interval
 from samnesia.study.tune.confirmation import OWN, PLAIN, Change, Confirmation
 from samnesia.study.tune.plan import Plan
 from samnesia.study.tune.result import Origin, Trial, best_of

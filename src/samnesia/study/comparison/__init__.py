@@ -1,0 +1,1 @@
+"""Studies of one factor, the method, at equal cost; `samnesia.compare` for any function."""

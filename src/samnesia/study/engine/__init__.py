@@ -1,0 +1,1 @@
+"""What is missing of a study is run: plan, workers, cells on disk, the tidy table."""

@@ -1,0 +1,65 @@
+"""How numbers are written: true minus signs, intervals, and dashes where there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from samnesia.study.judging.statistics import LEAST
+
+Estimate = Mapping[str, Any]
+"""A mean with its interval and the seeds: ``n``, ``mean``, ``low``, ``high``, ``per_seed``."""
+Bounds = tuple[float, float]
+
+
+def plain(value: float | None, digits: int = 1) -> str:
+    """A number with a true minus sign and thin groups of thousands; a dash where there is none."""
+    if value is None:
+        return "\N{EN DASH}"
+    text = f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return (text if _is_seen(value, digits) else text.lstrip("-")).replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """A difference with its sign, which what is zero in these digits has not; a dash where there is none."""
+    if value is None or not _is_seen(value, digits):
+        return plain(value, digits)
+    return f"{value:+,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
+
+
+def ends(value: Estimate, digits: int = 1, bounds: Bounds | None = None) -> str:
+    """``93.9 to 95.5``, with ``n = 4`` where runs are missing; in words where equal numbers give no interval.
+
+    The interval is cut at ``bounds``.
+    """
+    if value["low"] is not None:
+        low, high = value["low"], value["high"]
+        if bounds is not None:
+            low, high = max(bounds[0], low), min(bounds[1], high)
+        interval = f"{plain(low, digits)} to {plain(high, digits)}"
+    else:
+        interval = "all seeds equal" if value["n"] >= LEAST else ""
+    missing = f"n = {value['n']}" if 0 < value["n"] < len(value["per_seed"]) else ""
+    return ", ".join(part for part in (interval, missing) if part)
+
+
+def level(value: Estimate, digits: int = 1, bounds: Bounds | None = None) -> str:
+    """``94.7 (93.9 to 95.5)``; the mean alone where there is no interval."""
+    interval = ends(value, digits, bounds)
+    return plain(value["mean"], digits) + (f" ({interval})" if interval else "")
+
+
+def change(value: Estimate, digits: int = 1) -> str:
+    """``+12.1 (10.3 to 13.9)``; the mean alone where there is no interval."""
+    interval = ends(value, digits)
+    return signed(value["mean"], digits) + (f" ({interval})" if interval else "")
+
+
+def half_width(value: Estimate, digits: int = 1) -> str:
+    """`` ±0.8``: half the width of an interval, which is symmetric; empty where there is none."""
+    return "" if value["low"] is None else f" \N{PLUS-MINUS SIGN}{plain((value['high'] - value['low']) / 2, digits)}"
+
+
+def _is_seen(value: float, digits: int) -> bool:
+    """Whether it is written with another figure than 0."""
+    return round(value, digits) != 0.0

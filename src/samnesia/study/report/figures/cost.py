@@ -1,0 +1,144 @@
+"""What a method costs and what it reaches: the measure against gradient evaluations, or against seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from samnesia.study.judging import numbers
+from samnesia.study.judging.numbers import Estimate
+from samnesia.study.report.figures import marks
+from samnesia.study.report.figures.plates import Panel, Plate
+from samnesia.study.report.figures.style import Palette, label, spread
+from samnesia.study.report.judged import Judged
+from samnesia.study.report.wording import Summary, capital
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Rows = Sequence[Mapping[str, Any]]
+APART = 0.1
+"""Costs that differ by less, in shares of the larger, are drawn as equal."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost of a run: its name in the summary, in words, and the digits after the point that it is written with."""
+
+    name: str
+    words: str
+    digits: int = 0
+
+
+GRADIENTS = Cost("gradient_evaluations", "gradient evaluations per run")
+SECONDS = Cost("seconds", "seconds per run", digits=1)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one panel shows.
+
+    Attributes:
+        title: a context, or a point of the runs.
+        point: the point of the runs at which the measure is taken.
+        rows: the methods of which cost and measure are known.
+        limits: ends of the measure's axis; None is what the panel needs.
+    """
+
+    title: str
+    point: str
+    rows: Rows
+    limits: tuple[float, float] | None = None
+
+
+def cost_plate(summary: Summary) -> Plate | None:
+    """The measure against cost, in every context, or at every point of the runs where there is one context.
+
+    Returns None where no cost tells two methods apart.
+    """
+    judged, order = Judged.of(summary), {row["method"]: place for place, row in enumerate(summary["methods"])}
+    blocks = [one["methods"] for one in summary["contexts"]] or [summary["methods"]]
+    cost = next((cost for cost in (GRADIENTS, SECONDS) if any(_differs(rows, cost) for rows in blocks)), None)
+    if cost is None:
+        return None
+    scenes = [scene for scene in _scenes(summary, judged, cost) if scene.rows]
+    height = marks.labelled_height(2.3 if len(scenes) > 2 else 2.9, len(order))
+    panels = tuple(
+        Panel(
+            partial(draw_cost, scene=scene, judged=judged, cost=cost, order=order, height=height),
+            _described(scene, judged, cost),
+        )
+        for scene in scenes
+    )
+    when = f" {judged.at(judged.main)}" if summary["contexts"] and judged.at(judged.main) else ""
+    caption = (
+        f"Mark and line: mean with 95 % interval over seeds{when}. Methods of equal cost are moved apart sideways; "
+        "names stand in the order of the means."
+    )
+    title = f"{capital(judged.name)} against {cost.words.removesuffix(' per run')}"
+    return Plate("cost", title, caption, panels, height)
+
+
+def draw_cost(axes: Axes, palette: Palette, *, scene: Scene, judged: Judged, cost: Cost, order: Mapping[str, int],
+              height: float) -> None:  # fmt: skip
+    """Each method at its cost: the mean of the measure with its interval."""
+    from matplotlib.ticker import MaxNLocator
+
+    costs = [float(row[cost.name]) for row in scene.rows]
+    gap = 0.028 * max(costs)
+    places = spread(costs, gap=gap)
+    for row, x in zip(scene.rows, places, strict=True):
+        estimate, index = row["score"][scene.point], order[row["method"]]
+        colour = palette.method(index)
+        face = colour if scene.point == judged.main else palette.surface
+        if estimate["low"] is not None:
+            axes.plot([x] * 2, marks.cut(estimate, judged.bounds), color=colour, linewidth=1.3, zorder=2)
+        axes.plot(x, estimate["mean"], palette.marker(index), markersize=5.2, color=colour, mfc=face, mew=1.3, zorder=3)
+    marks.style_axes(axes, palette, grid="y")
+    axes.set_xlim(0.0, max(places) + 1.5 * gap)
+    axes.set_ylim(scene.limits)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    axes.set_xlabel(cost.words, color=palette.ink)
+    axes.set_ylabel(judged.axis, color=palette.ink)
+    marks.title(axes, palette, scene.title)
+    ends = [(row["score"][scene.point]["mean"], order[row["method"]], label(row["method"])) for row in scene.rows]
+    marks.label_ends(axes, palette, ends, height)
+
+
+def _scenes(summary: Summary, judged: Judged, cost: Cost) -> list[Scene]:
+    if summary["contexts"]:
+        return [
+            Scene(one["name"], judged.main, _known(one["methods"], cost, judged.main)) for one in summary["contexts"]
+        ]
+    found = {point: _known(summary["methods"], cost, point) for point in judged.points}
+    limits = _limits([row["score"][point] for point, rows in found.items() for row in rows], judged)
+    return [Scene(judged.points[point], point, rows, limits) for point, rows in found.items()]
+
+
+def _limits(estimates: Sequence[Estimate], judged: Judged) -> tuple[float, float]:
+    """Ends of one axis for all these."""
+    ends = [estimate["mean"] for estimate in estimates]
+    for estimate in estimates:
+        ends += marks.cut(estimate, judged.bounds) if estimate["low"] is not None else ()
+    margin = 0.05 * (max(ends) - min(ends)) or 1.0
+    return min(ends) - margin, max(ends) + margin
+
+
+def _known(rows: Rows, cost: Cost, point: str) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row[cost.name] is not None and row["score"][point]["mean"] is not None]
+
+
+def _differs(rows: Rows, cost: Cost) -> bool:
+    costs = [row[cost.name] for row in rows if row[cost.name] is not None]
+    return len(costs) > 1 and max(costs) - min(costs) > APART * max(costs)
+
+
+def _described(scene: Scene, judged: Judged, cost: Cost) -> str:
+    levels = {label(row["method"]): judged.level(row["score"][scene.point]) for row in scene.rows}
+    costs = [numbers.plain(row[cost.name], cost.digits) for row in scene.rows]
+    told = [f"{name} {level} at {spent}" for (name, level), spent in zip(levels.items(), costs, strict=True)]
+    where = f", {scene.title}" if scene.title else ""
+    return f"{capital(judged.axis)} against {cost.words}{where}: {'; '.join(told)}."
