@@ -200,3 +200,26 @@ def test_an_entry_with_a_factor_of_zero_does_not_move():
 def test_wrong_scalings_are_refused(operator, wrong):
     with pytest.raises(ConfigurationError, match="^cannot scale"):
         operator(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("ball", "words"),
+    [
+        (samnesia.Ball(), "‖e‖₂ ≤ rho"),
+        (samnesia.Ball(samnesia.Linf()), "max |e| ≤ rho"),
+        (
+            samnesia.Ball(scaling=samnesia.ElementScaling()),
+            "‖e / T‖₂ ≤ rho, T = |w| + 0.01 (1 for parameters whose name lacks 'weight')",
+        ),
+        (
+            samnesia.Ball(samnesia.Linf(), samnesia.FilterScaling(eta=0.0, scaled="all")),
+            "max |e / T| ≤ rho, T = (‖filter‖₂ in convolutions, |w| elsewhere)",
+        ),
+        (
+            samnesia.Ball(scaling=samnesia.LayerScaling(eta=0.0, scaled="all")),
+            "‖e / T‖₂ ≤ rho, T = ‖its tensor‖₂",
+        ),
+    ],
+)
+def test_a_ball_says_what_its_radius_means(ball, words):
+    assert ball.describe() == words

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -44,6 +44,10 @@ class Norm(ABC):
     def measure(self, weights: Weights, scaled: Sequence[Tensor]) -> Tensor:
         """The norm of `scaled`."""
 
+    def describe(self, scaled: str) -> str:
+        """The norm of what `scaled` names, as it is written."""
+        return f"{type(self).__name__}({scaled})"
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ class L2(Norm):
         """``‖u‖₂``."""
         return weights.norm(scaled)
 
+    def describe(self, scaled: str) -> str:
+        """``‖scaled‖₂``."""
+        return f"‖{scaled}‖₂"
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,10 @@ class Linf(Norm):
         """``max |u|``."""
         return weights.largest(scaled)
 
+    def describe(self, scaled: str) -> str:
+        """``max |scaled|``."""
+        return f"max |{scaled}|"
+
 
 def _poisoned(factor: Tensor, size: Tensor) -> Tensor:
     """`factor`, or NaN where the gradient is not finite.
@@ -115,6 +127,10 @@ class Scaling(ABC):
     def factors(self, weights: Weights) -> list[Tensor | None]:
         """T for each tensor, broadcastable to it; None means 1."""
 
+    def describe(self) -> str:
+        """What T is, in words; empty for 1."""
+        return f"T by {self!r}"
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -124,6 +140,10 @@ class Unscaled(Scaling):
     def factors(self, weights: Weights) -> list[Tensor | None]:
         """None for every tensor."""
         return [None] * len(weights.tensors)
+
+    def describe(self) -> str:
+        """Nothing."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +155,7 @@ class _NormalizationOperator(Scaling):
     embeddings are not) and leaves ``T = 1`` elsewhere; `"all"` acts on every parameter.
     """
 
+    symbol: ClassVar[str]
     eta: float = 0.01
     scaled: Literal["weight", "all"] = "weight"
 
@@ -164,6 +185,11 @@ class _NormalizationOperator(Scaling):
             for index, name in enumerate(weights.names)
         ]
 
+    def describe(self) -> str:
+        """The magnitude, eta and the parameters they act on."""
+        where = " (1 for parameters whose name lacks 'weight')" if self.scaled == "weight" else ""
+        return f"T = {self.symbol}" + (f" + {self.eta:g}" if self.eta else "") + where
+
     @abstractmethod
     def magnitude(self, weights: Weights, index: int) -> Tensor:
         """The size of tensor `index` that stands in T, broadcastable to the tensor, in memory of its own."""
@@ -173,6 +199,8 @@ class _NormalizationOperator(Scaling):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElementScaling(_NormalizationOperator):
     """``T = |w| + η``, entry by entry (Kwon et al. 2021, the paper's main form)."""
+
+    symbol = "|w|"
 
     def magnitude(self, weights: Weights, index: int) -> Tensor:
         """``|w|``."""
@@ -187,6 +215,8 @@ class FilterScaling(_NormalizationOperator):
     Filters are the slices along the first dimension of tensors with three or more dimensions.
     """
 
+    symbol = "(‖filter‖₂ in convolutions, |w| elsewhere)"
+
     def magnitude(self, weights: Weights, index: int) -> Tensor:
         """``‖f_j‖₂`` of shape [filters, 1, …] for convolutions, ``|w|`` for other weights."""
         weight = weights.tensors[index]
@@ -200,6 +230,8 @@ class FilterScaling(_NormalizationOperator):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerScaling(_NormalizationOperator):
     """Every entry of a tensor W gets ``T = ‖W‖₂ + η``: the radius is relative to each layer's norm."""
+
+    symbol = "‖its tensor‖₂"
 
     def magnitude(self, weights: Weights, index: int) -> Tensor:
         """``‖W‖₂``, a 0-d tensor."""
@@ -235,6 +267,11 @@ class Ball:
     def measure(self, weights: Weights, perturbation: Sequence[Tensor]) -> Tensor:
         """The size ``‖T_w⁻¹ e‖``; a 0-d tensor."""
         return self.norm.measure(weights, _over(self.scaling.factors(weights), perturbation))
+
+    def describe(self) -> str:
+        """What a radius means in this ball: ``‖e / T‖₂ ≤ rho, T = |w| + 0.01 …``."""
+        scaling = self.scaling.describe()
+        return f"{self.norm.describe('e / T' if scaling else 'e')} ≤ rho" + (f", {scaling}" if scaling else "")
 
 
 def _times(factors: Sequence[Tensor | None], tensors: Sequence[Tensor]) -> list[Tensor]:
