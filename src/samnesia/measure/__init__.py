@@ -10,6 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from samnesia.measure.calibration.calibration import Calibration, calibration_of
+    from samnesia.measure.calibration.figures import draw_margins, draw_reliability, reliability_and_margins
+    from samnesia.measure.calibration.links import Sigmoid, Softmax
     from samnesia.measure.estimate import Estimate
     from samnesia.measure.progress import Bar
     from samnesia.measure.radius import suggest_rho
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from samnesia.measure.subject import Subject
 
 _HOMES = {  # what is public, by the module it lives in
+    "samnesia.measure.calibration.calibration": ("Calibration", "calibration_of"),
+    "samnesia.measure.calibration.figures": ("draw_margins", "draw_reliability", "reliability_and_margins"),
+    "samnesia.measure.calibration.links": ("Sigmoid", "Softmax"),
     "samnesia.measure.estimate": ("Estimate",),
     "samnesia.measure.progress": ("Bar",),
     "samnesia.measure.radius": ("suggest_rho",),
@@ -28,9 +34,16 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Bar",
     "BatchStatistics",
+    "Calibration",
     "Estimate",
     "RunningStatistics",
+    "Sigmoid",
+    "Softmax",
     "Subject",
+    "calibration_of",
+    "draw_margins",
+    "draw_reliability",
+    "reliability_and_margins",
     "suggest_rho",
 ]
 

@@ -1,0 +1,1 @@
+"""Whether a classifier's confidence is right, and how far its labels are ahead."""
