@@ -6,8 +6,9 @@ Each kind knows how it is estimated, what its power is and what its effect is ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Self
 
 from samnesia.train.parts.checks import require
 
@@ -19,30 +20,76 @@ if TYPE_CHECKING:
 
 Direction = Literal["higher", "lower"]
 SIGNS: dict[str, int] = {"higher": 1, "lower": -1}
+Scope = Mapping[str, tuple[str, ...]]
+"""The levels that count, by factor; of a factor that is not there, all."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class Claimed:
+    """What all kinds of hypotheses have."""
+
+    claim: str
+    """What it claims, in a sentence."""
+    where: dict[str, str] = field(default_factory=dict)
+    """Levels of the runs that count; of a factor that is not named, all."""
+    over: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Levels that count of a factor that nothing else names, where not all do. A study whose factor gets another level
+    after results writes the earlier ones down here: the hypothesis stays about them."""
+    direction: Direction = "higher"
+    """Whether the claim is that the effect is positive or negative."""
+    smallest: float = 0.0
+    """Smallest effect of interest, 0 or more."""
+
+    @property
+    def sign(self) -> int:
+        """1 where the claim points up, -1 where it points down."""
+        return SIGNS[self.direction]
+
+    @property
+    def named(self) -> set[str]:
+        """The factors of which it says which levels it is about, but for those in ``over``."""
+        return {*self.where}
+
+    @property
+    def scope(self) -> dict[str, tuple[str, ...]]:
+        """The levels whose runs count."""
+        return {name: (level,) for name, level in self.where.items()} | self.over
+
+    def keeping_to(self, levels: Scope) -> Self:
+        """The same about these levels of factors that it does not name."""
+        return replace(self, over={name: of for name, of in levels.items() if name not in self.named} | self.over)
+
+    def _check_scope(self, design: Design) -> None:
+        require(
+            not self.named & self.over.keys() and all(self.over.values()),
+            f"cannot test {self.claim!r} over {_listed(self.over)}, because a factor in over must have a level or more "
+            "and be named nowhere else; correct it",
+        )
+        design.check(self.where)
+        for name, levels in self.over.items():
+            for level in levels:
+                design.check({name: level})
+
+
+def in_scope(levels: Levels, scope: Scope) -> bool:
+    """Whether a cell of these levels counts."""
+    return all(levels[name] in allowed for name, allowed in scope.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Claimed):
     """Treatment minus control, paired by seed: one mean difference, in the measure's unit.
 
     Factors that neither side nor ``where`` names are averaged over within each seed, because the seed is what is drawn
     anew.
     """
 
-    claim: str
-    """What it claims, in a sentence."""
     measure: str
     """Name of the measure."""
     treatment: dict[str, str]
     """Levels of the one side, such as method: sam."""
     control: dict[str, str]
     """Levels of the other, of the same factors."""
-    where: dict[str, str] = field(default_factory=dict)
-    """Levels that both share; of a factor that is not named, all."""
-    direction: Direction = "higher"
-    """Whether the claim is that the treatment's measure is higher or lower."""
-    smallest: float = 0.0
-    """Smallest effect of interest, 0 or more, in the measure's unit."""
     expected_sd: float | None = None
     """Standard deviation of the paired difference over seeds, as tuning seeds showed it, for the power that is printed
     before the study runs; never of reported seeds. None is unknown."""
@@ -64,13 +111,19 @@ class Difference:
     def check(self, design: Design) -> None:
         """Refuse names that the design does not have; raises ConfigurationError."""
         design.measure(self.measure)
-        for levels in (self.treatment, self.control, self.where):
+        self._check_scope(design)
+        for levels in (self.treatment, self.control):
             design.check(levels)
 
     @property
-    def sign(self) -> int:
-        """1 where the claim points up, -1 where it points down."""
-        return SIGNS[self.direction]
+    def named(self) -> set[str]:
+        """The factors of which it says which levels it is about, but for those in ``over``."""
+        return {*self.treatment, *self.where}
+
+    @property
+    def scope(self) -> dict[str, tuple[str, ...]]:
+        """The levels whose runs count, of either side."""
+        return super().scope | {name: (level, self.control[name]) for name, level in self.treatment.items()}
 
     def estimate(self, design: Design, table: DataFrame) -> Estimate:
         """What the table's finished runs say: :func:`samnesia.study.judging.estimates.difference`."""
@@ -86,8 +139,8 @@ class Difference:
 
     def subject(self, design: Design) -> str:
         """What the effect is, such as ``sam minus sgd in test accuracy``."""
-        sides = " minus ".join(_spoken(side) for side in (self.treatment, self.control))
-        return f"{sides} in {_label(design, self.measure)}{_at(self.where)}"
+        sides = " minus ".join(_spoken(design, side) for side in (self.treatment, self.control))
+        return f"{sides} in {_label(design, self.measure)}{_at(self)}"
 
     def unit(self, design: Design) -> str:
         """Unit of the effect: points, of a share in percent."""
@@ -96,21 +149,17 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Correlation:
+class Correlation(Claimed):
     """Kendall's tau-b of two measures over runs; its bootstrap resamples whole design cells.
 
     Runs are paired by seed, and so only runs of one seed are ranked against each other: what a seed does to all its
     runs cancels then, and the runs of one design cell are never taken for several cells.
     """
 
-    claim: str
-    """What it claims, in a sentence."""
     x: str
     """Name of the one measure."""
     y: str
     """Name of the other."""
-    where: dict[str, str] = field(default_factory=dict)
-    """Levels of the runs that count; of a factor that is not named, all."""
     within: tuple[str, ...] = ()
     """Factors whose levels are kept apart: only pairs of runs that agree in them are ranked (granulated tau)."""
     units: tuple[str, ...] = ()
@@ -118,22 +167,14 @@ class Correlation:
     ``within`` does not name: the design cells, or, within a factor, what is the same cell on each of its levels."""
     given: str | None = None
     """Name of a measure that is held fixed (partial tau); None is none."""
-    direction: Direction = "higher"
-    """Whether the claim is a positive or a negative tau."""
-    smallest: float = 0.0
-    """Smallest tau of interest, 0 to below 1."""
 
     def __post_init__(self) -> None:
         _check_smallest(self.claim, self.smallest, below=1.0)
 
     def check(self, design: Design) -> None:
         """Refuse names that the design does not have; raises ConfigurationError."""
-        _check_ranked(self.claim, design, (self.x, self.y, self.given), self.where, self.within, self.units)
-
-    @property
-    def sign(self) -> int:
-        """1 where the claim is a positive tau, -1 where it is a negative one."""
-        return SIGNS[self.direction]
+        self._check_scope(design)
+        _check_ranked(self.claim, design, (self.x, self.y, self.given), self.within, self.units)
 
     def estimate(self, design: Design, table: DataFrame) -> Estimate:
         """What the table's finished runs say: :func:`samnesia.study.judging.estimates.correlation`."""
@@ -150,7 +191,7 @@ class Correlation:
     def subject(self, design: Design) -> str:
         """What the effect is, such as ``Kendall's tau of sharpness with test accuracy``."""
         x, y = (_label(design, name) for name in (self.x, self.y))
-        return f"Kendall's tau of {x} with {y}{_kept(design, self.within, self.given)}{_at(self.where)}"
+        return f"Kendall's tau of {x} with {y}{_kept(design, self.within, self.given)}{_at(self)}"
 
     def unit(self, design: Design) -> str:
         """Unit of the effect: none."""
@@ -158,14 +199,12 @@ class Correlation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StrongerCorrelation:
+class StrongerCorrelation(Claimed):
     """Tau of ``x`` with ``y`` minus tau of ``rival`` with ``y``, over the same runs (paired bootstrap).
 
     As for :class:`Correlation`, only runs of one seed are ranked against each other.
     """
 
-    claim: str
-    """What it claims, in a sentence."""
     x: str
     """Name of the measure that is claimed to rank better."""
     rival: str
@@ -174,8 +213,6 @@ class StrongerCorrelation:
     """Name of the measure that both are to explain."""
     signs: tuple[int, ...] = (1, 1)
     """Sign of each tau that counts as explaining y: 1 or -1 for x and for the rival."""
-    where: dict[str, str] = field(default_factory=dict)
-    """Levels of the runs that count; of a factor that is not named, all."""
     within: tuple[str, ...] = ()
     """Factors whose levels are kept apart."""
     units: tuple[str, ...] = ()
@@ -183,10 +220,6 @@ class StrongerCorrelation:
     ``within`` does not name: the design cells, or, within a factor, what is the same cell on each of its levels."""
     given: str | None = None
     """Name of a measure that is held fixed; None is none."""
-    direction: Direction = "higher"
-    """Whether the claim is that x ranks better or worse."""
-    smallest: float = 0.0
-    """Smallest difference of interest."""
 
     def __post_init__(self) -> None:
         _check_smallest(self.claim, self.smallest, below=2.0)
@@ -197,13 +230,8 @@ class StrongerCorrelation:
 
     def check(self, design: Design) -> None:
         """Refuse names that the design does not have; raises ConfigurationError."""
-        measures = (self.x, self.rival, self.y, self.given)
-        _check_ranked(self.claim, design, measures, self.where, self.within, self.units)
-
-    @property
-    def sign(self) -> int:
-        """1 where the claim is that x ranks better, -1 where it is that it ranks worse."""
-        return SIGNS[self.direction]
+        self._check_scope(design)
+        _check_ranked(self.claim, design, (self.x, self.rival, self.y, self.given), self.within, self.units)
 
     def estimate(self, design: Design, table: DataFrame) -> Estimate:
         """What the table's finished runs say: :func:`samnesia.study.judging.estimates.stronger`."""
@@ -222,7 +250,7 @@ class StrongerCorrelation:
         x, rival, y = (_label(design, name) for name in (self.x, self.rival, self.y))
         taus = (f"tau of {x} with {y}", f"tau of {rival} with it")
         one, other = (tau if sign > 0 else f"(\N{MINUS SIGN}{tau})" for sign, tau in zip(self.signs, taus, strict=True))
-        return f"{one} minus {other}{_kept(design, self.within, self.given)}{_at(self.where)}"
+        return f"{one} minus {other}{_kept(design, self.within, self.given)}{_at(self)}"
 
     def unit(self, design: Design) -> str:
         """Unit of the effect: none."""
@@ -244,14 +272,12 @@ def _check_ranked(
     claim: str,
     design: Design,
     measures: tuple[str | None, ...],
-    where: Levels,
     within: tuple[str, ...],
     units: tuple[str, ...],
 ) -> None:
     for name in measures:
         if name is not None:
             design.measure(name)
-    design.check(where)
     for name in (*within, *units):
         design.factor(name)
     require(
@@ -261,8 +287,8 @@ def _check_ranked(
     )
 
 
-def _spoken(levels: Levels) -> str:
-    return ", ".join(levels.values())
+def _spoken(design: Design, levels: Levels) -> str:
+    return ", ".join(level if name == design.compared else f"{name} {level}" for name, level in levels.items())
 
 
 def _label(design: Design, measure: str) -> str:
@@ -271,8 +297,14 @@ def _label(design: Design, measure: str) -> str:
     return f"{label} ({more})" if more else label
 
 
-def _at(where: Levels) -> str:
-    return f" at {', '.join(f'{name} {level}' for name, level in where.items())}" if where else ""
+def _at(hypothesis: Claimed) -> str:
+    at = f" at {', '.join(f'{name} {level}' for name, level in hypothesis.where.items())}" if hypothesis.where else ""
+    return at + (f" over {_listed(hypothesis.over)}" if hypothesis.over else "")
+
+
+def _listed(scope: Scope) -> str:
+    """``budget steps, gradients and problem wine``."""
+    return " and ".join(f"{name} {', '.join(levels)}" for name, levels in scope.items())
 
 
 def _kept(design: Design, within: tuple[str, ...], given: str | None) -> str:

@@ -14,6 +14,7 @@ import pytest
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.design import Factor, Measure, Study
 from samnesia.study.engine.run import read_results, run_study
+from samnesia.study.judging.verdicts import judge
 from samnesia.train.log import locked
 from tests.study import tiny_study
 from tests.study.tiny_study import CLAIM, Draw, study, without_time
@@ -97,7 +98,9 @@ def test_levels_may_be_added_at_the_end_of_a_factor(tmp_path, done):
     factors = (Factor("method", ("sgd", "sam", "asam")), Factor("budget", ("steps", "gradients")))
     results = run(study(before=before, factors=factors, notes=("mind the gap",)), tmp_path)
     assert cells == [f"asam,{budget}-seed{seed}" for seed in (0, 1) for budget in ("steps", "gradients")]
-    assert [change.says for change in results.history[1:]] == ["asam added to method", "notes changed"]
+    assert [change.says for change in results.history[1:]] == [
+        "level 'asam' added to the factor method", "notes changed",
+    ]  # fmt: skip
     assert len(results.table) == 12
 
 
@@ -110,8 +113,41 @@ def test_with_levels_come_hypotheses_about_them_and_no_others(tmp_path):
         run(study(factors=factors, primary=(CLAIM, more, slipped_in)), tmp_path)
     results = run(study(factors=factors, primary=(CLAIM, more)), tmp_path)
     assert [(change.says, change.results) for change in results.history[1:]] == [
-        ("asam added to method", 8), ("hypotheses added: asam is higher", 8),
+        ("level 'asam' added to the factor method", 8), ("hypotheses added: asam is higher", 8),
     ]  # fmt: skip
+
+
+def test_a_new_level_does_not_change_what_a_hypothesis_is_about(tmp_path):
+    three = (Factor("method", ("sgd", "sam")), Factor("budget", ("steps", "gradients", "late")))
+    run(study(seeds=(0, 1, 2)), tmp_path)
+    before = read_results(tmp_path)
+    (asked,) = before.design.primary
+    results = run(study(factors=three), tmp_path)
+    assert results.design.primary == (replace(asked, over={"budget": ("steps", "gradients")}),)
+    assert CLAIM.estimate(results.design, results.table) != CLAIM.estimate(before.design, before.table)
+    (verdict,) = judge(results.design, results.table)
+    assert verdict.estimate == judge(before.design, before.table)[0].estimate
+    assert " in figure drawn over budget steps, gradients is +" in verdict.sentence
+    assert results.history[-1].says == (
+        "level 'late' added to the factor budget; what was claimed over all levels of budget stays about steps, "
+        "gradients"
+    )
+    again = run(study(factors=three), tmp_path)  # the study's Python still says nothing of it
+    assert (again.design, again.history) == (results.design, results.history)
+    four = (three[0], Factor("budget", (*three[1].levels, "later")))
+    assert run(study(factors=four), tmp_path).design.primary == results.design.primary
+    with pytest.raises(ConfigurationError, match=re.escape('over.budget: ["steps", "gradients"] -> ["late"]')):
+        run(study(factors=four, primary=(replace(CLAIM, over={"budget": ("late",)}),)), tmp_path)
+
+
+def test_results_of_another_study_are_told_in_one_sentence(tmp_path):
+    run(study(), tmp_path)
+    with pytest.raises(ConfigurationError) as refusal:
+        run(study(name="other", alpha=0.1), tmp_path)
+    assert str(refusal.value) == (
+        f"cannot run the study 'other' in {tmp_path}, because it holds results of another one, 'tiny'; use another "
+        "--out"
+    )
 
 
 def test_what_a_killed_study_has_left_half_written_is_removed(tmp_path):
@@ -137,7 +173,6 @@ def test_what_a_killed_study_has_left_half_written_is_removed(tmp_path):
             'factors.method: ["sgd", "sam"] -> ["sam", "sgd"]',
         ),
         ({"left_out": ({"method": "sam", "budget": "gradients"},)}, "cell sam, gradients: there -> left out"),
-        ({"name": "other"}, 'name: "tiny" -> "other"'),
         ({"tuning_seeds": ()}, "tuning_seeds: [1000] -> []"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -64,8 +65,8 @@ def test_a_difference_is_the_paired_t_test_of_means_over_contexts():
     assert found.p_support == pytest.approx(expected.pvalue)
     two_sided = stats.ttest_rel(by_seed(table, "sam"), by_seed(table, "sgd")).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((two_sided.low, two_sided.high))
-    assert (found.n, found.runs, found.drawn, found.reason, found.notes) == (6, 36, "6 seeds", None, ())
-    assert found.how == "paired t over 6 seeds, each the mean of 3 contexts"
+    assert (found.n, found.runs, found.drawn, found.reason, found.notes) == (6, 36, "n = 6 pairs", None, ())
+    assert found.how == "paired t over 6 pairs, each of means over 3 contexts"
 
 
 @pytest.mark.parametrize("direction, sign", [("higher", 1), ("lower", -1)])
@@ -102,11 +103,56 @@ def test_a_seed_counts_only_with_both_sides_in_every_context():
     found = design.primary[0].estimate(design, table)
     whole = table[table["seed"] != 2]
     assert found.effect == pytest.approx((by_seed(whole, "sam") - by_seed(whole, "sgd")).mean())
-    assert found.n == 5
+    assert (found.n, found.drawn) == (5, "n = 5 of 6 pairs; 1 lost")
     assert found.notes == (
-        "without 1 of 72 runs: failed or missing",
+        "without 1 of 36 runs: failed or not run yet",
         "without seed 2, which does not have both sides everywhere",
     )
+
+
+def test_runs_of_other_levels_are_nobodys_loss_and_runs_to_come_are_not_lost():
+    design = study(beats())
+    table = runs(design)
+    table.loc[(table["method"] == "gsam") & (table["seed"] == 1), "status"] = "failed"
+    found = design.primary[0].estimate(design, table)
+    assert (found.drawn, found.notes) == ("n = 6 pairs", ())
+    table.loc[(table["method"] == "sgd") & (table["seed"] == 1), "status"] = "missing"
+    assert design.primary[0].estimate(design, table).drawn == "n = 5 of 6 pairs; 1 not run yet"
+    table.loc[(table["method"] == "sam") & (table["seed"] == 2), "status"] = "failed"
+    assert design.primary[0].estimate(design, table).drawn == "n = 4 of 6 pairs; 2 lost or not run yet"
+    tau = Correlation(claim="c", x="forgetting", y="accuracy").estimate(design, table)
+    assert tau.drawn == "12 design cells, 63 runs; 9 lost or not run yet"
+
+
+@pytest.mark.parametrize("kind", ["difference", "tau"])
+def test_levels_in_over_are_all_that_counts(kind):
+    def claim(**options):
+        return beats(**options) if kind == "difference" else Correlation(
+            claim="c", x="sharpness", y="accuracy", **options
+        )  # fmt: skip
+
+    some = claim(over={"problem": ("digits", "bricks")})
+    design = study(some)
+    table = runs(design)
+    small = study(claim(), problems=("digits", "bricks"))
+    expected = small.primary[0].estimate(small, table[table["problem"] != "noisy"])
+    found = some.estimate(design, table)
+    assert found == expected and found != claim().estimate(design, table)
+    assert some.subject(design).endswith(" over problem digits, bricks")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"over": {"method": ("sam", "sgd")}}, "be named nowhere else"),
+        ({"where": {"problem": "noisy"}, "over": {"problem": ("noisy",)}}, "be named nowhere else"),
+        ({"over": {"problem": ()}}, "must have a level or more"),
+        ({"over": {"problem": ("nosy",)}}, "did you mean 'noisy'?"),
+    ],
+)
+def test_levels_that_cannot_be_ranged_over_are_refused(options, sentence):
+    with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+        study(beats(**options))
 
 
 def test_a_context_where_one_side_never_ran_does_not_count():
@@ -115,7 +161,7 @@ def test_a_context_where_one_side_never_ran_does_not_count():
     found = design.primary[0].estimate(design, table)
     both = table[table["problem"] != "bricks"]
     assert found.effect == pytest.approx((by_seed(both, "sam") - by_seed(both, "sgd")).mean())
-    assert (found.n, found.runs) == (6, 24)
+    assert (found.n, found.runs, found.drawn) == (6, 24, "n = 6 pairs")  # so it was defined: nothing is lost
     assert found.notes == ("without problem bricks, where only one side ran",)
 
 
@@ -124,7 +170,7 @@ def test_a_context_that_most_seeds_lack_goes_rather_than_the_seeds():
     table = runs(design)
     table.loc[(table["method"] == "sam") & (table["problem"] == "noisy") & (table["seed"] > 1), "status"] = "failed"
     found = design.primary[0].estimate(design, table)
-    assert found.n == 6 and found.runs == 24
+    assert (found.n, found.runs, found.drawn) == (6, 24, "n = 6 pairs; over 2 of 3 contexts")
     assert "without problem noisy, where fewer than half of the seeds have both sides" in found.notes
 
 
@@ -135,12 +181,12 @@ def test_values_that_are_no_numbers_do_not_count():
     table.loc[sam & (table["seed"] == 0), "last.test_accuracy"] = math.nan
     table.loc[sam & (table["seed"] == 1), "last.test_accuracy"] = math.inf
     found = design.primary[0].estimate(design, table)
-    assert found.n == 4
+    assert (found.n, found.drawn) == (4, "n = 4 of 6 pairs; 2 lost")
     assert "without 2 finished runs: no finite test accuracy, last epoch" in found.notes
     assert "without seeds 0, 1, which do not have both sides" in found.notes
 
 
-@pytest.mark.parametrize("seeds, reason", [((0, 1), "2 seeds are too few (it takes 3)"), ((0,), "1 seed is too few")])
+@pytest.mark.parametrize("seeds, reason", [((0, 1), "2 pairs are too few (it takes 3)"), ((0,), "1 pair is too few")])
 def test_few_seeds_have_an_effect_and_no_interval(seeds, reason):
     design = study(beats(), seeds=seeds)
     found = design.primary[0].estimate(design, runs(design))
@@ -155,7 +201,7 @@ def test_differences_that_are_all_equal_have_no_interval():
     table["last.test_accuracy"] = 80.0 + 0.1 * table["seed"] + 1.5 * (table["method"] == "sam")
     found = design.primary[0].estimate(design, table)
     assert found.effect == pytest.approx(1.5) and found.low is None
-    assert found.reason == "the difference is the same in all seeds"
+    assert found.reason == "the difference is the same in all pairs"
 
 
 def test_without_runs_there_is_nothing():
@@ -323,7 +369,7 @@ def test_reliability_is_read_from_the_table():
     found = reliability(design, table, "forgetting")
     assert found.cells == 12 and found.seeds == 6
     assert found.single == pytest.approx(0.8, abs=0.15)  # cell effects of variance 1, noise of 0.25
-    assert reliability(design, table, "forgetting", {"problem": "noisy"}).cells == 4
+    assert reliability(design, table, "forgetting", {"problem": ("noisy",)}).cells == 4
     assert reliability(design, table.assign(status="failed"), "forgetting").value is None
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -156,12 +157,13 @@ def test_verdicts_differ_and_each_is_said_with_figures():
     estimate = verdicts[0].estimate
     assert sam.startswith(
         f"Supported: sam minus sgd in test accuracy (last epoch) is +{estimate.effect:.2f} points (95 % interval "
-        f"+{estimate.low:.2f} to +{estimate.high:.2f}; 10 seeds), which is above zero beyond chance (adjusted p <"
+        f"+{estimate.low:.2f} to +{estimate.high:.2f}; n = 10 pairs), which is above zero beyond chance "
+        "(adjusted p < 0.0001, judged at 0.025)"
     )
     assert sam.endswith("and reaches the smallest effect of interest, +0.50 points.")
-    assert "which rules out +0.50 points or more (adjusted p" in random
+    assert re.search(r"which rules out \+0.50 points or more \(adjusted p [=<] [\d.e-]+, judged at 0.025\)", random)
     assert asam.startswith("Undecided: asam minus sgd") and asam.endswith("that is not the same as no effect.")
-    assert "does not rule out +0.5 points" in asam
+    assert "does not rule out +0.5 points" in asam and "), each judged at 0.025; that is not" in asam
     assert "which rules out an effect below zero" in worse
     assert "Kendall's tau of sharpness with test accuracy (last epoch) is \N{MINUS SIGN}0." in sharp
     assert (
@@ -169,6 +171,23 @@ def test_verdicts_differ_and_each_is_said_with_figures():
     )
     assert "which rules out +0.30 or more" in noise
     assert "(\N{MINUS SIGN}tau of sharpness with test accuracy (last epoch)) minus tau of noise with it is +" in more
+
+
+def test_pairs_that_were_lost_stand_in_the_sentence():
+    design = study(CLAIMS[0])
+    runs = table(design)
+    runs.loc[(runs["method"] == "sam") & (runs["seed"] > 7), "status"] = "failed"
+    assert "; n = 8 of 10 pairs; 2 lost), which is" in judge(design, runs)[0].sentence
+
+
+def test_a_sentence_names_the_factor_of_levels_that_are_not_compared():
+    factors = (Factor("method", ("sgd", "sam")), Factor("budget", ("steps", "gradients")))
+    claim = Difference(claim="c", measure="accuracy", treatment={"budget": "gradients"}, control={"budget": "steps"},
+                       where={"method": "sam"})  # fmt: skip
+    design = Design("study", "Does it?", factors, MEASURES, (0, 1, 2), (claim,))
+    assert claim.subject(design) == (
+        "budget gradients minus budget steps in test accuracy (last epoch) at method sam"
+    )  # fmt: skip
 
 
 def test_adjusted_values_are_holms_of_each_family():
@@ -194,8 +213,9 @@ def test_a_hypothesis_without_p_values_counts_all_the_same():
     assert broken[0].p_support == pytest.approx(2 * broken[0].estimate.p_support)
     few = judge(study(CLAIMS[0], seeds=2), table(study(CLAIMS[0], seeds=2)))[0]
     assert few.verdict == "undecided"
-    assert "(2 seeds; no interval, because 2 seeds are too few (it takes 3)); that is not the same as no effect." in (
-        few.sentence
+    assert (
+        "(n = 2 pairs; no interval, because 2 pairs are too few (it takes 3)); that is not the same as no effect."
+        in (few.sentence)
     )
 
 
@@ -204,8 +224,8 @@ def test_an_effect_beyond_chance_that_is_smaller_than_what_matters_is_undecided(
     design = study(claim)
     found = judge(design, table(design))[0]
     assert found.verdict == "undecided" and found.estimate.effect < 2.05
-    assert found.sentence.endswith("beyond chance (adjusted p < 0.0001) but does not reach the smallest effect of "
-                                   "interest, +2.05 points.")  # fmt: skip
+    assert found.sentence.endswith("beyond chance (adjusted p < 0.0001, judged at 0.025) but does not reach "
+                                   "the smallest effect of interest, +2.05 points.")  # fmt: skip
 
 
 def test_a_verdict_survives_json():

@@ -12,13 +12,14 @@
 
 A study is defined before there are results. From the first result on, its definition stands, but that seeds may be
 added, levels at the end of a factor, hypotheses about these levels, and notes; what was added, and how many results had
-been seen by then, is kept.
+been seen by then, is kept. Hypotheses that were there stay about the levels that were there: those that range over a
+factor which gets another level are written down with the earlier ones (``over``).
 A design without hypotheses decides nothing and is only a choice of cells, which may be another one every time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import Any
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.design import Design
 from samnesia.study.engine.store import read_object
+from samnesia.study.hypotheses import Hypothesis
 from samnesia.train.log import environment, write_json
 from samnesia.train.parts.checks import require
 from samnesia.train.plain import differences, from_plain, to_plain
@@ -122,7 +124,13 @@ class Definition:
         there = self.design
         if not results:
             return asked, (Change.now(0, "defined", asked.seeds),)
-        found = _differences(there, asked)
+        before, now = _held(there, asked)
+        found = _differences(there, asked, before, now)
+        require(
+            not found or there.name == asked.name,
+            f"cannot run the study {asked.name!r} in {out}, because it holds results of another one, {there.name!r}; "
+            "use another --out",
+        )
         require(
             not found,
             f"cannot go on with the study in {out}, because its definition has changed since its first result "
@@ -135,23 +143,47 @@ class Definition:
         if new:
             says = f"seed{'s' if len(new) > 1 else ''} {', '.join(map(str, new))} added"
             changes.append(Change.now(results, says, new))
-        for before, now in zip(there.factors, asked.factors, strict=True):
-            if added := now.levels[len(before.levels) :]:
-                changes.append(Change.now(results, f"{', '.join(added)} added to {now.name}"))
+        for name, kept in _grown(there, asked).items():
+            says = _added(name, asked.factor(name).levels[len(kept) :])
+            if any(name in one.over for one in before):
+                says += f"; what was claimed over all levels of {name} stays about {', '.join(kept)}"
+            changes.append(Change.now(results, says))
         claims = [one.claim for one in there.primary]
         if more := [one.claim for one in asked.primary if one.claim not in claims]:
             changes.append(Change.now(results, f"hypotheses added: {'; '.join(more)}"))
         if there.notes != asked.notes:
             changes.append(Change.now(results, "notes changed"))
-        return replace(asked, seeds=(*there.seeds, *new)), (*self.history, *changes)
+        return replace(asked, seeds=(*there.seeds, *new), primary=now), (*self.history, *changes)
 
 
-def _differences(there: Design, asked: Design) -> list[str]:
-    """What of a definition may not change under results, as "name: there -> asked"."""
+def _added(factor: str, levels: Sequence[str]) -> str:
+    return f"level{'s' if len(levels) > 1 else ''} {', '.join(map(repr, levels))} added to the factor {factor}"
+
+
+def _grown(there: Design, asked: Design) -> dict[str, tuple[str, ...]]:
+    """The factors that have more levels now, with those that they had."""
+    now = {factor.name: factor.levels for factor in asked.factors}
+    return {
+        factor.name: factor.levels
+        for factor in there.factors
+        if len(now.get(factor.name, ())) > len(factor.levels)
+        and now[factor.name][: len(factor.levels)] == factor.levels
+    }
+
+
+def _held(there: Design, asked: Design) -> tuple[tuple[Hypothesis, ...], tuple[Hypothesis, ...]]:
+    """The hypotheses of both: those that were there are about the levels that were there, also in what is asked."""
+    before = tuple(one.keeping_to(_grown(there, asked)) for one in there.primary)
+    over = {one.claim: one.over for one in before}
+    return before, tuple(replace(one, over=over.get(one.claim, {}) | one.over) for one in asked.primary)
+
+
+def _differences(there: Design, asked: Design, held: Sequence[Hypothesis], claimed: Sequence[Hypothesis]) -> list[str]:
+    """What of a definition, with these hypotheses, may not change under results, as "name: there -> asked"."""
     if not there.primary and not asked.primary:
         names = [[factor.name for factor in design.factors] for design in (there, asked)]
         return differences({"factors": names[0]}, {"factors": names[1]})
-    before, now = _compared(there), _compared(asked)
+    before, now = _compared(there, held), _compared(asked, claimed)
     kept = {
         factor.name: list(factor.levels[: len(there.factor(factor.name).levels)])
         for factor in asked.factors
@@ -181,9 +213,9 @@ def _levels_of(hypothesis: Mapping[str, Any]) -> set[tuple[str, str]]:
     return {named for part in parts for named in part.items()}
 
 
-def _compared(design: Design) -> dict[str, Any]:
-    """A design as plain values by name, without what may change."""
-    plain = design.to_json()
+def _compared(design: Design, primary: Sequence[Hypothesis]) -> dict[str, Any]:
+    """A design with these hypotheses as plain values by name, without what may change."""
+    plain = design.to_json() | {"primary": [to_plain(one) for one in primary]}
     for name in ("seeds", "notes", "left_out"):
         del plain[name]
     plain["factors"] = {factor["name"]: factor["levels"] for factor in plain["factors"]}

@@ -12,7 +12,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.design import Design, Levels, Study
 from samnesia.study.engine.jobs import Job
 from samnesia.study.engine.store import CELLS, Finished, cell_name, find_cell
-from samnesia.study.hypotheses import Hypothesis
+from samnesia.study.hypotheses import Hypothesis, in_scope
 from samnesia.train.log import RESULT
 from samnesia.train.parts.checks import require
 from samnesia.train.plain import differences, to_plain
@@ -127,7 +127,7 @@ def _jobs(study: Study, out: Path) -> Iterator[Job]:
 
 def _needed(design: Design, levels: Levels) -> tuple[str, ...]:
     """The values of a design cell that hypotheses are about."""
-    concerned = [one for one in design.primary if one.where.items() <= levels.items()]
+    concerned = [one for one in design.primary if in_scope(levels, one.scope)]
     names = dict.fromkeys(name for one in concerned for name in _measures(one))
     return tuple(dict.fromkeys(design.measure(name).value for name in names))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from samnesia.study.design import Design
-    from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation
+    from samnesia.study.hypotheses import Correlation, Difference, Scope, StrongerCorrelation
 
 TINY = 1e-9
 
@@ -53,7 +53,7 @@ class Estimate:
     runs: int
     """How many runs went in."""
     drawn: str
-    """Both in words, such as ``10 seeds`` or ``24 design cells, 240 runs``."""
+    """Both in words, and what was lost: ``n = 8 of 10 pairs; 2 lost``, ``24 design cells, 238 runs; 2 lost``."""
     confidence: float
     """Coverage of the interval."""
     how: str
@@ -73,19 +73,22 @@ def difference(hypothesis: Difference, design: Design, table: DataFrame) -> Esti
     with n seeds s and K contexts k, the combinations of levels that neither side names. The seed is what is drawn anew:
     contexts of one seed share its data and its initial weights, and are averaged first.
     """
-    runs = finished(design, table, hypothesis.where, [hypothesis.measure])
-    both = sides(design, runs, hypothesis.measure, hypothesis.treatment, hypothesis.control)
-    confidence, count = 1.0 - design.alpha, len(both.treatment)
-    over = f", each the mean of {both.contexts} contexts" if both.contexts > 1 else ""
-    drawn = f"{count} seed{'' if count == 1 else 's'}"
-    how = f"paired t over {drawn}{over}"
+    runs = finished(design, table, hypothesis.scope, [hypothesis.measure])
+    both = sides(design, runs, hypothesis)
+    confidence, count, asked = 1.0 - design.alpha, len(both.treatment), len(design.seeds)
+    of_contexts = f" of {both.of_contexts}" if both.contexts < both.of_contexts else ""
+    pairs = f"{count}{f' of {asked}' if count < asked else ''} pair{'' if asked == 1 else 's'}"
+    drawn = f"n = {pairs}{runs.without(asked - count)}"
+    drawn += f"; over {both.contexts}{of_contexts} contexts" if of_contexts else ""
+    over = f", each of means over {both.contexts} contexts" if both.contexts > 1 else ""
+    how = f"paired t over {pairs}{over}"
     stands = (count, 2 * both.contexts * count, drawn)
     interval = paired_interval(both.treatment, both.control, confidence)
     if interval is None:
         return _nothing("no seed has both sides", how, both.notes, confidence)
     if interval.low is None or interval.high is None:
-        few = f"{count} seed{' is' if count == 1 else 's are'} too few (it takes {LEAST})"
-        why = few if count < LEAST else "the difference is the same in all seeds"
+        few = f"{count} pair{' is' if count == 1 else 's are'} too few (it takes {LEAST})"
+        why = few if count < LEAST else "the difference is the same in all pairs"
         return Estimate(interval.mean, None, None, None, None, *stands, confidence, how, both.notes, why)
     differences = [both.treatment[seed] - both.control[seed] for seed in both.treatment]
     error = float(np.std(differences, ddof=1)) / math.sqrt(count)
@@ -130,9 +133,9 @@ def stronger(hypothesis: StrongerCorrelation, design: Design, table: DataFrame) 
     return ranked.estimate(found, what, hypothesis.sign, hypothesis.smallest, design.alpha)
 
 
-def reliability(design: Design, table: DataFrame, measure: str, where: Mapping[str, str] | None = None) -> Reliability:
-    """Split-half reliability of a measure over seeds, across the design cells at ``where`` (None is all)."""
-    runs = finished(design, table, where or {}, [measure]).distinct([])
+def reliability(design: Design, table: DataFrame, measure: str, scope: Scope | None = None) -> Reliability:
+    """Split-half reliability of a measure over seeds, across the design cells in ``scope`` (None is all)."""
+    runs = finished(design, table, scope or {}, [measure]).distinct([])
     cells = runs.units([factor.name for factor in design.factors])
     return split_half(runs.values[measure], cells, runs.seeds, confidence=1.0 - design.alpha)
 
@@ -158,7 +161,7 @@ class _Ranked:
         within, factors = hypothesis.within, [factor.name for factor in design.factors]
         drawn = list(hypothesis.units) or [name for name in factors if name not in within]
         held = [hypothesis.given] if hypothesis.given else []
-        runs = finished(design, table, hypothesis.where, list(dict.fromkeys([*measures, *held]))).distinct(within)
+        runs = finished(design, table, hypothesis.scope, list(dict.fromkeys([*measures, *held]))).distinct(within)
         units, shelves = runs.units(drawn), runs.labels(within)
         groups = joint(shelves, runs.seeds)
         comparisons = Comparisons.of(units, groups)
@@ -204,7 +207,7 @@ class _Ranked:
         else:
             one, other = found.p_at_least(0.0), found.p_at_most(-smallest)
         runs = len(self.runs)
-        stands = (count, runs, f"{drawn}, {runs} runs")
+        stands = (count, runs, f"{drawn}, {runs} runs{self.runs.without(self.runs.lost + self.runs.open)}")
         return Estimate(
             found.value, low, high, one, other, *stands, 1.0 - alpha, how, self.runs.notes, found.reason
         )  # fmt: skip

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from samnesia.extras import require
 from samnesia.measure.ranking import Array, Comparisons, Contrast, Statistic, encode, joint, tau_of
 from samnesia.measure.resampling import FISHER, PLAIN, Scale, cluster_bootstrap, strata_of
+from samnesia.study.hypotheses import in_scope
 from samnesia.study.judging.statistics import LEAST
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Truth:
     @staticmethod
     def of(design: Design, hypothesis: Correlation | StrongerCorrelation) -> Truth:
         """The runs that the hypothesis will speak of if every run finishes and no two cells share one."""
-        cells = [levels for levels in design.cells() if hypothesis.where.items() <= levels.items()]
+        cells = [levels for levels in design.cells() if in_scope(levels, hypothesis.scope)]
         drawn = hypothesis.units or [one.name for one in design.factors if one.name not in hypothesis.within]
         runs = [(levels, seed) for levels in cells for seed in design.seeds]
         units = encode([tuple(levels[name] for name in drawn) for levels, _ in runs])

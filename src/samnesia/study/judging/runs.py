@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from samnesia.measure.ranking import Array, joint
 from samnesia.measure.resampling import merged
+from samnesia.study.hypotheses import in_scope
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from samnesia.study.design import Design, Levels
+    from samnesia.study.hypotheses import Difference, Scope
 
 Cell = tuple[str, ...]
 """Levels of some factors, in the order of the design."""
@@ -31,6 +33,8 @@ class Runs:
         directories: directory of each run, (N,): runs of one directory are one run.
         values: value of each run by measure, (N,) each.
         notes: what was left out, in a few words each.
+        lost: how many runs failed, or finished without such a value.
+        open: how many have not run yet.
     """
 
     levels: Mapping[str, Sequence[str]]
@@ -38,9 +42,18 @@ class Runs:
     directories: Sequence[str]
     values: Mapping[str, Array]
     notes: tuple[str, ...]
+    lost: int
+    open: int
 
     def __len__(self) -> int:
         return len(self.seeds)
+
+    def without(self, number: int) -> str:
+        """``; 2 lost``: what has become of this many draws that are not there; empty where none is missing."""
+        if not number:
+            return ""
+        causes = [text for text, there in (("lost", self.lost), ("not run yet", self.open)) if there]
+        return f"; {number} {' or '.join(causes) or 'lost'}"
 
     def labels(self, factors: Iterable[str]) -> list[Cell]:
         """Label of each run: its levels of these factors."""
@@ -57,12 +70,13 @@ class Runs:
         note = (
             (f"without {_count(repeated, 'repetition')} of runs that several design cells share",) if repeated else ()
         )
-        return Runs(
-            {name: [column[row] for row in keep] for name, column in self.levels.items()},
-            self.seeds[keep],
-            [self.directories[row] for row in keep],
-            {name: column[keep] for name, column in self.values.items()},
-            (*self.notes, *note),
+        return replace(
+            self,
+            levels={name: [column[row] for row in keep] for name, column in self.levels.items()},
+            seeds=self.seeds[keep],
+            directories=[self.directories[row] for row in keep],
+            values={name: column[keep] for name, column in self.values.items()},
+            notes=(*self.notes, *note),
         )
 
     def units(self, factors: Sequence[str]) -> NDArray[np.intp]:
@@ -70,18 +84,19 @@ class Runs:
         return merged(self.labels(factors), list(self.directories))
 
 
-def finished(design: Design, table: DataFrame, where: Levels, measures: Iterable[str]) -> Runs:
-    """Read the runs at ``where`` that finished with a finite value of every one of these measures."""
+def finished(design: Design, table: DataFrame, scope: Scope, measures: Iterable[str]) -> Runs:
+    """Read the runs in ``scope`` that finished with a finite value of every one of these measures."""
     factors = [factor.name for factor in design.factors]
-    here = np.ones(len(table), dtype=bool)
-    for name, level in where.items():
-        here &= table[name].to_numpy(dtype=object) == level
-    done = here & (table["status"].to_numpy(dtype=object) == "finished")
+    here = np.logical_and.reduce(
+        [np.ones(len(table), dtype=bool), *(table[name].isin(levels).to_numpy() for name, levels in scope.items())]
+    )
+    status = table["status"].to_numpy(dtype=object)
+    done = here & (status == "finished")
     columns = {name: _column(table, design.measure(name).value) for name in measures}
     whole = done & np.logical_and.reduce([np.isfinite(column) for column in columns.values()])
-    notes = []
+    notes, failed = [], int((here & (status == "failed")).sum())
     if unfinished := int(here.sum() - done.sum()):
-        notes.append(f"without {unfinished} of {_count(int(here.sum()), 'run')}: failed or missing")
+        notes.append(f"without {unfinished} of {_count(int(here.sum()), 'run')}: failed or not run yet")
     if without := int(done.sum() - whole.sum()):
         labels = " or ".join(design.measure(name).label for name in columns)
         notes.append(f"without {_count(without, 'finished run')}: no finite {labels}")
@@ -99,6 +114,8 @@ def finished(design: Design, table: DataFrame, where: Levels, measures: Iterable
         [str(directories[row]) if isinstance(directories[row], str) else f"row {row}" for row in rows],
         {name: column[rows] for name, column in columns.items()},
         tuple(notes),
+        lost=without + failed,
+        open=unfinished - failed,
     )
 
 
@@ -110,25 +127,28 @@ class Sides:
         treatment: mean over contexts by seed.
         control: the same of the other side, of the same seeds and contexts.
         contexts: how many contexts each seed is averaged over.
+        of_contexts: how many the design has, for both sides.
         notes: what was left out, in a few words each.
     """
 
     treatment: Mapping[int, float]
     control: Mapping[int, float]
     contexts: int
+    of_contexts: int
     notes: tuple[str, ...]
 
 
-def sides(design: Design, runs: Runs, measure: str, treatment: Levels, control: Levels) -> Sides:
-    """Pair the runs of two sides.
+def sides(design: Design, runs: Runs, hypothesis: Difference) -> Sides:
+    """Pair the runs of both sides of a hypothesis.
 
     A context is one combination of the levels that neither side names. One counts when at least half of the seeds that
     have both sides anywhere have them there, and a seed counts when it has both sides in every context that counts: so
     that all seeds, and both sides, are means over the same contexts.
     """
-    others = [factor.name for factor in design.factors if factor.name not in treatment]
+    both = hypothesis.treatment, hypothesis.control
+    others = [factor.name for factor in design.factors if factor.name not in hypothesis.treatment]
     labels = runs.labels(others)
-    one, other = (_by_context(runs, labels, measure, side) for side in (treatment, control))
+    one, other = (_by_context(runs, labels, hypothesis.measure, side) for side in both)
     pairs: dict[Cell, set[int]] = {}
     for context, seed in one.keys() & other.keys():
         pairs.setdefault(context, set()).add(seed)
@@ -150,7 +170,11 @@ def sides(design: Design, runs: Runs, measure: str, treatment: Levels, control: 
     means = [
         {seed: float(np.mean([side[context, seed] for context in counted])) for seed in seeds} for side in (one, other)
     ]
-    return Sides(means[0], means[1], len(counted), (*runs.notes, *notes))
+    cells = [levels for levels in design.cells() if in_scope(levels, hypothesis.scope)]
+    treated, controls = (
+        {tuple(levels[name] for name in others) for levels in cells if side.items() <= levels.items()} for side in both
+    )
+    return Sides(means[0], means[1], len(counted), len(treated & controls), (*runs.notes, *notes))
 
 
 def _by_context(runs: Runs, labels: list[Cell], measure: str, side: Levels) -> dict[tuple[Cell, int], float]:

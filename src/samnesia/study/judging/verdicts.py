@@ -153,14 +153,15 @@ def _sentence(
         ends = f"{signed(estimate.low, digits)} to {signed(estimate.high, digits)}"
         found += f" ({estimate.confidence * 100:g} % interval {ends}; {estimate.drawn})"
     limit = _with(signed(hypothesis.sign * hypothesis.smallest, digits), unit)
+    threshold = f"judged at {design.alpha / 2:g}"
     side, further = ("above", "more") if hypothesis.sign > 0 else ("below", "less")
-    beyond = f"{side} zero beyond chance ({_chance(support)})"
+    beyond = f"{side} zero beyond chance ({_chance(support)}, {threshold})"
     if ruling == "supported":
         reaches = f" and reaches the smallest effect of interest, {limit}" if hypothesis.smallest else ""
         return f"{found}, which is {beyond}{reaches}."
     if ruling == "contradicted":
         claimed = f"{limit} or {further}" if hypothesis.smallest else f"an effect {side} zero"
-        return f"{found}, which rules out {claimed} ({_chance(contradict)})."
+        return f"{found}, which rules out {claimed} ({_chance(contradict)}, {threshold})."
     if estimate.p_support is None:
         return f"{found}; that is not the same as no effect."
     if support <= design.alpha / 2:
@@ -168,7 +169,7 @@ def _sentence(
     out = f"rule out {limit}" if hypothesis.smallest else "show its opposite"
     return (
         f"{found}, which does not show the claimed effect ({_chance(support)}) and does not {out} "
-        f"({_chance(contradict)}); that is not the same as no effect."
+        f"({_chance(contradict)}), each judged at {design.alpha / 2:g}; that is not the same as no effect."
     )
 
 

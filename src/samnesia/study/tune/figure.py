@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samnesia.study.report.figures.style import LIGHT, Palette, make_panels, style_context
-from samnesia.study.tune.space import Choice, Searched
+from samnesia.study.tune.space import Choice, Searched, typed
 from samnesia.study.tune.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _axes(axes: Axes, palette: Palette, tuning: Tuning, one: Searched) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=7, handletextpad=0.3,
                 columnspacing=1.0, borderaxespad=0.2, labelcolor=palette.muted)  # fmt: skip
     if isinstance(one, Choice):
-        axes.set_xticks(range(len(one.options)), [str(option) for option in one.options])
+        axes.set_xticks(range(len(one.options)), [typed(option) for option in one.options])
         axes.set_xlim(-0.5, len(one.options) - 0.5)
     elif one.log:
         from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter

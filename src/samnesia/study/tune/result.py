@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from samnesia.study.tune.space import Values
+from samnesia.study.tune.space import Values, typed
 from samnesia.train.config import RunConfig
 from samnesia.train.plain import flatten
 
@@ -87,7 +87,7 @@ def _words(name: str, value: Any) -> list[str]:
         head, _, last = option.rpartition(".")
         return [option if value else f"{head}.no-{last}" if head else f"--no-{option[2:]}"]
     values = value if isinstance(value, list) else [value]
-    return [option, *(shlex.quote(str(one)) for one in values)]
+    return [option, *(shlex.quote(typed(one)) for one in values)]
 
 
 def _tupled(value: Any) -> Any:

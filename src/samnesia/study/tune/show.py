@@ -11,7 +11,8 @@ from samnesia.study.judging.statistics import Interval
 from samnesia.study.tune.confirmation import OWN, PLAIN, TUNED, Confirmation
 from samnesia.study.tune.plan import Plan
 from samnesia.study.tune.result import Trial
-from samnesia.study.tune.tuning import Tuning, decimals, shown
+from samnesia.study.tune.space import typed
+from samnesia.study.tune.tuning import Tuning, decimals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,7 +73,7 @@ class _Shown:
 def line(plan: Plan, trial: Trial) -> str:
     """A trial in a line."""
     own = " (the recipe's own)" if trial.number == 0 else ""
-    setting = ", ".join(f"{name} {shown(value)}" for name, value in trial.values.items())
+    setting = ", ".join(f"{name} {typed(value)}" for name, value in trial.values.items())
     return f"trial {trial.number}{own}: {setting}: {_score(plan, trial)}{_ending(plan, trial)}"
 
 
@@ -95,7 +96,7 @@ def trials_table(tuning: Tuning) -> Table:
         digits = _digits(plan)
         table.add_row(
             str(trial.number),
-            *(shown(value) for value in trial.values.values()),
+            *(typed(value) for value in trial.values.values()),
             _score(plan, trial),
             " ".join(numbers.plain(score, digits) for score in trial.scores),
             f"{trial.runs:.1f}",

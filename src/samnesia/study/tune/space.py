@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.schedules import radius_at
 from samnesia.train.config import RunConfig
 from samnesia.train.parts.checks import require
 from samnesia.train.parts.methods import Radial
@@ -38,11 +39,13 @@ class Range:
     log: bool = False
     whole: bool = False
 
-    def suggest(self, trial: Trial) -> Any:
-        """A value of this trial, to three digits: what is printed is what was trained with."""
+    def suggest(self, trial: Trial, own: Any) -> Any:
+        """A value of this trial, to three digits: what is printed is what was trained with. The recipe's own is kept."""
         if self.whole:
             return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log)
         value = trial.suggest_float(self.name, self.low, self.high, log=self.log)
+        if value == own:
+            return own
         return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
 
     def at(self, share: float) -> Any:
@@ -67,7 +70,7 @@ class Range:
 
     def __str__(self) -> str:
         """As it is given on the command line."""
-        return f"{self.name}={self.low:g}:{self.high:g}" + ":log" * self.log
+        return f"{self.name}={typed(self.low)}:{typed(self.high)}" + ":log" * self.log
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Choice:
     name: str
     options: tuple[Any, ...]
 
-    def suggest(self, trial: Trial) -> Any:
+    def suggest(self, trial: Trial, own: Any) -> Any:
         """A value of this trial."""
         known = {self.written(option): option for option in self.options}
         return known[trial.suggest_categorical(self.name, list(known))]
@@ -100,7 +103,7 @@ class Choice:
 
     def __str__(self) -> str:
         """As it is given on the command line."""
-        return f"{self.name}=" + "|".join("None" if option is None else str(option) for option in self.options)
+        return f"{self.name}=" + "|".join(map(typed, self.options))
 
 
 Searched = Range | Choice
@@ -130,11 +133,13 @@ class Space:
             own = self.own[one.name]
             require(
                 one.holds(own),
-                f"cannot search {one}, because the recipe's own value, {own}, is the first that is tried, and is not "
+                f"cannot search {one}, because the recipe's own value, {typed(own)}, is the first that is tried, and is not "
                 f"among them; widen the range, or set --{one.name.replace('_', '-')} to a value inside",
             )
             for value in one.ends():
-                self.apply({one.name: value})
+                method = self.apply({one.name: value}).method
+                if isinstance(method, Radial):
+                    radius_at(method.rho, 0, 0.0)  # refuses one that is negative
 
     @property
     def own(self) -> Values:
@@ -144,7 +149,7 @@ class Space:
 
     def suggest(self, trial: Trial) -> Values:
         """The values of a trial."""
-        return {one.name: one.suggest(trial) for one in self.searched}
+        return {one.name: one.suggest(trial, self.own[one.name]) for one in self.searched}
 
     def starts(self, count: int, seed: int) -> list[Values]:
         """The recipe's own values, and so many others, spread evenly over the space (a scrambled Halton sequence).
@@ -175,6 +180,13 @@ class Space:
         return {one.name: str(one).partition("=")[2] for one in self.searched}
 
 
+def typed(value: Any) -> str:
+    """A value of a field as it is typed: 2, 0.05, None, [16,32]."""
+    if isinstance(value, tuple):
+        return f"[{','.join(map(typed, value))}]"
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
 def make_space(config: RunConfig, search: Sequence[str] = ()) -> Space:
     """The space that ``NAME=LOW:HIGH``, ``NAME=LOW:HIGH:log`` and ``NAME=A|B|C`` describe; of nothing, the radius.
 
@@ -200,7 +212,7 @@ def _radius(config: RunConfig) -> Range:
 def _searched(config: RunConfig, text: str) -> Searched:
     name, equals, values = text.partition("=")
     name = name.strip().removeprefix("--").replace("-", "_")
-    if not (equals and values):
+    if not (name and equals and values):
         raise ConfigurationError(
             f"cannot search {text!r}, because a search is a field and its values; write NAME=LOW:HIGH, "
             "NAME=LOW:HIGH:log, or NAME=A|B|C"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samnesia.perturb.errors import ConfigurationError, RunStopped, TrainingCollapsedWarning
+from samnesia.study.tune.space import RHO
 from samnesia.train.config import RunConfig
 from samnesia.train.parts.checks import require
 from samnesia.train.parts.methods import Radial, Training, Unperturbed
@@ -87,6 +88,16 @@ def suggest_for(
             ball=method.ball, radii=radii, ascent=method.ascent,  # type: ignore[arg-type]  # checked by _method
         )  # fmt: skip
     return found
+
+
+def range_around(found: RadiusSuggestion, config: RunConfig) -> str:
+    """The range to search around a suggestion, as on the command line; the recipe's own radius lies inside."""
+    method = config.method
+    assert isinstance(method, Radial)  # or there was no suggestion
+    low = max(float(f"{found.low:.3g}"), method.rho_min or 0.0)
+    high = float(f"{found.high:.3g}")
+    log = ":log" if method.rho > 0.0 else ""
+    return f"{RHO}={min(low, method.rho):.12g}:{max(high, method.rho):.12g}{log}"
 
 
 def _epochs(config: RunConfig, warm_up: int | None) -> int:

@@ -13,7 +13,7 @@ from samnesia.study.judging.statistics import Interval
 from samnesia.study.tune.confirmation import OWN, PLAIN, Change, Confirmation
 from samnesia.study.tune.plan import Plan
 from samnesia.study.tune.result import Origin, Trial, best_of
-from samnesia.study.tune.space import Range, Values
+from samnesia.study.tune.space import Range, Values, typed
 from samnesia.train.config import RunConfig
 from samnesia.train.log import environment
 
@@ -130,7 +130,7 @@ class Tuning:
 
     def setting(self, values: Values) -> str:
         """A setting in words: method.rho 0.17, optimizer.lr 0.05."""
-        return ", ".join(f"{name} {shown(value)}" for name, value in values.items())
+        return ", ".join(f"{name} {typed(value)}" for name, value in values.items())
 
     def _counted(self) -> str:
         count = {ending: sum(t.ending == ending for t in self.trials) for ending in ("finished", "failed")}
@@ -195,7 +195,7 @@ class Tuning:
                 and not one.whole
                 and not _EDGE < share_of(one, best.values[one.name]) < 1 - _EDGE
             ):
-                yield f"{one.name} {shown(best.values[one.name])} is at the end of what was searched; search further."
+                yield f"{one.name} {typed(best.values[one.name])} is at the end of what was searched; search further."
 
     def _change(self, interval: Interval | None) -> str:
         if interval is None:
@@ -219,17 +219,6 @@ def decimals(*values: float | None) -> int:
     """Digits after the point that show two figures of the largest of some values, one at least."""
     largest = max((abs(value) for value in values if value), default=1.0)
     return min(max(1, 1 - math.floor(math.log10(largest))), 6)
-
-
-def shown(value: Any) -> str:
-    """A value of a field, as it is typed."""
-    return (
-        f"{value:g}"
-        if isinstance(value, float)
-        else " ".join(map(str, value))
-        if isinstance(value, tuple)
-        else str(value)
-    )
 
 
 def _seeds(seeds: Sequence[int]) -> str:

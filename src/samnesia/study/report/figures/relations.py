@@ -23,7 +23,7 @@ DOTS = "Small dots: runs; large: means of a design cell over its seeds."
 
 def relation_plates(results: Results, grid: Grid, verdicts: Sequence[Verdict]) -> list[Plate]:
     """A plate of the relations that hypotheses are about, and one of those that are explored."""
-    claimed = list(dict.fromkeys(one for verdict in verdicts for one in _claimed(results, verdict)))
+    claimed = _distinct([one for verdict in verdicts for one in _claimed(results, verdict)])
     explored = [one for one in _explored(results) if one not in claimed]
     plates = [
         _plate(
@@ -55,6 +55,10 @@ def _plate(grid: Grid, name: str, title: str, relations: Sequence[Relation], cap
     return Plate(name, title, caption, found, HEIGHT) if found else None
 
 
+def _distinct(relations: Sequence[Relation]) -> list[Relation]:
+    return [one for place, one in enumerate(relations) if one not in relations[:place]]
+
+
 def _claimed(results: Results, verdict: Verdict) -> list[Relation]:
     design, one = results.design, verdict.hypothesis
     match one:
@@ -63,23 +67,20 @@ def _claimed(results: Results, verdict: Verdict) -> list[Relation]:
         case Correlation():
             kind = f"partial tau given {design.measure(one.given).label}" if one.given else "tau"
             kind += f" within {' and '.join(one.within)}" if one.within else ""
-            return [
-                Relation(design.measure(one.x), design.measure(one.y), told(verdict.estimate, kind), _where(one.where))
-            ]
+            return [Relation(design.measure(one.x), design.measure(one.y), told(verdict.estimate, kind), one.scope)]
         case StrongerCorrelation():
             return [
-                Relation(
-                    design.measure(x), design.measure(one.y), told(_tau(results, x, one)), _where(one.where),
-                )
+                Relation(design.measure(x), design.measure(one.y), told(_tau(results, x, one)), one.scope)
                 for x in (one.x, one.rival)
-            ]  # fmt: skip
+            ]
 
 
 def _tau(results: Results, x: str, one: StrongerCorrelation) -> Estimate:
     """One of the two taus that a hypothesis holds against each other."""
     part = Correlation(
-        claim=one.claim, x=x, y=one.y, where=one.where, within=one.within, units=one.units, given=one.given
-    )
+        claim=one.claim, x=x, y=one.y, where=one.where, over=one.over, within=one.within, units=one.units,
+        given=one.given,
+    )  # fmt: skip
     return part.estimate(results.design, results.table)
 
 
@@ -94,7 +95,3 @@ def _explored(results: Results) -> list[Relation]:
             tau = Correlation(claim="explored", x=name, y=first.name).estimate(design, results.table)
             found.append(Relation(design.measure(name), first, told(tau)))
     return found
-
-
-def _where(levels: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(levels.items())

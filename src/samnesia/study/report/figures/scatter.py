@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from samnesia.study.design import Measure
+from samnesia.study.hypotheses import Scope, in_scope
 from samnesia.study.report.contexts import Grid
 from samnesia.study.report.figures import marks
 from samnesia.study.report.figures.plates import Panel
@@ -32,13 +33,13 @@ class Relation:
         x: the one, on the axis below.
         y: the other.
         told: what is known of their relation, such as tau with its interval.
-        where: levels of the runs that count; of a factor that is not named, all.
+        scope: levels of the runs that count; of a factor that is not named, all.
     """
 
     x: Measure
     y: Measure
     told: str
-    where: tuple[tuple[str, str], ...] = ()
+    scope: Scope = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def draw_scatter(axes: Axes, palette: Palette, *, relation: Relation, clouds: Se
 def _clouds(grid: Grid, relation: Relation) -> list[Cloud]:
     found = []
     for levels in grid.design.cells():
-        if set(relation.where) <= set(levels.items()):
+        if in_scope(levels, relation.scope):
             x, y = (grid.values(levels, measure.value) for measure in (relation.x, relation.y))
             values = [(x[seed], y[seed]) for seed in x if seed in y]
             if values:
