@@ -56,10 +56,10 @@ class MeanOfSamples(Metric):
 def cross_entropy(smoothing: float) -> Criterion:
     """Softmax cross-entropy, averaged over the samples."""
 
-    def criterion(output: Tensor, target: Tensor) -> Tensor:
+    def mean_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(output, target, label_smoothing=smoothing)
 
-    return criterion
+    return mean_cross_entropy
 
 
 def cross_entropy_of_samples(output: Tensor, target: Tensor) -> Tensor:
@@ -73,13 +73,13 @@ def binary_cross_entropy(smoothing: float) -> Criterion:
     With smoothing s, a target t of K classes becomes (1 - s) t + s / K.
     """
 
-    def criterion(output: Tensor, target: Tensor) -> Tensor:
+    def mean_binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
         shares = _shares(output, target)
         if smoothing:
             shares = (1.0 - smoothing) * shares + smoothing / output.shape[1]
         return F.binary_cross_entropy_with_logits(output, shares, reduction="sum") / len(output)
 
-    return criterion
+    return mean_binary_cross_entropy
 
 
 def binary_cross_entropy_of_samples(output: Tensor, target: Tensor) -> Tensor:

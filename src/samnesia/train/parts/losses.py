@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
+    from samnesia.measure.calibration.links import Link
     from samnesia.train.measures import Criterion, Measure
 
 
@@ -34,6 +35,18 @@ class CrossEntropy:
         from samnesia.train.measures import cross_entropy
 
         return cross_entropy(self.smoothing)
+
+    def of_evaluation(self) -> Criterion:
+        """Return the criterion without what is for training only: no smoothing."""
+        from samnesia.train.measures import cross_entropy
+
+        return cross_entropy(0.0)
+
+    def link(self) -> Link:
+        """Return how outputs become probabilities."""
+        from samnesia.measure.calibration.links import Softmax
+
+        return Softmax()
 
     def measures(self, num_outputs: int) -> Mapping[str, Measure]:
         """Return what evaluation reports, by name: the loss without smoothing, and the accuracies."""
@@ -62,6 +75,18 @@ class BinaryCrossEntropy:
         from samnesia.train.measures import binary_cross_entropy
 
         return binary_cross_entropy(self.smoothing)
+
+    def of_evaluation(self) -> Criterion:
+        """Return the criterion without what is for training only: no smoothing."""
+        from samnesia.train.measures import binary_cross_entropy
+
+        return binary_cross_entropy(0.0)
+
+    def link(self) -> Link:
+        """Return how outputs become probabilities."""
+        from samnesia.measure.calibration.links import Sigmoid
+
+        return Sigmoid()
 
     def measures(self, num_outputs: int) -> Mapping[str, Measure]:
         """Return what evaluation reports, by name: the loss without smoothing, and the accuracies."""

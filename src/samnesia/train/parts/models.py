@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
 
 from samnesia.train.parts.checks import check_positive, require
 
@@ -74,6 +74,10 @@ class _Loaded:
 
             load_weights(net, self.weights, new_head=self.new_head)
         return net
+
+    def at_random(self) -> Self:
+        """Return the model without weights to start from: they need not be there where others are put in."""
+        return replace(self, weights=None, new_head=False)
 
     def _new(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         raise NotImplementedError
@@ -319,6 +323,10 @@ class Timm(_Loaded):
             check_positive(self.bn_eps, "use BatchNorm with eps", "1e-5")
         _check_rate(self.drop_rate, "drop_rate")
         _check_rate(self.drop_path_rate, "drop_path_rate")
+
+    def at_random(self) -> Self:
+        """Return the model without weights to start from, timm's included."""
+        return replace(self, weights=None, new_head=False, pretrained=False)
 
     def _new(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         from samnesia.models import zoo

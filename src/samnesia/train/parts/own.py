@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from samnesia.data.problem import Problem
+    from samnesia.measure.calibration.links import Link
     from samnesia.train.measures import Criterion, Measure
 
     Function = str | Callable[..., Any]
@@ -84,6 +85,10 @@ class OwnModel:
         built: nn.Module = model
         return built
 
+    def at_random(self) -> OwnModel:
+        """Return the same: what it starts from is the function's business."""
+        return self
+
 
 @dataclass(frozen=True)
 class OwnLoss:
@@ -125,6 +130,16 @@ class OwnLoss:
         """Return (output, target) -> scalar; raises ConfigurationError when the function is not there."""
         function: Criterion = Source.parse(self.function).load(what="compute a loss")
         return function
+
+    def of_evaluation(self) -> Criterion:
+        """Return the same: what of it is for training only is not known."""
+        return self.criterion()
+
+    def link(self) -> Link:
+        """Return how the outputs of a classifier become probabilities: by the softmax, as far as is known."""
+        from samnesia.measure.calibration.links import Softmax
+
+        return Softmax()
 
     def measures(self, num_outputs: int) -> Mapping[str, Measure]:
         """Return what evaluation reports, by name: the measure, if there is one, and the loss.
