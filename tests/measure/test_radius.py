@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import samnesia
-from samnesia.measure.rise import on_device
+from samnesia.measure.traceless import on_device
 from samnesia.perturb.ascents import AfterNormAscent
 
 CURVATURES = torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)
@@ -257,7 +257,10 @@ FROZEN = nn.Linear(1, 3).requires_grad_(False)
         (Bowl(), bowl, ONES, {"radii": ()}, r"cannot probe at radii \(none\)"),
         (Bowl(), bowl, ONES, {"radii": (0.0, 1.0)}, "give positive numbers"),
         (Bowl(), bowl, ONES, {"rise": -1.0}, "cannot aim at a rise of -1.0"),
-        (Bowl(), bowl, [], {"rise": 1.0}, "cannot suggest a radius from 0 batches"),
+        (Bowl(), bowl, [], {"rise": 1.0}, "cannot suggest a radius from an empty loader, because .*; look at what"),
+        (Bowl(), bowl, [torch.zeros(2, 1)], {}, "with a batch of type Tensor, because it has to be a pair"),
+        (Bowl(), bowl, [(torch.zeros(2, 1), torch.ones(2), torch.ones(2))], {}, "a pair .inputs, targets."),
+        (Bowl(), bowl, [(torch.zeros(2, 1), [1, 2])], {}, "whose targets are a tensor"),
         (Bowl(), lambda o, t: o.square(), ONES, {"rise": 1.0}, "no single number"),
         (Bowl(), lambda o, t: o.sum() * math.nan, ONES, {"rise": 1.0}, "from 1 batch, because a way up requires"),
         (Flat(), lambda o, t: o.mean(), ONES, {"rise": 1.0}, "from 1 batch, because a way up requires"),
@@ -270,6 +273,19 @@ FROZEN = nn.Linear(1, 3).requires_grad_(False)
 def test_what_is_refused(model, loss, loader, options, reason):
     with pytest.raises(samnesia.SamnesiaError, match=reason):
         samnesia.suggest_rho(model, loss, loader, **options)
+
+
+def test_what_a_model_raises_says_which_batch_it_was():
+    """A batch that does not fit is the model's affair; but whose batch it was, its message does not say."""
+    model, batches = (
+        nn.Linear(6, 3),
+        [(torch.randn(4, 6), torch.arange(4) % 3), (torch.randn(4, 5), torch.arange(4) % 3)],
+    )
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as raised:
+        samnesia.suggest_rho(model, F.cross_entropy, batches)
+    assert raised.value.__notes__ == [
+        "It was batch 1 of the loader of suggest_rho: inputs float32 [4, 5], targets int64 [4]."
+    ]
 
 
 def test_without_a_rise_it_aims_at_half_of_the_loss():
@@ -296,7 +312,7 @@ def test_it_shows_its_reasoning():
     assert lines[0].split() == ["radius", "mean", "rise", "of", "the", "loss", "first", "order", "ratio"]
     assert lines[1].split()[-1] == "1.00"
     for words in ("Curvature takes over at ", "Rule: the radius at which the loss rises by 2, as asked for", "Try ",
-                  "samnesia tune RECIPE --search method.rho="):  # fmt: skip
+                  ", each radius twice the one before, and choose on validation."):  # fmt: skip
         assert words in text
     assert all(len(line) < 121 for line in lines)
 

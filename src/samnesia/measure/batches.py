@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler, Subset
 
-from samnesia.measure.rise import on_device
+from samnesia.measure.traceless import on_device
 from samnesia.perturb.errors import ConfigurationError
 
 Batch = tuple[Any, Tensor]
@@ -77,17 +77,17 @@ class Batches:
 
     def _taken(self) -> Iterator[Batch]:
         for index, item in enumerate(self._source):
-            batch = on_device(_pair(item), self._device)
+            batch = on_device(pair(item), self._device)
             if self._rows is None:
                 yield batch
             elif len(rows := self._rows[index]) == count(batch):
                 yield batch
             elif len(rows):
-                yield _rows_of(batch, rows)
+                yield rows_of(batch, rows)
 
     def _draw(self, source: Iterable[Batch], samples: int, seed: int) -> None:
         loader = _indexed(source)
-        sizes = [len(loader.dataset)] if loader else [count(_pair(item)) for item in source]  # type: ignore[arg-type]
+        sizes = [len(loader.dataset)] if loader else [count(pair(item)) for item in source]  # type: ignore[arg-type]
         total = sum(sizes)
         if samples > total:
             raise ConfigurationError(
@@ -134,13 +134,20 @@ def _loader_of(loader: DataLoader[Any], chosen: list[int]) -> DataLoader[Any]:
     )
 
 
-def _pair(item: Any) -> Batch:
+def pair(item: Any) -> Batch:
+    """What a loader gave, as a batch; raises ConfigurationError for anything else."""
     if not isinstance(item, tuple | list) or len(item) != 2 or not isinstance(item[1], Tensor) or not item[1].ndim:
         raise ConfigurationError(
             f"cannot measure with a batch of type {type(item).__name__}, because it has to be a pair (inputs, targets) "
             "whose targets are a tensor with one entry or row per sample; wrap the loader"
         )
     return item[0], item[1]
+
+
+def shapes(batch: Batch) -> str:
+    """A batch in words, for messages: inputs float32 [80, 1, 8, 8], targets int64 [80]."""
+    kinds = [f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in (*_tensors(batch[0]), batch[1])]
+    return f"inputs {', '.join(kinds[:-1]) or 'without tensors'}, targets {kinds[-1]}"
 
 
 def count(batch: Batch) -> int:
@@ -176,7 +183,8 @@ def _tensors(item: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def _rows_of(batch: Batch, rows: Tensor) -> Batch:
+def rows_of(batch: Batch, rows: Tensor) -> Batch:
+    """The samples of a batch at these places (indices on any device): a smaller batch."""
     size = count(batch)
 
     def taken(item: Any) -> Any:

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from samnesia.measure.rise import Criterion, Directed, Probe, Start, generators_kept, on_device
+from samnesia.measure.batches import Batch, pair, shapes
+from samnesia.measure.rise import Criterion, Directed, Probe, Start
+from samnesia.measure.traceless import generators_kept, on_device
 from samnesia.perturb.ascents import GradientAscent
 from samnesia.perturb.ball import Ball
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, SamnesiaError
 
 SHARE = 0.5
 """The rise that is aimed at, as a share of the loss at the weights themselves."""
@@ -89,8 +91,8 @@ class RadiusSuggestion:
         aim = "half of what it is" if self.target == SHARE * self.loss else "as asked for"
         yield f"Rule: the radius at which the loss rises by {self.target:.4g}, {aim}. That is rho = {self.rho:.2g}."
         yield (
-            f"It is a starting point. Try {self.low:.2g} to {self.high:.2g}: "
-            f"samnesia tune RECIPE --search method.rho={self.low:.2g}:{self.high:.2g}:log"
+            f"It is a starting point. Try {self.low:.2g} to {self.high:.2g}, each radius twice the one before, and "
+            "choose on validation."
         )
         for doubt in self.doubts:
             yield f"Doubt: {doubt}."
@@ -132,14 +134,22 @@ def suggest_rho(
 
     Raises:
         ConfigurationError: for a loss that is no scalar, or negative without a rise to aim at, radii or a rise that are
-            not positive, no batch with a finite loss and a gradient, or a loss that does not rise as far.
+            not positive, an empty loader, a batch that is no pair, no batch with a finite loss and a gradient, or a
+            loss that does not rise as far.
         UnsupportedError: for a model that cannot be perturbed.
+
+    What model or loss raise is passed on, with a note that says which batch it was.
     """
     _check(batches, radii, rise)
     with generators_kept(model):
         probe = Probe(model, loss, ball or Ball(), ascent or GradientAscent())
-        taken = [on_device(batch, probe.device) for batch in islice(loader, batches)]
-        starts = [probe.start(batch) for batch in taken]
+        taken = [on_device(pair(batch), probe.device) for batch in islice(loader, batches)]
+        if not taken:
+            raise ConfigurationError(
+                "cannot suggest a radius from an empty loader, because the rise is measured on batches; look at what "
+                "it loads, and whether it can be gone through more than once"
+            )
+        starts = [_started(probe, batch, index) for index, batch in enumerate(taken)]
         usable = sorted((i for i, start in enumerate(starts) if start.usable), key=lambda i: starts[i].slope)
         if not usable:
             raise ConfigurationError(
@@ -153,6 +163,16 @@ def suggest_rho(
             radii = probe.ladder(taken[middle], starts[middle].slope, target, COUNT)
         measured = [probe.rises(taken[i], radii) for i in usable]
     return _suggestion(begun, measured, tuple(radii), target, skipped=len(taken) - len(usable))
+
+
+def _started(probe: Probe, batch: Batch, index: int) -> Start:
+    """The batch at the weights; what the model or the loss raises about it says which batch that was."""
+    try:
+        return probe.start(batch)
+    except Exception as error:
+        if not isinstance(error, SamnesiaError):
+            error.add_note(f"It was batch {index} of the loader of suggest_rho: {shapes(batch)}.")
+        raise
 
 
 def _suggestion(

@@ -7,16 +7,14 @@ training, and what closing a flow promises holds for weights, gradients, buffers
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from samnesia.measure.batches import Batch
 from samnesia.perturb.ascents import Ascent, Need, Point
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
@@ -24,7 +22,6 @@ from samnesia.perturb.modules import ModelState
 from samnesia.perturb.passes import Passes, PerturbedGradient
 from samnesia.perturb.tensors import Direction
 
-Batch = tuple[Any, Tensor]
 Criterion = Callable[[Any, Tensor], Tensor]
 _LOWEST, _HIGHEST = -24, 16
 
@@ -165,29 +162,3 @@ class Probe:
                 "samples"
             )
         return loss
-
-
-@contextmanager
-def generators_kept(model: nn.Module) -> Iterator[None]:
-    """Leave the global generators of Python, NumPy and torch as they were found; loaders draw from them, too."""
-    state = ModelState(model, {p.device for p in model.parameters()})
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        state.restore_random()
-
-
-def on_device(item: Any, device: torch.device) -> Any:
-    """The tensors of a batch on the device."""
-    if isinstance(item, Tensor):
-        return item.to(device)
-    if isinstance(item, Mapping):
-        return type(item)({key: on_device(value, device) for key, value in item.items()})  # type: ignore[call-arg]
-    if isinstance(item, tuple) and hasattr(item, "_fields"):
-        return type(item)(*(on_device(value, device) for value in item))
-    if isinstance(item, list | tuple):
-        return type(item)(on_device(value, device) for value in item)
-    return item

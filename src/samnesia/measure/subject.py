@@ -19,8 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from samnesia.measure.batches import Batch, Batches, count, halves
 from samnesia.measure.progress import Progress, Silent
-from samnesia.measure.rise import generators_kept
 from samnesia.measure.statistics import RunningStatistics, Statistics, dropouts
+from samnesia.measure.traceless import generators_kept
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.modules import ModelState, innermost, parameter_name
 from samnesia.perturb.tensors import Weights, is_dtensor, local
