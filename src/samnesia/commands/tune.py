@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
+
+if TYPE_CHECKING:
+    from samnesia.study.tune import Origin
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,8 @@ class TuneRecipe:
         search = self._suggested() if self.suggest else self.search
         if self.budget is None or self.out is None:
             return 0
-        from samnesia.commands.words import named
-        from samnesia.study.tune import Origin, tune
+        from samnesia.study.tune import tune
 
-        origin = Origin(self.source, named(self.source))
         tuning = tune(
             self.config,
             search,
@@ -106,8 +107,8 @@ class TuneRecipe:
             seeds=self.seeds,
             confirm=self.confirm,
             workers=self.workers,
-            origin=origin,
-            command=self._command(origin.options(self.config)),
+            origin=self._origin,
+            command=self.command(),
         )
         return int(tuning.confirmation is not None and bool(tuning.confirmation.failures))
 
@@ -115,18 +116,29 @@ class TuneRecipe:
         """What to search, with the suggested range of the radius where no other was named; it is printed."""
         from samnesia.study.tune.plan import FIRST_SEED
         from samnesia.study.tune.space import RHO
-        from samnesia.study.tune.suggestion import suggest_for, warm_up_epochs
+        from samnesia.study.tune.suggestion import range_around, suggest_for, warm_up_epochs
 
         found = suggest_for(self.config, seed=FIRST_SEED * (1 + self.config.seed))
         epochs = warm_up_epochs(self.config)
         print(f"{self.config.recipe} after {epochs} epoch{'s' * (epochs != 1)} of plain training:\n{found}")
-        if any(text.replace("-", "_").startswith(f"{RHO}=") for text in self.search):
-            return self.search
-        own = self.config.method.rho  # type: ignore[union-attr]  # or there was no suggestion
-        return (*self.search, f"{RHO}={min(found.low, own):.3g}:{max(found.high, own):.3g}:log")
+        named = any(text.replace("-", "_").startswith(f"{RHO}=") for text in self.search)
+        search = self.search if named else (*self.search, range_around(found, self.config))
+        if self.budget is None:
+            out = self.out or Path("DIR")
+            print(f"Or: {replace(self, search=search, budget=30, out=out, suggest=False).command()}")
+        return search
 
-    def _command(self, changed: list[str]) -> str:
-        words = ["samnesia", "tune", *shlex.split(self.source), *changed, "--budget", str(self.budget)]
+    @property
+    def _origin(self) -> Origin:
+        from samnesia.commands.words import named
+        from samnesia.study.tune import Origin
+
+        return Origin(self.source, named(self.source))
+
+    def command(self) -> str:
+        """The command as it is typed."""
+        words = ["samnesia", "tune", *shlex.split(self.source), *self._origin.options(self.config)]
+        words += ["--budget", str(self.budget)]
         words += ["--search", *map(shlex.quote, self.search)] if self.search else []
         options = {"seeds": 3, "confirm": 10, "workers": 1}
         for name, usual in options.items():

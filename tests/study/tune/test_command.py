@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from samnesia import cli
 from samnesia.commands.words import configuration
-from samnesia.study.tune.suggestion import suggest_for, warm_up_epochs
-from samnesia.train.config import ASAM, Perturbed
+from samnesia.study.tune.space import make_space
+from samnesia.study.tune.suggestion import range_around, suggest_for, warm_up_epochs
+from samnesia.train.config import ASAM, SAM, Perturbed
 from samnesia.train.recipes import find
 
 
@@ -36,7 +38,7 @@ def test_a_search_from_words(samnesia, tmp_path):
     assert "on fresh seeds" in said and "without perturbation" in said
     content = json.loads((out / "tune.json").read_text())
     assert content["command"] == (
-        "samnesia tune digits-sam --data.train 100 --when.start-epoch 1.0 --epochs 2 --batch-size 50 --budget 3 "
+        "samnesia tune digits-sam --data.train 100 --when.start-epoch 1 --epochs 2 --batch-size 50 --budget 3 "
         f"--search method.rho=0.05:0.5:log 'optimizer.nesterov=true|false' --seeds 1 --confirm 3 --out {out}"
     )
     advice = said.splitlines()[-2]
@@ -54,6 +56,23 @@ def test_a_suggestion_without_a_search(samnesia, tmp_path, monkeypatch):
     assert said.startswith("digits-noisy-sam after 1 epoch of plain training:\n    radius    mean rise of the loss")
     assert "Rule: the radius at which the loss rises by" in said
     assert list(tmp_path.iterdir()) == []
+    command = said.splitlines()[-1].removeprefix("Or: ")
+    assert command.startswith("samnesia tune digits-noisy-sam --data.train 100 --when.start-epoch 1 --epochs 2 ")
+    assert " --budget 30 --search method.rho=" in command and command.endswith(":log --out DIR")
+    code, _, err = samnesia(*command.replace(" 30 ", " 2 ").split()[1:], "--seeds", 1, "--confirm", 0)
+    assert (code, err) == (0, ""), "the command that is printed can be run"
+
+
+def test_the_range_around_a_suggestion_holds_the_own_radius():
+    """Also one of many digits, far away from it, and not below the lowest radius."""
+    found = SimpleNamespace(low=0.0512345, high=3.3)
+    for rho, rho_min, text in ((0.4, None, "0.0512:3.3:log"), (0.00123456789, None, "0.00123456789:3.3:log"),
+                               (9.87654321, None, "0.0512:9.87654321:log"), (0.4, 0.2, "0.2:3.3:log"),
+                               (0.0, None, "0:3.3")):  # fmt: skip
+        config = replace(find("digits-sam"), method=SAM(rho=rho, rho_min=rho_min))
+        assert range_around(found, config) == f"method.rho={text}"
+        (one,) = make_space(config, [range_around(found, config)]).searched
+        assert one.holds(rho)
 
 
 def test_a_search_around_the_suggestion(samnesia, tmp_path):
@@ -63,7 +82,7 @@ def test_a_search_around_the_suggestion(samnesia, tmp_path):
     low, high, _ = json.loads((tmp_path / "out" / "tune.json").read_text())["definition"]["search"]["method.rho"].split(
         ":"
     )
-    tried = said.partition("Try ")[2].partition(":")[0].split(" to ")
+    tried = said.partition("Try ")[2].partition(",")[0].split(" to ")
     assert float(low) <= 0.4 <= float(high)
     assert float(low) == pytest.approx(min(0.4, float(tried[0])), rel=0.1)
     assert float(high) == pytest.approx(max(0.4, float(tried[1])), rel=0.1)
@@ -83,6 +102,11 @@ def test_a_search_around_the_suggestion(samnesia, tmp_path):
         (("digits-sam", "--budget", "30", "--out", "x", "--workers", "0"), "cannot tune with 0 workers"),
         (("digits-sam", "--budget", "30", "--out", "x", "--serch", "a"), "did you mean '--search'?"),
         (("digits-sam", "--budget", "30", "--out", "x", "--search", "rho=1:2"), "did you mean 'method.rho'?"),
+        (
+            ("digits-sam", "--budget", "30", "--out", "x", "--search", "=1:2"),
+            "cannot search '=1:2', because a search is",
+        ),
+        (("digits-sam", "--budget", "30", "--out", "x", "--search", "method.rho=-1:1"), "cannot perturb with rho=-1.0"),
         (("digits-sgd", "--budget", "30", "--out", "x"), "cannot search the radius of digits-sgd"),
         (("digits-sgd", "--suggest"), "cannot suggest a radius for digits-sgd, because its method has none"),
         (("digits-obf", "--suggest"), "the probe follows the gradient of the loss, and its perturbation does not"),

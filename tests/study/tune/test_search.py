@@ -117,7 +117,7 @@ def test_only_the_own_values_may_not_be_given_up(tmp_path, whole, prunable, endi
     shutil.copytree(whole.out, tmp_path / "out")
     plan = plan_of()
     journal = Journal(tmp_path / "out", higher_is_better=False, evaluations=EPOCHS)
-    trial = journal.ask(0, 5)
+    trial = journal.ask()
     plan.space.suggest(trial)
     values = {"optimizer.lr": 0.5}
     work = TrialWork(tmp_path / "out", trial.number, values, plan.space.apply(values), plan.seeds, plan.score, prunable)

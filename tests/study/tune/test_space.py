@@ -75,7 +75,7 @@ def test_choices_of_every_kind():
     ]  # fmt: skip
     for one in space.searched:
         for option in one.options:
-            assert one.suggest(Fixed(**{one.name: one.written(option)})) == option
+            assert one.suggest(Fixed(**{one.name: one.written(option)}), None) == option
             space.apply({one.name: option})
 
 
@@ -110,6 +110,10 @@ def test_the_first_settings_are_the_own_and_some_spread_evenly():
         (("method.rho={}|[{}]",), "the recipe's own value, .*, is the first that is tried, and is not among them"),
         (("method.rho=a:b",), "a range is LOW:HIGH or LOW:HIGH:log"),
         (("method.rho=",), "write NAME=LOW:HIGH"),
+        (("=1:2",), "cannot search '=1:2', .* write NAME=LOW:HIGH"),
+        (("--=1:2",), "cannot search '--=1:2', .* write NAME=LOW:HIGH"),
+        (("method.rho=-1:1",), "cannot perturb with rho=-1.0, because the radius"),
+        (("method.rho=-1|0.2",), "cannot perturb with rho=-1.0, because the radius"),
         (("method.rho",), "write NAME=LOW:HIGH"),
         (
             ("method.rho=1:2",),
@@ -131,6 +135,26 @@ def test_the_first_settings_are_the_own_and_some_spread_evenly():
 def test_what_cannot_be_searched(words, reason):
     with pytest.raises(ConfigurationError, match=reason):
         make_space(find("digits-sam"), words)
+
+
+def test_the_own_value_is_tried_as_it_is():
+    """Others have three digits; this one may have more."""
+    config = replace(find("digits-sam"), method=SAM(rho=0.123456))
+    space = make_space(config)
+    (start, *_) = space.starts(1, seed=0)
+    assert space.suggest(Fixed(**start)) == space.own == {"method.rho": 0.123456}
+    assert space.apply(space.suggest(Fixed(**start))) == config
+
+
+def test_values_are_shown_as_they_are_typed():
+    space = make_space(find("digits-sam"), ("method.rho=0.2|2|1e-5", "model.channels=[16,32]|[8]", "clip_norm=none|1"))
+    assert [str(one) for one in space.searched] == [
+        "method.rho=0.2|2|1e-05", "model.channels=[16,32]|[8]", "clip_norm=None|1",
+    ]  # fmt: skip
+    assert make_space(find("digits-sam"), list(map(str, space.searched))) == space
+    assert str(make_space(find("digits-sam"), ("method.rho=0.05:2:log",)).searched[0]) == "method.rho=0.05:2:log"
+    with pytest.raises(ConfigurationError, match=r"because the recipe's own value, 0.2, is"):
+        make_space(find("digits-sam"), ("method.rho=1:2",))
 
 
 def test_what_a_configuration_refuses_is_refused_at_once():

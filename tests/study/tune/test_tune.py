@@ -302,6 +302,6 @@ def test_commands_that_are_recommended_make_the_configuration():
     )  # fmt: skip
     words = Origin("digits-noisy-sam", base).options(config)
     assert " ".join(words) == (
-        "--data.flipped 0.2 --model.channels 8 16 --optimizer.nesterov --method.rho 0.17 --clip-norm 1.0"
+        "--data.flipped 0.2 --model.channels 8 16 --optimizer.nesterov --method.rho 0.17 --clip-norm 1"
     )
     assert Origin("digits-noisy-sam", base).command(base) == "samnesia train digits-noisy-sam --out DIR"

@@ -1,8 +1,8 @@
 """Optuna's side of a search: its storage in a file, what it samples, and which trials are given up.
 
 The file can be cut off at any moment: its lock ends with the process that holds it, and half a line is dropped. What is
-sampled for a trial depends on the seed, the trial's number and what has ended before, and on no state of this process:
-a search that was killed samples what it would have.
+sampled for a field of a trial depends on the seed, the trial's number, the field and what has ended before, and on no
+state of this process: a search that was killed samples what it would have.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import fcntl
 import math
 import os
 import statistics
+import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -43,6 +46,8 @@ class Journal:
     def __init__(self, out: Path, *, higher_is_better: bool, evaluations: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         path = out / JOURNAL
+        if path.exists():
+            trim(path)
         self._storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_Lock(path)))  # type: ignore[arg-type]
         self._study = optuna.create_study(
             study_name=_STUDY,
@@ -57,25 +62,19 @@ class Journal:
         """All trials, by their numbers."""
         return self._study.get_trials(deepcopy=False)
 
-    def begin(self, space: Space, seed: int) -> int:
-        """Put down what is tried before anything is known: the recipe's own values, and some spread evenly.
-
-        Returns how many these are.
-        """
+    def begin(self, space: Space, seed: int) -> None:
+        """Put down what is tried before anything is known: the recipe's own values, and some spread evenly."""
         starts = space.starts(max(_PEERS, 2 * len(space.searched) + 2), seed)
         for values in starts[len(self.trials) :]:
             self._study.enqueue_trial(values)
-        return len(starts)
+        self._study.sampler = _Sampler(seed, len(starts))
 
-    def ask(self, seed: int, starts: int) -> Trial:
+    def ask(self) -> Trial:
         """Begin the next trial."""
-        number = sum(trial.state is not TrialState.WAITING for trial in self.trials)
-        self._study.sampler = _sampler(seed, number, starts)
         return self._study.ask()
 
-    def trial(self, number: int, *, seed: int = 0, starts: int = 0) -> Trial:
+    def trial(self, number: int) -> Trial:
         """A trial that has begun, perhaps in another process, perhaps one that is gone."""
-        self._study.sampler = _sampler(seed, number, starts)
         study = self._storage.get_study_id_from_name(_STUDY)
         return Trial(self._study, self._storage.get_trial_id_from_study_id_trial_number(study, number))
 
@@ -88,35 +87,57 @@ class Journal:
         self._study.tell(number, value, state=state)
 
 
-def trim(out: Path) -> None:
-    """Drop half a line at the end of the journal: the process that wrote it was killed."""
-    path = out / JOURNAL
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+def trim(path: Path) -> None:
+    """Drop half a line at the end of a journal: the process that wrote it was killed."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        if file.read(1) in (b"", b"\n"):
+            return
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
-def _sampler(seed: int, number: int, starts: int) -> optuna.samplers.BaseSampler:
-    import numpy as np
+class _Sampler(optuna.samplers.BaseSampler):
+    """Optuna's TPE without a state: each field of each trial has a generator of its own.
 
-    state = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    return optuna.samplers.TPESampler(seed=state, n_startup_trials=starts)
+    With one generator for a trial, a kill between its first and its second field would change the second.
+    """
+
+    def __init__(self, seed: int, starts: int) -> None:
+        self._seed, self._starts = seed, starts
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Nothing is sampled together."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Nothing is."""
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The value of a field."""
+        words = [self._seed, trial.number, zlib.crc32(param_name.encode())]
+        state = int(np.random.SeedSequence(words).generate_state(1)[0])
+        sampler = optuna.samplers.TPESampler(seed=state, n_startup_trials=self._starts)
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 class _Lock:
     """The lock of the journal; the system lifts it when its process ends, however that comes."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(f".{path.name}.lock")
+        self._journal, self._path = path, path.with_name(f".{path.name}.lock")
         self._file: IO[str] | None = None
 
     def acquire(self) -> bool:
-        """Wait for it."""
+        """Wait for it; half a line that its last holder was killed in would spoil the next one."""
         self._file = open(self._path, "w", encoding="utf-8")
         fcntl.flock(self._file, fcntl.LOCK_EX)
+        trim(self._journal)
         return True
 
     def release(self) -> None:

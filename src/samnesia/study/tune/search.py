@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from samnesia.study.engine.jobs import Job
 from samnesia.study.engine.pool import Pool
 from samnesia.study.engine.store import Failed, find_cell
-from samnesia.study.tune.journal import Journal, trim
+from samnesia.study.tune.journal import Journal
 from samnesia.study.tune.plan import Plan
 from samnesia.study.tune.result import Trial
 from samnesia.study.tune.space import Values
@@ -36,12 +36,10 @@ class Search:
     """
 
     def __init__(self, plan: Plan, out: Path) -> None:
-        trim(out)
         self._plan, self.out = plan, out
         self._journal = Journal(out, higher_is_better=plan.score.higher_is_better, evaluations=plan.score.evaluations)
-        self._seed = plan.config.seed
-        self._starts = self._journal.begin(plan.space, self._seed)
-        self._open: set[int] = set()
+        self._journal.begin(plan.space, plan.config.seed)
+        self._open: dict[int, Values] = {}
 
     @property
     def trials(self) -> list[Trial]:
@@ -73,11 +71,12 @@ class Search:
         for trial in self._begun():
             values = self._plan.space.suggest(trial)
             before = self._tried(values)
-            if before is None:
+            if before is None and values not in self._open.values():
                 repeats = 0
                 yield self._job(trial.number, values)
                 continue
-            self._journal.tell(trial.number, before.state, before.value if before.state.name == "COMPLETE" else None)
+            state = TrialState.FAIL if before is None else before.state
+            self._journal.tell(trial.number, state, before.value if before and state is TrialState.COMPLETE else None)
             repeats += 1
             if repeats == _REPEATS:
                 return
@@ -85,10 +84,10 @@ class Search:
     def _begun(self) -> Iterator[optuna.trial.Trial]:
         """The trials that were interrupted, then new ones."""
         for one in self._journal.trials:
-            if one.state is TrialState.RUNNING and one.number not in self._open:
-                yield self._journal.trial(one.number, seed=self._seed, starts=self._starts)
+            if one.state is TrialState.RUNNING and one.number not in self._open and self._room():
+                yield self._journal.trial(one.number)
         while self._room():
-            yield self._journal.ask(self._seed, self._starts)
+            yield self._journal.ask()
 
     def _room(self) -> bool:
         """Whether another trial is within the budget, whatever becomes of the open ones."""
@@ -102,7 +101,7 @@ class Search:
         return next(same, None)
 
     def _job(self, number: int, values: Values) -> Job:
-        self._open.add(number)
+        self._open[number] = values
         plan = self._plan
         work = TrialWork(
             self.out, number, values, plan.space.apply(values), plan.seeds, plan.score, prunable=number > 0
@@ -125,5 +124,5 @@ class Search:
             trial = Trial(work.number, work.values, **ended.to_json())
         self._journal.note(work.number, _OUTCOME, trial.to_json())
         self._journal.tell(work.number, state, value)
-        self._open.discard(work.number)
+        self._open.pop(work.number, None)
         return trial

@@ -56,7 +56,7 @@ def display(plan: Plan, console: Console, spent: float, *, progress: bool) -> It
         *columns, console=console, speed_estimate_period=3600.0, transient=True, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task("", total=plan.budget)
-        bar.advance(task, spent)
+        bar.advance(task, spent)  # of the first step only the moment counts for the speed
         yield _Shown(plan, bar, task)
 
 

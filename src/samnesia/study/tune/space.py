@@ -40,7 +40,7 @@ class Range:
     whole: bool = False
 
     def suggest(self, trial: Trial, own: Any) -> Any:
-        """A value of this trial, to three digits: what is printed is what was trained with. The recipe's own is kept."""
+        """A value of this trial, to three digits: what is printed is what was trained with. The own one is kept."""
         if self.whole:
             return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log)
         value = trial.suggest_float(self.name, self.low, self.high, log=self.log)
@@ -133,8 +133,8 @@ class Space:
             own = self.own[one.name]
             require(
                 one.holds(own),
-                f"cannot search {one}, because the recipe's own value, {typed(own)}, is the first that is tried, and is not "
-                f"among them; widen the range, or set --{one.name.replace('_', '-')} to a value inside",
+                f"cannot search {one}, because the recipe's own value, {typed(own)}, is the first that is tried, and "
+                f"is not among them; widen the range, or set --{one.name.replace('_', '-')} to a value inside",
             )
             for value in one.ends():
                 method = self.apply({one.name: value}).method
