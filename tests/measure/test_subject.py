@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from samnesia.measure.batches import rows_of
 from samnesia.measure.statistics import BatchStatistics
 from samnesia.measure.subject import Subject
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
@@ -199,3 +200,23 @@ def test_a_loader_that_changes_later_is_refused_in_the_pass_that_differs():
 def test_a_frozen_model_has_nothing_to_measure():
     with pytest.raises(UnsupportedError, match="without trainable parameters"):
         Subject(net().requires_grad_(False), nn.CrossEntropyLoss(), DataLoader(data(), 5))
+
+
+def test_rows_of_a_batch_are_a_smaller_batch_whatever_its_inputs_are():
+    x, y = torch.arange(12.0).view(4, 3), torch.arange(4)
+    inputs, targets = rows_of(({"a": x, "b": [x + 1.0, torch.ones(())], "c": "text"}, y), torch.tensor([2, 0]))
+    assert torch.equal(targets, torch.tensor([2, 0]))
+    assert torch.equal(inputs["a"], x[[2, 0]]) and torch.equal(inputs["b"][0], x[[2, 0]] + 1.0)
+    assert torch.equal(inputs["b"][1], torch.ones(())) and inputs["c"] == "text"
+
+
+def test_which_samples_were_drawn_and_how_many_a_batch_has():
+    samples = data()
+    for source in (DataLoader(samples, batch_size=5), [(x, y) for x, y in DataLoader(samples, batch_size=5)]):
+        subject = Subject(net(), nn.CrossEntropyLoss(), source, samples=9, seed=3)
+        targets = torch.cat([targets for _, targets in subject.batches()])
+        assert torch.equal(targets, samples.tensors[1][subject.chosen])
+        assert sum(subject.batch_sizes) == 9
+    whole = Subject(net(), nn.CrossEntropyLoss(), DataLoader(samples, batch_size=5))
+    assert whole.chosen is None
+    assert whole.batch_sizes == [5, 5, 5, 5, 2]

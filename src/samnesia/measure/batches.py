@@ -32,6 +32,7 @@ class Batches:
         self._device = device
         self._rows: list[Tensor] | None = None
         self._source, self.drawn = source, "all, in order"
+        self.chosen: Tensor | None = None
         if samples is not None:
             self._draw(source, samples, seed)
         elif shuffles(source):
@@ -41,7 +42,8 @@ class Batches:
             )
         self._marks = [mark(batch) for batch in self._taken()]
         self.count = len(self._marks)
-        self.samples = sum(size for size, _ in self._marks)
+        self.sizes = [size for size, _ in self._marks]
+        self.samples = sum(self.sizes)
         if not self.samples:
             raise ConfigurationError(
                 "cannot measure on an empty loader, because a mean is over one sample at least; look at what it loads, "
@@ -94,7 +96,7 @@ class Batches:
                 f"cannot draw {samples} samples, because there are {total}; give samples <= {total}, or None for all"
             )
         chosen = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:samples].sort().values
-        self.drawn = f"{samples} of {total} by seed {seed}, in order"
+        self.drawn, self.chosen = f"{samples} of {total} by seed {seed}, in order", chosen
         if loader:
             self._source = _loader_of(loader, chosen.tolist())
         else:

@@ -107,6 +107,16 @@ class Subject:
         """How many batches a pass has, in this process."""
         return self._batches.count
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        """How many samples each batch of a pass has, in this process."""
+        return self._batches.sizes
+
+    @property
+    def chosen(self) -> Tensor | None:
+        """The numbers of the samples that were drawn of all there are, in the order of a pass; None where all are."""
+        return self._batches.chosen
+
     def describe(self) -> dict[str, Any]:
         """What has to stand beside each figure: mode, statistics, samples, order, criterion, precision, processes."""
         name = getattr(self.criterion, "__name__", type(self.criterion).__name__)
