@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from samnesia.measure.estimate import Estimate
     from samnesia.measure.progress import Bar
     from samnesia.measure.radius import suggest_rho
+    from samnesia.measure.sharpness.average import average_case
+    from samnesia.measure.sharpness.bounds import foret_bound, kwon_bound
+    from samnesia.measure.sharpness.climb import AutoPGD, ProjectedAscent
+    from samnesia.measure.sharpness.figures import draw_sharpness, sharpness_figure
+    from samnesia.measure.sharpness.gradient import gradient_norm
+    from samnesia.measure.sharpness.logits import NormalizedLogits
+    from samnesia.measure.sharpness.micro import m_sharpness
+    from samnesia.measure.sharpness.noise import EntrywiseGaussian, EntrywiseUniform, OnSphere
+    from samnesia.measure.sharpness.result import Sharpness
+    from samnesia.measure.sharpness.worst import worst_case
     from samnesia.measure.statistics import BatchStatistics, RunningStatistics
     from samnesia.measure.subject import Subject
 
@@ -26,25 +36,50 @@ _HOMES = {  # what is public, by the module it lives in
     "samnesia.measure.estimate": ("Estimate",),
     "samnesia.measure.progress": ("Bar",),
     "samnesia.measure.radius": ("suggest_rho",),
+    "samnesia.measure.sharpness.average": ("average_case",),
+    "samnesia.measure.sharpness.bounds": ("foret_bound", "kwon_bound"),
+    "samnesia.measure.sharpness.climb": ("AutoPGD", "ProjectedAscent"),
+    "samnesia.measure.sharpness.figures": ("draw_sharpness", "sharpness_figure"),
+    "samnesia.measure.sharpness.gradient": ("gradient_norm",),
+    "samnesia.measure.sharpness.logits": ("NormalizedLogits",),
+    "samnesia.measure.sharpness.micro": ("m_sharpness",),
+    "samnesia.measure.sharpness.noise": ("EntrywiseGaussian", "EntrywiseUniform", "OnSphere"),
+    "samnesia.measure.sharpness.result": ("Sharpness",),
+    "samnesia.measure.sharpness.worst": ("worst_case",),
     "samnesia.measure.statistics": ("BatchStatistics", "RunningStatistics"),
     "samnesia.measure.subject": ("Subject",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AutoPGD",
     "Bar",
     "BatchStatistics",
     "Calibration",
+    "EntrywiseGaussian",
+    "EntrywiseUniform",
     "Estimate",
+    "NormalizedLogits",
+    "OnSphere",
+    "ProjectedAscent",
     "RunningStatistics",
+    "Sharpness",
     "Sigmoid",
     "Softmax",
     "Subject",
+    "average_case",
     "calibration_of",
     "draw_margins",
     "draw_reliability",
+    "draw_sharpness",
+    "foret_bound",
+    "gradient_norm",
+    "kwon_bound",
+    "m_sharpness",
     "reliability_and_margins",
+    "sharpness_figure",
     "suggest_rho",
+    "worst_case",
 ]
 
 
