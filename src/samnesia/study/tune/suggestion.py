@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samnesia.perturb.errors import ConfigurationError, RunStopped, TrainingCollapsedWarning
-from samnesia.study.tune.space import RHO
+from samnesia.study.tune.space import RHO, typed
 from samnesia.train.config import RunConfig
 from samnesia.train.parts.checks import require
 from samnesia.train.parts.methods import Radial, Training, Unperturbed
@@ -54,17 +55,22 @@ def suggest_for(
     Raises:
         ConfigurationError: for a method whose perturbation does not follow the gradient of the loss.
     """
-    from samnesia.measure.radius import suggest_rho
+    with warmed_up(replace(config, seed=seed), warm_up) as run:
+        return probe(config, run, batches=batches, radii=radii)
+
+
+@contextmanager
+def warmed_up(config: RunConfig, warm_up: int | None = None) -> Iterator[Run]:
+    """A recipe's run after some epochs of plain training; None is :func:`warm_up_epochs`.
+
+    Raises:
+        ConfigurationError: for a method that cannot be probed, before anything is trained.
+    """
     from samnesia.train import randomness
     from samnesia.train.checkpoint import Store
     from samnesia.train.engine import Engine
     from samnesia.train.run import Run
 
-    config = replace(config, seed=seed)
-    require(
-        isinstance(config.method, Radial),
-        f"cannot suggest a radius for {config.recipe}, because its method has none; name a recipe that perturbs",
-    )
     plain = replace(
         config,
         method=Unperturbed(),
@@ -74,20 +80,27 @@ def suggest_for(
         checkpoints=Checkpoints(every_epochs=None, best=False),
         logging=Logging(every_steps=0),
     )
-    with tempfile.TemporaryDirectory() as directory, randomness.isolated(seed):
-        problem = plain.data.load(seed)
+    with tempfile.TemporaryDirectory() as directory, randomness.isolated(config.seed):
+        problem = plain.data.load(config.seed)
         run = Run(plain, Engine(plain.hardware), problem)
-        method = _method(config, run)
+        _method(config, run)
         _train(plain, Path(directory) / "run", steps=run.plan.steps * _epochs(config, warm_up))
         newest = Store(Path(directory) / "run").newest()
         if newest is not None:
             run.restore(newest)
         run.model.train()
-        found = suggest_rho(
-            run.model, config.loss.criterion(), _batches(run, config, batches), batches=batches,
-            ball=method.ball, radii=radii, ascent=method.ascent,  # type: ignore[arg-type]  # checked by _method
-        )  # fmt: skip
-    return found
+        yield run
+
+
+def probe(config: RunConfig, run: Run, *, batches: int = 8, radii: Sequence[float] | None = None) -> RadiusSuggestion:
+    """Probe a run as it stands for the method of a configuration."""
+    from samnesia.measure.radius import suggest_rho
+
+    method = _method(config, run)
+    return suggest_rho(
+        run.model, config.loss.criterion(), _batches(run, config, batches), batches=batches,
+        ball=method.ball, radii=radii, ascent=method.ascent,  # type: ignore[arg-type]  # checked by _method
+    )  # fmt: skip
 
 
 def range_around(found: RadiusSuggestion, config: RunConfig) -> str:
@@ -97,7 +110,7 @@ def range_around(found: RadiusSuggestion, config: RunConfig) -> str:
     low = max(float(f"{found.low:.3g}"), method.rho_min or 0.0)
     high = float(f"{found.high:.3g}")
     log = ":log" if method.rho > 0.0 else ""
-    return f"{RHO}={min(low, method.rho):.12g}:{max(high, method.rho):.12g}{log}"
+    return f"{RHO}={typed(min(low, method.rho))}:{typed(max(high, method.rho))}{log}"
 
 
 def _epochs(config: RunConfig, warm_up: int | None) -> int:
@@ -106,6 +119,10 @@ def _epochs(config: RunConfig, warm_up: int | None) -> int:
 
 def _method(config: RunConfig, run: Run) -> PerturbedGradient:
     """The recipe's method, for its geometry; raises ConfigurationError where the probe would follow another way."""
+    require(
+        isinstance(config.method, Radial),
+        f"cannot suggest a radius for {config.recipe}, because its method has none; name a recipe that perturbs",
+    )
     method = config.method.build(
         Training(run.model, run.optimizer, config.loss.criterion(), lr_min=0.0, lr_max=config.optimizer.lr)
     )
