@@ -22,6 +22,10 @@ class Link(ABC):
     def loss_of_samples(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The negative log-likelihood of each sample in nats, ``[n]``."""
 
+    @abstractmethod
+    def log_outcomes(self, logits: Tensor) -> Tensor:
+        """Log-probabilities of all that a prediction may come out as, ``[n, outcomes]``."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,10 @@ class Softmax(Link):
     def loss_of_samples(self, logits: Tensor, targets: Tensor) -> Tensor:
         """``-log p_y``."""
         return F.cross_entropy(logits, targets, reduction="none")
+
+    def log_outcomes(self, logits: Tensor) -> Tensor:
+        """One of the K classes."""
+        return F.log_softmax(logits, dim=1)
 
 
 @final
@@ -51,6 +59,10 @@ class Sigmoid(Link):
         labels = F.one_hot(targets, logits.shape[1]).to(logits.dtype)
         values: Tensor = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(1)
         return values
+
+    def log_outcomes(self, logits: Tensor) -> Tensor:
+        """K answers yes, then K answers no: a Bernoulli draw for each class."""
+        return torch.cat([F.logsigmoid(logits), F.logsigmoid(-logits)], dim=1)
 
 
 def gathered(values: dict[str, Tensor]) -> dict[str, Tensor]:
