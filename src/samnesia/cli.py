@@ -140,6 +140,12 @@ def _command(words: list[str]) -> Command:
             return _parse(TuneRecipe, rest, prog=f"samnesia tune {source}", default=TuneRecipe(config, source=source))
         default = TrainRecipe(config=config, out=tyro.MISSING)
         return _parse(TrainRecipe, rest, prog=f"samnesia train {source}", default=default)
+    if name == "measure":  # its parts have options of their own
+        import tyro
+
+        from samnesia.commands.measure import Measure
+
+        return _parse(Measure, rest, prog="samnesia measure", default=Measure(runs=tyro.MISSING))
     return _parse(COMMANDS[name], rest, prog=f"samnesia {name}")
 
 

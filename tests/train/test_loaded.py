@@ -16,8 +16,19 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.objectives import OutputBiasForgetting
 from samnesia.train.checkpoint import Position
 from samnesia.train.config import (
-    ASAM, EMA, OBF, SAM, BinaryCrossEntropy, Checkpoints, CrossEntropy, Linear, OwnData, OwnModel, Perturbed,
-    Random, Unperturbed,
+    ASAM,
+    EMA,
+    OBF,
+    SAM,
+    BinaryCrossEntropy,
+    Checkpoints,
+    CrossEntropy,
+    Linear,
+    OwnData,
+    OwnModel,
+    Perturbed,
+    Random,
+    Unperturbed,
 )  # fmt: skip
 from samnesia.train.loaded import SavedRun, find, load
 from samnesia.train.log import read_result

@@ -2,17 +2,21 @@
 
 from samnesia.commands.compare import Compare, Demo
 from samnesia.commands.conformance import Conformance
+from samnesia.commands.measure import Measure
 from samnesia.commands.recipes import Recipes
 from samnesia.commands.study import Report, Study
 from samnesia.commands.train import Resume, Train, TrainRecipe
 from samnesia.commands.tune import Tune, TuneRecipe
 
-Command = Train | TrainRecipe | Resume | Compare | Demo | Tune | TuneRecipe | Study | Recipes | Report | Conformance
+Command = (
+    Train | TrainRecipe | Resume | Measure | Compare | Demo | Tune | TuneRecipe | Study | Recipes | Report | Conformance
+)
 
 COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
     "train": Train,
     "resume": Resume,
+    "measure": Measure,
     "compare": Compare,
     "tune": Tune,
     "study": Study,

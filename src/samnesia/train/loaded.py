@@ -136,7 +136,7 @@ class Loaded:
 
     def perturbation(self) -> OwnPerturbation | None:
         """The perturbation of the method that it was trained with; None for the base optimizer alone."""
-        config, plan = self.config, self._plan
+        config, plan = self.config, _plan(self.config, self.problem)
         total = config.epochs * plan.steps
         step = min(self.position.epoch * plan.steps + self.position.step, total - 1)
         lowest, highest = config.optimizer.lr * config.schedule.lowest, config.optimizer.lr
@@ -181,11 +181,6 @@ class Loaded:
             "left_out": self.left_out(),
         }
 
-    @property
-    def _plan(self) -> Plan:
-        config = self.config
-        return Plan(len(self.problem.train), config.batch_size, None, None, config.drop_last, config.seed)
-
 
 class SavedRun:
     """A run on disk, whose checkpoints share its data.
@@ -210,6 +205,11 @@ class SavedRun:
         """Its data."""
         with randomness.isolated(self.config.seed):
             return self.config.data.load(self.config.seed)
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch."""
+        return _plan(self.config, self.problem).steps
 
     def digest(self, position: Position, *, averaged: bool = False) -> str:
         """What stands for weights and configuration of a checkpoint; the weights are not read.
@@ -319,6 +319,10 @@ def load(path: Path | str, *, averaged: bool = False, device: str | torch.device
     """
     run, position = find(path)
     return run.load(position, averaged=averaged, device=device)
+
+
+def _plan(config: RunConfig, problem: Problem) -> Plan:
+    return Plan(len(problem.train), config.batch_size, None, None, config.drop_last, config.seed)
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -1,0 +1,1 @@
+"""What ``samnesia measure`` does: trained runs read back, measured part by part, written down and drawn."""

@@ -1,0 +1,93 @@
+"""What the parts of ``samnesia measure`` have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from samnesia.examine.bench import Bench
+    from samnesia.examine.chosen import Chosen, Place
+
+Values = dict[str, Any]
+"""What was measured, as plain JSON values."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was measured at a place."""
+
+    label: str
+    """Of the run, or of several."""
+    epoch: float
+    """How many epochs it had been trained for."""
+    values: Values
+    """What was measured."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A measurement that is done, written down, and never done again."""
+
+    what: str
+    label: str
+    places: tuple[Place, ...]
+    """The checkpoints it is about."""
+    options: Values
+    measure: Any
+    """Bench -> Values"""
+
+
+class Part(ABC):
+    """A kind of measurement; a frozen dataclass whose fields are its options.
+
+    What it needs of torch and of the rooms is imported where it measures: the options of the command line are known
+    before.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """On the command line."""
+
+    @property
+    def options(self) -> Values:
+        """Everything that decides its numbers, beside what is looked at."""
+        plain: Values = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return plain
+
+    def tasks(self, chosen: Sequence[Chosen]) -> Iterator[Task]:
+        """What there is to do; a task for each checkpoint, if nothing else is said."""
+        for one in chosen:
+            for place in one.places:
+                yield Task(self.name, one.label, (place,), self.options, self._at(place))
+
+    def _at(self, place: Place) -> Any:
+        return lambda bench: self.measure(bench, place)
+
+    @abstractmethod
+    def measure(self, bench: Bench, place: Place) -> Values:
+        """Measure a checkpoint."""
+
+    @abstractmethod
+    def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
+        """The figures of what was measured, each with the name of its file."""
+
+    @abstractmethod
+    def rows(self, values: Values) -> Mapping[str, str]:
+        """The lines of the table: figures by name, in words."""
+
+
+def latest(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """The last entry of each label."""
+    return {entry.label: entry for entry in sorted(entries, key=lambda entry: entry.epoch)}
+
+
+def in_order(entries: Sequence[Entry]) -> list[str]:
+    """The labels, in the order in which they were given."""
+    return list(dict.fromkeys(entry.label for entry in entries))

@@ -1,0 +1,86 @@
+"""What measurements leave on disk.
+
+::
+
+    OUT/measure.json                    what was asked for last, all of it: see :mod:`samnesia.examine.run`
+    OUT/figures/curvature.png, .svg     ...
+    OUT/parts/curvature-2f1c….json      a measurement each, written as soon as it is there, and never done again
+
+A part is known by what decides its numbers: what is measured and its options, how it is looked at, weights and
+configuration of its checkpoints, and the version of samnesia.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.log import write_json
+
+RESULT, FIGURES, PARTS = "measure.json", "figures", "parts"
+SCHEMA = 1
+
+
+class Store:
+    """The directory of measurements.
+
+    Raises:
+        ConfigurationError: if it is a file, or holds other things.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        if out.exists() and not out.is_dir():
+            raise ConfigurationError(f"cannot write measurements to {out}, because it is a file; choose another --out")
+        if out.is_dir() and any(out.iterdir()) and not (out / PARTS).is_dir():
+            raise ConfigurationError(
+                f"cannot write measurements to {out}, because the directory holds other things, and nothing in it may "
+                "be overwritten; choose another --out"
+            )
+
+    def open(self) -> None:
+        """Make it, and remove what a killed process has left half written."""
+        (self.out / PARTS).mkdir(parents=True, exist_ok=True)
+        for directory, name in ((self.out, RESULT), (self.out / PARTS, "*.json")):
+            for left in directory.glob(f".{name}.*"):
+                left.unlink(missing_ok=True)
+
+    def find(self, what: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What was measured, if it was; a file that cannot be read is as none."""
+        try:
+            found = json.loads(self._path(what, key).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) and found.get("key") == plain(key) else None
+
+    def keep(self, what: str, key: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a measurement down."""
+        whole: dict[str, Any] = plain({"key": key, **content})
+        write_json(self._path(what, key), whole)
+        return whole
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Write down all that was asked for."""
+        write_json(self.out / RESULT, plain({"schema": SCHEMA, **content}))
+
+    def _path(self, what: str, key: Mapping[str, Any]) -> Path:
+        digest = hashlib.sha256(json.dumps(plain(key), sort_keys=True).encode()).hexdigest()
+        return self.out / PARTS / f"{what}-{digest[:16]}.json"
+
+
+def plain(value: Any) -> Any:
+    """A value for JSON: tuples as lists, arrays and tensors too, and None for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
