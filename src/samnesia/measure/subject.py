@@ -23,6 +23,7 @@ from samnesia.measure.statistics import RunningStatistics, Statistics, dropouts
 from samnesia.measure.traceless import generators_kept
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.modules import ModelState, innermost, parameter_name
+from samnesia.perturb.sync import reshard
 from samnesia.perturb.tensors import Weights, is_dtensor, local
 
 Criterion = Callable[[Any, Tensor], Tensor]
@@ -72,6 +73,7 @@ class Subject:
         distributed: bool = False,
         progress: Progress | None = None,
     ) -> None:
+        reshard(model)
         named = {parameter_name(name): p for name, p in model.named_parameters() if p.requires_grad}
         if not named:
             raise UnsupportedError(
@@ -94,7 +96,8 @@ class Subject:
         with generators_kept(model):
             self._batches = Batches(batches, self.device, samples=samples, seed=seed)
         self.local_samples = self._batches.samples
-        self.samples = int(self.summed([torch.tensor(float(self.local_samples), dtype=torch.float64)])[0])
+        self.samples = self._everywhere(self.local_samples)
+        self._check_shares()
         self._check()
 
     @property
@@ -149,6 +152,7 @@ class Subject:
                 for module, training in modes:
                     module.training = training
                 state.restore_buffers()
+                reshard(self.model)
 
     @contextmanager
     def at(self, offsets: Sequence[Tensor]) -> Iterator[None]:
@@ -159,11 +163,13 @@ class Subject:
             with torch.no_grad():
                 for p, offset in zip(moved, offsets, strict=True):
                     p.add_(offset)
+            reshard(self.model)
             yield
         finally:
             with torch.no_grad():
                 for p, value in zip(moved, kept, strict=True):
                     p.copy_(value)
+            reshard(self.model)
 
     @contextmanager
     def counting(self, name: str, products: float) -> Iterator[None]:
@@ -184,7 +190,8 @@ class Subject:
     def mean(self, of: Callable[[Batch], Sequence[Tensor]]) -> list[Tensor]:
         """The mean over samples, in one pass, of what ``of`` gives as means over a batch; over all processes.
 
-        0-d values are added in double precision, others in their own.
+        0-d values are added in double precision, others in their own. Gradients of sharded parameters (DTensors) are
+        means over the batches of all processes as they come; of those, each process gets its part.
         """
         totals: list[Tensor] | None = None
         with self.looking():
@@ -192,9 +199,11 @@ class Subject:
                 values = [v.detach().double() if v.ndim == 0 else v.detach() for v in of(batch)]
                 if totals is None:
                     totals = [torch.zeros_like(v) for v in values]
+                together = self._together(batch) if self.sharded else count(batch)
                 for total, value in zip(totals, values, strict=True):
-                    total.add_(value, alpha=count(batch))
-        return [total / self.samples for total in self.summed(totals or [])]
+                    total.add_(value, alpha=together if is_dtensor(value) else count(batch))
+        self.summed([total for total in totals or [] if not is_dtensor(total)])
+        return [local(total) / self.samples for total in totals or []]
 
     def loss(self) -> float:
         """The loss L(w) over all samples; raises ConfigurationError if it is not finite."""
@@ -212,7 +221,12 @@ class Subject:
         return self.criterion(self.model(batch[0]), batch[1])
 
     def gradient_of(self, batch: Batch, *, create_graph: bool = False) -> list[Tensor]:
-        """The gradient of a batch's loss, one tensor per parameter; ``p.grad`` is not touched."""
+        """The gradient of a batch's loss, one tensor per parameter; ``p.grad`` is not touched.
+
+        Of sharded parameters it is that of the batches of all processes together, and has no graph.
+        """
+        if self.sharded:
+            return self._gathered_gradient_of(batch)
         with torch.enable_grad():
             found = torch.autograd.grad(
                 self.loss_of(batch),
@@ -227,6 +241,28 @@ class Subject:
         """The gradient of L over all samples, in one pass."""
         return self.mean(self.gradient_of)
 
+    def _gathered_gradient_of(self, batch: Batch) -> list[Tensor]:
+        """By backward, in which weights are gathered, and gradients averaged over processes and scattered."""
+        kept = [p.grad for p in self.parameters]
+        share = count(batch) * dist.get_world_size() / self._together(batch) if self.distributed else 1.0
+        try:
+            for p in self.parameters:
+                p.grad = None
+            with torch.enable_grad():
+                (self.loss_of(batch) * share).backward()
+            return [torch.zeros_like(p.detach()) if p.grad is None else p.grad for p in self.parameters]
+        finally:
+            for p, gradient in zip(self.parameters, kept, strict=True):
+                p.grad = gradient
+
+    def _together(self, batch: Batch) -> int:
+        """How many samples the batches have that all processes see at the same time."""
+        return self._everywhere(count(batch))
+
+    def _everywhere(self, number: int) -> int:
+        """The sum over processes."""
+        return int(self.summed([torch.tensor(float(number), dtype=torch.float64)])[0])
+
     def summed(self, values: Sequence[Tensor]) -> list[Tensor]:
         """The values added over processes, where several measure together; else as they are."""
         if self.distributed:
@@ -238,6 +274,17 @@ class Subject:
                     dist.all_reduce(moved)
                     value.copy_(moved)
         return list(values)
+
+    def _check_shares(self) -> None:
+        """Sharded weights are gathered by all processes at the same time, batch by batch."""
+        if self.sharded and self.distributed:
+            total, squares = self._everywhere(self.num_batches), self._everywhere(self.num_batches**2)
+            if total**2 != dist.get_world_size() * squares:
+                raise ConfigurationError(
+                    f"cannot measure a sharded model on {self.num_batches} batches in this process and another number "
+                    "elsewhere, because all processes gather its weights together for each batch; give each process "
+                    "the same number of batches"
+                )
 
     def _check(self) -> None:
         with self.looking(), torch.no_grad():
