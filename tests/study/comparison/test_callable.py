@@ -100,7 +100,7 @@ def test_the_table_tells_direction_and_verdict(higher_is_better, verdict):
     assert lines[3].split()[3:6] == ["−0.07", "±0.94", "undecided"]
     assert ("higher is better" in str(found)) is higher_is_better
     assert "Verdicts are on “better than sgd” (Holm over 2 methods, error 5 % in all)." in " ".join(str(found).split())
-    assert (found.helps("sam"), found.helps("asam"), found.helps("sgd")) == (higher_is_better, None, None)
+    assert (found.helps("sam"), found.helps("asam")) == (higher_is_better, None)
 
 
 def test_verdicts_are_those_of_paired_one_sided_tests_adjusted_by_holm():
@@ -117,6 +117,21 @@ def test_verdicts_are_those_of_paired_one_sided_tests_adjusted_by_holm():
     assert strict.verdicts == {"sam": "undecided" if 2 * support[0] > 0.005 else "supported", "asam": "undecided"}
     short_of_it = samnesia.compare(*made_up(SCORES), range(3), smallest=9.0)
     assert short_of_it.verdicts["sam"] == "contradicted"
+
+
+@pytest.mark.parametrize("asked", ["mean", "difference", "helps"])
+def test_a_method_that_was_not_compared_is_told_in_a_sentence(asked):
+    found = samnesia.compare(*made_up(SCORES), range(3))
+    with pytest.raises(ConfigurationError, match="cannot find the method 'asm' .*; did you mean 'asam'?"):
+        getattr(found, asked)("asm")
+
+
+def test_whether_the_first_method_helps_is_no_question():
+    found = samnesia.compare(*made_up(SCORES), range(3))
+    with pytest.raises(
+        ConfigurationError, match="cannot say whether 'sgd' helps, because it is what the other methods"
+    ):
+        found.helps("sgd")
 
 
 def test_more_methods_make_verdicts_harder():

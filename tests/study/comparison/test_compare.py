@@ -1,5 +1,6 @@
 """compare(): what runs, what is kept, what is refused, and that seeds are paired in truth."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -105,7 +106,9 @@ def test_when_every_run_fails_the_reason_is_in_the_error(monkeypatch, tmp_path):
         raise RuntimeError("too hot")
 
     monkeypatch.setattr(Training, "run", fails)
-    with pytest.raises(ConfigurationError, match="sgd with seed 0: RuntimeError: too hot"):
+    with pytest.raises(
+        ConfigurationError, match="the first failure: cells/sgd-seed0, .* failed: RuntimeError: too hot"
+    ):
         run(tmp_path)
 
 
@@ -498,6 +501,27 @@ def test_a_calibration_that_results_stand_on_stays(trained, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_of_two_that_measure_in_one_directory_at_once_one_wins(trained, tmp_path, held):
+    """The other one is at work there, or has written its numbers down and is about to begin."""
+    out, clock = tmp_path / "out", Clock(Unperturbed=1.0, SAM=2.0)
+    open_ = contextlib.ExitStack()
+
+    def measured_by_another(config):
+        if not out.exists():
+            (out / "cells").mkdir(parents=True)
+            (out / "calibration.json").write_text('{"target": 1.0}')
+            if held:
+                open_.enter_context(locked(out, what="study"))
+        return clock(config)
+
+    sentence = "another process is at work on it" if held else "another process has measured them there in the meantime"
+    with open_, pytest.raises(ConfigurationError, match=sentence):
+        run(out, equal=EqualSeconds(measured_by_another))
+    assert (out / "calibration.json").read_text() == '{"target": 1.0}' and trained == []
+    assert not list(out.glob(".calibration*"))
+
+
 def test_a_directory_of_something_else_is_refused_before_anything_is_measured(tmp_path):
     (tmp_path / "thesis.tex").touch()
     clock = Clock(Unperturbed=1.0, SAM=2.0)
@@ -516,7 +540,7 @@ def test_what_is_added_is_written_down(trained, tmp_path):
     run(tmp_path, progress=False)
     run(tmp_path, ("sgd", "sam", "obf"), range(3), progress=False)
     says = [change.says for change in read_results(tmp_path).history]
-    assert says[0] == "defined" and {"seed 2 added", "obf added to method"} <= {*says}
+    assert says[0] == "defined" and {"seed 2 added", "level 'obf' added to the factor method"} <= {*says}
     with pytest.raises(ConfigurationError, match="its definition has changed since its first result"):
         run(tmp_path, ("sam", "sgd", "obf"), progress=False)
 

@@ -65,6 +65,24 @@ def test_a_port_where_nothing_listens_is_refused_at_once(tmp_path):
             run(study(), tmp_path, ray=address)
 
 
+@pytest.mark.slow
+def test_a_port_where_something_else_listens_is_refused_without_a_line_of_rays(tmp_path, capfd):
+    """For half a minute Ray looks for itself there, and says so from code that is not Python."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(ConfigurationError, match=f"cannot reach Ray at '{address}', because nothing answers there"):
+            run(study(), tmp_path, ray=address)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_ray_prints_while_it_looks_for_a_cluster_goes_nowhere(capfd):
+    with pytest.raises(ValueError, match="none"), cluster._nothing_on_standard_error():
+        os.write(2, b"Failed to connect to GCS\n")
+        raise ValueError("none")
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "afterwards\n"
+
+
 def test_ray_that_is_not_installed_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=re.escape("pip install samnesia[study]")):

@@ -152,10 +152,33 @@ def test_results_of_another_study_are_told_in_one_sentence(tmp_path):
 
 def test_what_a_killed_study_has_left_half_written_is_removed(tmp_path):
     run(study(), tmp_path)
-    for name in (".study.json.123", ".table.parquet.123", ".seen-123"):
+    (tmp_path / "figures").mkdir()
+    for name in (".study.json.123", ".table.parquet.123", ".seen-123", ".compare.json.1", ".report.html.1",
+                 ".calibration.json.12", "figures/.cost.svg.1", ".mine.1"):  # fmt: skip
         (tmp_path / name).touch()
     run(study(), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "cells", "study.json", "table.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".lock", ".mine.1", "cells", "figures", "study.json", "table.parquet",
+    ]  # fmt: skip
+    assert list((tmp_path / "figures").iterdir()) == []
+
+
+def test_an_interrupted_study_has_a_table_of_what_is_finished(tmp_path):
+    def interrupted(draw, directory):
+        if (draw.seed, draw.levels["method"]) == (1, "sam"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="interrupted: 6 of 8 runs are finished and kept"):
+        run(study(before=interrupted), tmp_path)
+    written = pd.read_parquet(tmp_path / "table.parquet")
+    assert list(written["status"]) == ["finished"] * 6 + ["missing"] * 2
+
+
+def test_levels_whose_names_make_no_directory_are_refused(tmp_path):
+    factors = (Factor("method", ("sgd", "s" * 240)), Factor("budget", ("steps", "gradients")))
+    with pytest.raises(ConfigurationError, match=r"named after the levels of a cell, and s+\.\.\. has 256 bytes"):
+        run(study(factors=factors, primary=()), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.call import SCORE, Call, MakeMethod, TrainFunction, name_of
 from samnesia.study.judging import numbers
-from samnesia.study.judging.statistics import Interval, mean_interval, paired_interval
+from samnesia.study.judging.statistics import Interval, mean_interval, paired_interval, paired_p_values
 
 if TYPE_CHECKING:
     from samnesia.study.design import Study
@@ -52,13 +52,17 @@ class Comparison:
     smallest: float = 0.0
 
     def mean(self, method: str) -> Interval | None:
-        """Mean score over seeds with Student's t-interval; None without a run."""
-        values = list(self.scores[method].values())
+        """Mean score over seeds with Student's t-interval; None without a run.
+
+        Raises:
+            ConfigurationError: for a method that was not compared, as do all of these.
+        """
+        values = list(self._scores_of(method).values())
         return mean_interval(values, self.confidence) if values else None
 
     def difference(self, method: str) -> Interval | None:
         """Mean score minus the first method's, paired within seeds, with its t-interval; None without a pair."""
-        return paired_interval(self.scores[method], self.scores[self.methods[0]], self.confidence)
+        return paired_interval(self._scores_of(method), self.scores[self.methods[0]], self.confidence)
 
     @cached_property
     def verdicts(self) -> Mapping[str, Ruling]:
@@ -77,8 +81,18 @@ class Comparison:
         }
 
     def helps(self, method: str) -> bool | None:
-        """The verdict on a method: True for supported, False for contradicted, None for undecided, or of the first."""
-        return HELPS[self.verdicts.get(method, "undecided")]
+        """The verdict on a method: True for supported, False for contradicted, None for undecided.
+
+        Raises:
+            ConfigurationError: for the first method, which is what the others are compared to.
+        """
+        self._scores_of(method)
+        if method == self.methods[0]:
+            raise ConfigurationError(
+                f"cannot say whether {method!r} helps, because it is what the other methods are compared to; ask about "
+                "one of them"
+            )
+        return HELPS[self.verdicts[method]]
 
     def __str__(self) -> str:
         """Return a table: a row per method, with means, differences, verdict and number of runs; then what failed."""
@@ -116,23 +130,26 @@ class Comparison:
             f"{100 * (1 - self.confidence):g} % in all)."
         )
 
+    def _scores_of(self, method: str) -> Mapping[int, float]:
+        from samnesia.train.plain import nearest
+
+        if method not in self.scores:
+            raise ConfigurationError(
+                f"cannot find the method {method!r} in this comparison, because it was not compared; "
+                f"{nearest(method, list(self.methods))}"
+            )
+        return self.scores[method]
+
     def _gain(self, method: str) -> float | None:
         difference = self.difference(method)
         return None if difference is None else difference.mean * (1 if self.higher_is_better else -1)
 
     def _p_values(self, method: str) -> tuple[float, float]:
-        from scipy import stats
-
         interval = self.difference(method)
         if interval is None or interval.low is None:
             return 1.0, 1.0
         own, base = self.scores[method], self.scores[self.methods[0]]
-        sign = 1 if self.higher_is_better else -1
-        gains = [sign * (own[seed] - base[seed]) for seed in self.seeds if seed in own and seed in base]
-        return (
-            float(stats.ttest_1samp(gains, 0.0, alternative="greater").pvalue),
-            float(stats.ttest_1samp(gains, self.smallest, alternative="less").pvalue),
-        )
+        return paired_p_values(own, base, sign=1 if self.higher_is_better else -1, smallest=self.smallest)
 
     def _decimals(self) -> int:
         largest = max((abs(score) for scores in self.scores.values() for score in scores.values()), default=0.0)

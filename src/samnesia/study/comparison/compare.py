@@ -96,16 +96,16 @@ def compare(
     out, overrides = Path(out), overrides or {}
     arms = arms_of(problem, methods, seeds=seeds, overrides=overrides)
     engine.check_place(out)
-    memory = read_object(out / CALIBRATION, remedy="remove it") if (out / CALIBRATION).exists() else {}
-    known = dict(memory)
+    known = _measured(out)
+    memory = dict(known)
     if progress and (sentence := equal.ahead(arms, memory)):
         print(sentence, flush=True)
     study = comparison(problem_name(problem), arms, seeds, equal=equal, smallest=smallest, memory=memory)
     if memory != known:
-        _write_down(memory, study, out)
+        _write_down(memory, known, study, out)
     command = _command(problem, methods, seeds, out, overrides, equal, smallest)
     results = engine.run_study(study, out, workers=workers, ray=ray, progress=progress, command=command)
-    _refuse_nothing(results)
+    results.check_some()
     verdicts = judge(results.design, results.table)
     summary = write_report_of(results, verdicts)
     if progress:
@@ -296,21 +296,25 @@ def _check_alike(arms: Mapping[str, RunConfig]) -> None:
             )
 
 
-def _refuse_nothing(results: engine.Results) -> None:
-    """Refuse to report on nothing: the first failure says more."""
-    if not results.outcomes:
-        first = results.table[results.table["status"] == "failed"].iloc[0]
-        raise ConfigurationError(
-            f"cannot report on {results.out}, because every run has failed (the first, {first['method']} with seed "
-            f"{first['seed']}: {first['reason']}); mend it, and run the same command again"
-        )
+def _measured(out: Path) -> budgets.Memory:
+    """What the budget has measured in a directory."""
+    return read_object(out / CALIBRATION, remedy="remove it") if (out / CALIBRATION).exists() else {}
 
 
-def _write_down(memory: budgets.Memory, study: Study, out: Path) -> None:
-    """Keep what was measured, so that the same call finds the same epochs; not in place of what results stand on."""
+def _write_down(memory: budgets.Memory, known: budgets.Memory, study: Study, out: Path) -> None:
+    """Keep what was measured, so that the same call finds the same epochs; not in place of what results stand on.
+
+    Raises:
+        ConfigurationError: when another process holds the directory, or has written something else than ``known``.
+    """
     make_plan(study, out).check()
     engine.claim(out)
     with locked(out, what="study"):
+        if _measured(out) != known:
+            raise ConfigurationError(
+                f"cannot keep the seconds of an epoch in {out}, because another process has measured them there in the "
+                "meantime; run the same command again, which goes by its measurement"
+            )
         write_json(out / CALIBRATION, memory)
 
 

@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -34,7 +35,19 @@ PATIENCE = 60.0  # seconds in which what is written on another machine must be s
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without it, Ray warns of what it is going to do some day
+    "RAY_NUM_REDIS_GET_RETRIES": "1",  # where something else listens, half a minute is enough; it would be twelve
 }
+
+
+def load_ray() -> Any:
+    """Ray, with our settings, some of which it reads when it is imported.
+
+    Raises:
+        MissingExtraError: when it is not installed.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    return require_package("ray", extra="study")
 
 
 @dataclass(frozen=True)
@@ -106,15 +119,14 @@ def _connected(address: str, workers: int | None) -> Iterator[Any]:
             "on a machine of the cluster; run it there, and name HOST:PORT, auto or local")  # fmt: skip
     if ":" in address:
         _check_listening(address)
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # of processes and files that Ray leaves to the collector
-        ray: Any = require_package("ray", extra="study")
+        ray = load_ray()
         options: dict[str, Any] = {"include_dashboard": False, "num_cpus": workers} if address == LOCAL else {}
         asked_to_end = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="error", **options)
+            with _nothing_on_standard_error():
+                ray.init(address=address, log_to_driver=False, logging_level="error", **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigurationError(_unreachable(address, str(error).strip().partition("\n")[0])) from None
         finally:
@@ -125,6 +137,20 @@ def _connected(address: str, workers: int | None) -> Iterator[Any]:
         finally:
             ray.shutdown()
             gc.collect()
+
+
+@contextmanager
+def _nothing_on_standard_error() -> Iterator[None]:
+    """Let nothing through that Ray's own code prints while it looks for a cluster: an error says what is wrong."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _check_listening(address: str) -> None:

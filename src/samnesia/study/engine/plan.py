@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from samnesia.study.hypotheses import Hypothesis, in_scope
 from samnesia.train.log import RESULT
 from samnesia.train.parts.checks import require
 from samnesia.train.plain import differences, to_plain
+
+LONGEST = 255
+"""Bytes that a file system lets a name have."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,13 @@ def _jobs(study: Study, out: Path) -> Iterator[Job]:
     cells = list(design.cells())
     for seed in design.seeds:
         for levels in cells:
-            directory = out / CELLS / cell_name(levels, seed)
-            yield Job(directory, levels, seed, study.work(levels, seed), _needed(design, levels))
+            name = cell_name(levels, seed)
+            require(
+                len(os.fsencode(name)) <= LONGEST,
+                f"cannot run the study {design.name}, because a directory is named after the levels of a cell, and "
+                f"{name[:40]}... has {len(os.fsencode(name))} bytes where {LONGEST} are the most; use shorter levels",
+            )
+            yield Job(out / CELLS / name, levels, seed, study.work(levels, seed), _needed(design, levels))
 
 
 def _needed(design: Design, levels: Levels) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from samnesia.study.engine.live import Display, display
 from samnesia.study.engine.plan import Plan, make_plan
 from samnesia.study.engine.pool import Here, Pool, Processes
 from samnesia.study.engine.store import CELLS, clear, count_results
-from samnesia.study.engine.table import TABLE, make_table, write_table
+from samnesia.study.engine.table import make_table, write_table
 from samnesia.study.work import Outcome
 from samnesia.train.log import locked
 from samnesia.train.parts.checks import require
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACKAGES = ("joblib", "pandas", "pyarrow", "rich")
+HALF_WRITTEN = re.compile(
+    r"\.((study|compare|calibration)\.json|table\.parquet|report\.html|[^.]+\.svg)\.\d+|\.seen-\w+"
+)
+"""Names of temporary files that a killed process may leave in a study's directory, or in its figures."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def run_study(
     seeds: Sequence[int] | None = None,
     command: str | None = None,
 ) -> Results:
-    """Run what is missing of a study in ``out``, and write its table.
+    """Run what is missing of a study in ``out``, and write its table, also when it is interrupted.
 
     Cells that have finished are kept, so that the same call goes on after an interruption, and one with more seeds, or
     more levels at the end of a factor, runs only those. Cells of equal settings are run once. A cell that fails keeps
@@ -101,7 +106,8 @@ def run_study(
             given.
         ray: address of a Ray cluster on which they run instead, or ``local``; see :mod:`samnesia.study.engine.cluster`.
         progress: show how far it is: a table on a terminal, a line per ended cell elsewhere.
-        seeds: reported seeds, instead of the design's. Seeds that the directory has already stay.
+        seeds: reported seeds, instead of the design's. Where there are hypotheses, seeds that the directory has
+            already stay; without any, these are all that the table has, and the other runs are kept on disk.
         command: what is written down as the command that runs what is missing.
 
     Returns:
@@ -129,7 +135,12 @@ def run_study(
     with locked(out, what="study"):
         _tidy(out)
         study, plan = _define(study, out, command)
-        _run(plan, pool, study.design, progress=progress)
+        try:
+            _run(plan, pool, study.design, progress=progress)
+        except BaseException:
+            with suppress(Exception):  # what has ended it says more
+                write_table(read_results(out).table, out)
+            raise
         results = read_results(out)
         write_table(results.table, out)
     return results
@@ -157,9 +168,9 @@ def read_results(out: Path | str) -> Results:
 
 def _pool(workers: int | None, ray: str | None, out: Path) -> Pool:
     if ray is not None:
-        require_package("ray", extra="study")
-        from samnesia.study.engine.cluster import Cluster
+        from samnesia.study.engine.cluster import Cluster, load_ray
 
+        load_ray()  # what is not installed, is missed before anything is written
         return Cluster(ray, out, workers)
     import joblib
 
@@ -185,8 +196,8 @@ def claim(out: Path) -> None:
 
 def _tidy(out: Path) -> None:
     """Remove what a study that was killed has left half written."""
-    for name in (f".{STUDY}.*", f".{TABLE}.*", ".seen-*"):
-        for temporary in out.glob(name):
+    for temporary in (*out.glob(".*"), *out.glob("figures/.*")):
+        if HALF_WRITTEN.fullmatch(temporary.name):
             temporary.unlink(missing_ok=True)
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from samnesia.extras import require
 from samnesia.measure.ranking import Array, Comparisons, Contrast, Statistic, joint, repeats, tau_of
 from samnesia.measure.reliability import Reliability, split_half
 from samnesia.measure.resampling import (
@@ -23,7 +19,7 @@ from samnesia.measure.resampling import (
     strata_of,
 )
 from samnesia.study.judging.runs import Runs, finished, sides
-from samnesia.study.judging.statistics import LEAST, paired_interval
+from samnesia.study.judging.statistics import LEAST, paired_interval, paired_p_values
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -90,15 +86,8 @@ def difference(hypothesis: Difference, design: Design, table: DataFrame) -> Esti
         few = f"{count} pair{' is' if count == 1 else 's are'} too few (it takes {LEAST})"
         why = few if count < LEAST else "the difference is the same in all pairs"
         return Estimate(interval.mean, None, None, None, None, *stands, confidence, how, both.notes, why)
-    differences = [both.treatment[seed] - both.control[seed] for seed in both.treatment]
-    error = float(np.std(differences, ddof=1)) / math.sqrt(count)
-    student = require("scipy.stats", extra="train").t(count - 1)
-    toward = hypothesis.sign * interval.mean
-    return Estimate(
-        interval.mean, interval.low, interval.high,
-        float(student.sf(toward / error)), float(student.cdf((toward - hypothesis.smallest) / error)),
-        *stands, confidence, how, both.notes,
-    )  # fmt: skip
+    chances = paired_p_values(both.treatment, both.control, sign=hypothesis.sign, smallest=hypothesis.smallest)
+    return Estimate(interval.mean, interval.low, interval.high, *chances, *stands, confidence, how, both.notes)
 
 
 def correlation(hypothesis: Correlation, design: Design, table: DataFrame) -> Estimate:

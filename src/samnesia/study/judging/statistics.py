@@ -91,6 +91,31 @@ def paired_interval(
     return mean_interval([treatment[seed] - baseline[seed] for seed in shared], confidence, scale=scale)
 
 
+def paired_p_values(
+    treatment: Mapping[int, float], baseline: Mapping[int, float], *, sign: int = 1, smallest: float = 0.0
+) -> tuple[float, float]:
+    r"""One-sided p-values of paired t-tests: of "the effect is 0 or less", and of "it is the smallest one or more".
+
+    .. math:: P(T_{n-1} \ge \bar d\,\sqrt n / s_d), \qquad P(T_{n-1} \le (\bar d - \delta)\,\sqrt n / s_d)
+
+    Args:
+        treatment: measurement by seed.
+        baseline: measurement by seed, of the method compared against.
+        sign: 1 where the effect is treatment minus baseline, -1 where it is the other way round.
+        smallest: smallest effect of interest.
+
+    Defined where :func:`paired_interval` has ends. Source: Student (1908), as there.
+    """
+    from scipy import stats
+
+    shared = sorted(treatment.keys() & baseline.keys())
+    effects = [sign * (treatment[seed] - baseline[seed]) for seed in shared]
+    count, effect = len(effects), math.fsum(effects) / len(effects)
+    error = math.sqrt(math.fsum((one - effect) ** 2 for one in effects) / ((count - 1) * count))
+    student = stats.t(count - 1)
+    return float(student.sf(effect / error)), float(student.cdf((effect - smallest) / error))
+
+
 def _student_quantile(degrees: int, confidence: float) -> float:
     from scipy import stats
 

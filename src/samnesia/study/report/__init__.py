@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samnesia.extras import require
+from samnesia.study.engine.store import write_text
 from samnesia.study.report import tables
 from samnesia.study.report.claims import claims_of
 from samnesia.study.report.contexts import Grid
 from samnesia.study.report.facts import facts
 from samnesia.study.report.figures import compared, cost, curves, factors, parallel, plates, relations, style, switching
-from samnesia.study.report.figures.plates import Plate, write_text
+from samnesia.study.report.figures.plates import Plate
 from samnesia.study.report.figures.style import Draw
 from samnesia.study.report.judged import Judged
 from samnesia.study.report.page import Page

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from samnesia.study.engine.store import write_text
 from samnesia.study.report.figures import style
 from samnesia.study.report.figures.style import Draw
 
@@ -75,14 +75,6 @@ class Plate:
         """Write it as ``NAME.svg`` and ``NAME.png``, for paper."""
         draws = [panel.draw for panel in self.panels]
         write_files(directory, self.name, draws, style.LIGHT, self.height, width=self.width, columns=self.columns)
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write a text file through a temporary one that is moved into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(content, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def write_files(directory: Path, name: str, draws: Sequence[Draw], palette: style.Palette, height: float, *,
