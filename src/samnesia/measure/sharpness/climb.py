@@ -163,10 +163,10 @@ class _Halving:
 
 def checkpoints(steps: int) -> list[int]:
     """The steps after which auto-PGD asks whether to halve: ``ceil(p_j steps)``, p = 0.22, 0.41, 0.57, 0.70, …."""
-    places, before, share = [], 0.0, 0.22
-    while share < 1.0:
-        places.append(math.ceil(share * steps))
-        before, share = share, share + max(share - before - 0.03, 0.06)
+    places, before, share = [], 0, 22  # in hundredths: 0.57 * 100 is more than 57
+    while share < 100:
+        places.append(-(-share * steps // 100))
+        before, share = share, share + max(share - before - 3, 6)
     return places
 
 

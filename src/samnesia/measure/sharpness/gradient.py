@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samnesia.measure.batches import Batch
 from samnesia.measure.estimate import Estimate
-from samnesia.measure.sharpness.hill import check_differentiable, loss_and_gradient
+from samnesia.measure.sharpness.hill import TINY, check_differentiable, loss_and_gradient
 from samnesia.measure.sharpness.result import plain
 from samnesia.measure.subject import Subject
 from samnesia.perturb.ball import Ball
@@ -92,5 +92,5 @@ def gradient_norm(subject: Subject, ball: Ball | None = None) -> GradientNorm:
 
 def _slope(ball: Ball, weights: Weights, gradient: list[Tensor]) -> float:
     """``⟨g, d⟩`` with d the steepest direction of size 1."""
-    direction = ball.steepest(weights, [g.clone() for g in gradient])
+    direction = ball.steepest(weights, gradient, TINY)
     return float(weights.dot(gradient, direction.tensors) * direction.factor)

@@ -20,6 +20,9 @@ from samnesia.perturb.tensors import Weights, copies, differences
 Offsets = list[Tensor]
 """A perturbation: one tensor per trained parameter, to be added to it."""
 
+TINY = torch.finfo(torch.float32).tiny
+"""Keeps norms from dividing by zero, and is nothing beside any of them: directions are of degree zero in a gradient."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -74,7 +77,7 @@ class Around:
 
     def uphill(self, gradient: Offsets, length: float) -> Offsets:
         """The perturbation of size ``length * rho`` along the ball's steepest direction."""
-        direction = self.ball.steepest(self.weights, gradient)
+        direction = self.ball.steepest(self.weights, gradient, TINY)
         return [d.mul_(length * self.rho) for d in direction.values()]
 
     def inside(self, offsets: Offsets) -> Offsets:
