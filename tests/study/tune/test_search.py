@@ -207,6 +207,56 @@ def test_a_search_that_is_killed_anywhere_goes_on(tmp_path, whole, first):
     assert_goes_on(tmp_path / "killed", whole, [100 + first, 50 + first, 40])
 
 
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_kill_between_two_fields_changes_neither(tmp_path, written):
+    """Of a trial that is sampled by TPE: what one field is does not depend on what was written down before."""
+    plan = plan_of(search=(*SEARCH, "optimizer.weight_decay=0:0.01"), budget=9)
+    searched(tmp_path / "out", plan)
+    journal = Journal(tmp_path / "out", higher_is_better=False, evaluations=EPOCHS)
+    journal.begin(plan.space, 0)
+    trial = journal.ask()
+    assert trial.number > 6, "the settings that were put down beforehand are over"
+    shutil.copytree(tmp_path / "out", tmp_path / "killed")
+    expected = plan.space.suggest(trial)
+    again = Journal(tmp_path / "killed", higher_is_better=False, evaluations=EPOCHS)
+    again.begin(plan.space, 0)
+    for one in plan.space.searched[:written]:
+        one.suggest(again.trial(trial.number), None)
+    resumed = Journal(tmp_path / "killed", higher_is_better=False, evaluations=EPOCHS)
+    resumed.begin(plan.space, 0)
+    assert plan.space.suggest(resumed.trial(trial.number)) == expected
+
+
+def test_half_a_line_of_a_killed_worker_does_not_spoil_the_next(tmp_path):
+    journal = Journal(tmp_path, higher_is_better=False, evaluations=EPOCHS)
+    journal.begin(plan_of().space, 0)
+    first = journal.ask().number
+    with open(tmp_path / JOURNAL, "ab") as file:
+        file.write(b'{"op_code": 4, "worker')
+    assert journal.ask().number == first + 1
+    again = Journal(tmp_path, higher_is_better=False, evaluations=EPOCHS)
+    assert [trial.state.name for trial in again.trials[:3]] == ["RUNNING", "RUNNING", "WAITING"]
+
+
+def test_what_another_worker_is_training_is_not_trained_beside_it(tmp_path):
+    plan = plan_of(search=("optimizer.momentum=0.0|0.5",), budget=50)
+    (tmp_path / "out").mkdir()
+    search = Search(plan, tmp_path / "out")
+    jobs = search._jobs()
+    assert [next(jobs).work.values["optimizer.momentum"] for _ in range(2)] == [0.0, 0.5]
+    assert next(jobs, None) is None
+
+
+def test_a_smaller_budget_begins_nothing(tmp_path):
+    """Nor does it go on with what was open."""
+    plan = plan_of(budget=4)
+    (tmp_path / "out").mkdir()
+    search = Search(plan, tmp_path / "out")
+    next(search._jobs())
+    search.run(Here())
+    assert len(searched(tmp_path / "out", plan_of(budget=2)).trials) == len(search.trials)
+
+
 def test_half_a_line_of_the_journal_is_dropped(tmp_path, whole):
     out = tmp_path / "out"
     first = searched(out, plan_of(budget=2)).trials

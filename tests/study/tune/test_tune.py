@@ -10,9 +10,13 @@ import pandas as pd
 import pytest
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.study.judging.statistics import Interval, paired_interval
+from samnesia.study.design import Design, Factor, Measure
+from samnesia.study.hypotheses import Difference
+from samnesia.study.judging.statistics import Interval, mean_interval, paired_interval
+from samnesia.study.judging.verdicts import judge
 from samnesia.study.tune import Origin, tune
 from samnesia.study.tune.confirmation import Change, Confirmation
+from samnesia.study.tune.plan import Plan
 from samnesia.study.tune.result import Trial, best_of
 from samnesia.study.tune.run import TUNING
 from samnesia.study.tune.show import confirmation_table, line, trials_table
@@ -49,7 +53,7 @@ def test_a_planted_difference_is_found_and_confirmed(tuned):
 
 def test_the_confirmation_is_the_paired_interval_of_its_runs(tuned):
     table = pd.read_parquet(next(tuned.out.glob("confirmation/*/table.parquet")))
-    assert set(table["setting"]) == {"recipe", "tuned"} and set(table["seed"]) == set(tuned.plan.fresh)
+    assert set(table["setting"]) == {"recipe", "tuned"} and set(table["seed"]) == set(range(15_000, 15_004))
     scores = {arm: dict(zip(rows["seed"], rows["score"], strict=True)) for arm, rows in table.groupby("setting")}
     assert tuned.confirmation.scores == scores
     assert tuned.helps.interval == paired_interval(scores["tuned"], scores["recipe"])
@@ -63,7 +67,7 @@ def test_the_confirmation_is_the_paired_interval_of_its_runs(tuned):
 def test_fresh_seeds_are_fresh(tuned):
     trained = {int(path.name.removeprefix("seed")) for path in tuned.out.glob("trials/*/seed*")}
     confirmed = {read_result(path).seed for path in tuned.out.glob("confirmation/*/cells/*")}
-    assert trained == set(tuned.plan.seeds) and confirmed == set(tuned.plan.fresh) == set(tuned.confirmation.seeds)
+    assert trained == set(tuned.plan.seeds) and confirmed == set(tuned.confirmation.seeds) < set(tuned.plan.fresh)
     assert not trained & confirmed and not (trained | confirmed) & {*range(100), *range(1000, 1010)}
 
 
@@ -117,7 +121,7 @@ def test_a_planted_null_is_within_noise(tmp_path, capsys):
     assert best.number != 0 and best.score < own.score - 0.2
     assert tuning.helps.verdict == "noise" and tuning.recommended == tuning.plan.space.own
     said = capsys.readouterr().out
-    assert "The difference is within noise." in said and "an interval that holds zero" in said
+    assert "The difference is within noise." in said and ", where 0.025 is asked for)" in said
     assert "Keep the recipe's own values." in said
 
 
@@ -239,7 +243,7 @@ def test_the_score_of_a_run():
     assert score.after([50.0] * 75 + [60.0, 61.0, 62.0, 63.0, 64.0]) == 62.0
     assert score.after([10.0, 20.0]) == 15.0
     assert score.after([1.0, None, *[1.0] * 4]) != score.after([1.0] * 6) == 1.0
-    assert score.words == "validation accuracy (%), mean of the last 5 evaluated epochs"
+    assert score.words == "validation accuracy, mean of the last 5 evaluated epochs"
 
 
 def trial(number, score, ending="finished"):
@@ -254,6 +258,25 @@ def test_the_best_is_the_first_of_equals_and_was_trained_to_the_end():
 
 
 TUNED = {seed: 90.0 + 0.1 * seed for seed in range(6)}
+NOTHING = {seed: 90.0 + 0.5 * (seed % 2) for seed in range(6)}
+
+
+def changes_of(scores, *, higher=True):
+    """What is said of these scores by arm and seed."""
+    arms = tuple(scores)
+    rows = [
+        {"setting": arm, "seed": seed, "status": "finished", "directory": f"{arm}{seed}", "score": value}
+        for arm, by in scores.items() for seed, value in by.items()
+    ]  # fmt: skip
+    primary = tuple(
+        Difference(claim=f"better than {arm}", measure="score", treatment={"setting": "tuned"},
+                   control={"setting": arm}, direction="higher" if higher else "lower")
+        for arm in arms if arm != "tuned"
+    )  # fmt: skip
+    design = Design("tune", "?", (Factor("setting", arms),), (Measure("score", "score", "score"),), tuple(range(6)),
+                    primary, compared="setting")  # fmt: skip
+    columns = ["setting", "seed", "status", "directory", "score"]
+    return [Change.of(one) for one in judge(design, pd.DataFrame(rows, columns=columns))]
 
 
 @pytest.mark.parametrize(
@@ -262,15 +285,57 @@ TUNED = {seed: 90.0 + 0.1 * seed for seed in range(6)}
         ({seed: 88.0 + 0.12 * seed for seed in range(6)}, True, "better"),
         ({seed: 88.0 + 0.12 * seed for seed in range(6)}, False, "worse"),
         ({seed: 92.0 + 0.12 * seed for seed in range(6)}, True, "worse"),
-        ({seed: 90.0 + 0.5 * (seed % 2) for seed in range(6)}, True, "noise"),
+        (NOTHING, True, "noise"),
         (TUNED, True, "noise"),
         ({0: 80.0, 1: 81.0}, True, "unknown"),
         ({}, True, "unknown"),
         ({seed: value - 1.0 for seed, value in TUNED.items()}, True, "unknown"),
     ],
 )
-def test_the_verdict_is_that_of_the_interval(other, higher, verdict):
-    assert Change.of("recipe", TUNED, other, higher_is_better=higher).verdict == verdict
+def test_the_verdict(other, higher, verdict):
+    (change,) = changes_of({"recipe": other, "tuned": TUNED}, higher=higher)
+    assert (change.to, change.verdict) == ("recipe", verdict)
+    assert change.interval == paired_interval(TUNED, other)
+
+
+def test_the_verdict_is_that_of_the_study_with_all_its_hypotheses():
+    """An interval that leaves zero out by little is noise where two claims are made, as in any other study."""
+    gains = (0.1, 0.9, 0.3, 0.5, 0.0, 0.2)
+    half = mean_interval(gains).high - mean_interval(gains).mean
+    shift = mean_interval(gains).mean - 1.05 * half
+    barely = {seed: TUNED[seed] - gain + shift for seed, gain in enumerate(gains)}
+    (alone,) = changes_of({"recipe": barely, "tuned": TUNED})
+    both = changes_of({"recipe": barely, "tuned": TUNED, "unperturbed": NOTHING})
+    assert alone.verdict == "better" and alone.interval.excludes_zero
+    assert both[0].interval == alone.interval and both[0].verdict == "noise"
+    assert both[0].p == pytest.approx(2 * alone.p) and alone.p < 0.025 < both[0].p
+
+
+def test_further_attempts_have_other_seeds_and_are_told(tmp_path):
+    first = quick(planted(), tmp_path / "out", budget=2, confirm=3)
+    again = quick(planted(), tmp_path / "out", budget=2, confirm=3)
+    assert again.confirmation == first.confirmation and first.confirmation.seeds == (15_000, 15_001, 15_002)
+    assert first.confirmation.notes == ()
+    more = quick(planted(), tmp_path / "out", budget=9, confirm=3)
+    assert more.best.number != first.best.number
+    assert more.confirmation.seeds == (15_003, 15_004, 15_005)
+    note = f"Trial {first.best.number} was confirmed before, on seeds 15000 to 15002. This is a further attempt"
+    assert note in str(more) and json.loads((tmp_path / "out" / TUNING).read_text())["confirmation"]["notes"]
+    larger = quick(planted(), tmp_path / "out", budget=9, confirm=4).confirmation
+    assert larger.seeds == (15_003, 15_004, 15_005, 15_006)
+    assert larger.notes[1].startswith("Seed 15006 came later, when 6 of these runs could be seen")
+    fewer = quick(planted(), tmp_path / "out", budget=9, confirm=3).confirmation
+    assert fewer == larger, "no seed that was looked at is left out"
+    assert {len(scores) for scores in fewer.scores.values()} == {4}
+
+
+def test_fresh_seeds_can_be_used_up(tmp_path):
+    quick(planted(), tmp_path / "out", budget=2, confirm=3)
+    with (
+        patch.object(Plan, "fresh", range(15_000, 15_004)),
+        pytest.raises(ConfigurationError, match="cannot confirm over 3 seeds, because earlier .* have left 1 fresh"),
+    ):
+        quick(planted(), tmp_path / "out", budget=9, confirm=3)
 
 
 @pytest.mark.parametrize(
@@ -279,10 +344,12 @@ def test_the_verdict_is_that_of_the_interval(other, higher, verdict):
      ("unknown", "Nothing can be said", "Keep")],
 )  # fmt: skip
 def test_what_is_recommended(tuned, verdict, says, uses):
-    change = Change("recipe", Interval(1.0, -1.0, 3.0), verdict)
+    change = Change("recipe", Interval(1.0, -1.0, 3.0), verdict, 0.3)
     confirmation = replace(tuned.confirmation, changes=(change,))
     assert isinstance(confirmation, Confirmation)
     tuning = Tuning(tuned.out, tuned.plan, tuned.trials, confirmation, tuned.origin)
+    assert " Test distance, mean of the last 2 evaluated epochs: +1.0 mm (95 % interval " in str(tuning)
+    assert "adjusted p = 0.3, where 0.025 is asked for" in str(tuning)
     assert says in str(tuning) and f"\n{uses}: samnesia train my.py:planted" in str(tuning)
     assert ("--optimizer.lr" in tuning.line) == (uses == "Use")
 

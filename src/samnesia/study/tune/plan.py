@@ -75,10 +75,10 @@ class Plan:
         return tuple(range(first, first + self.tuned))
 
     @property
-    def fresh(self) -> tuple[int, ...]:
-        """The seeds of the confirmation, which no trial is trained with."""
+    def fresh(self) -> range:
+        """The seeds that confirmations take theirs of; no trial is trained with one."""
         first = FIRST_SEED * (1 + self.config.seed) + _CONFIRMED
-        return tuple(range(first, first + self.confirmed))
+        return range(first, first + _CONFIRMED)
 
     def definition(self) -> dict[str, Any]:
         """What may not change between the calls of a search, as plain values."""

@@ -47,8 +47,8 @@ def tune(
     and at the end of each seed.
 
     The best setting is then trained on fresh seeds, beside the run's own and, where the method perturbs, the base
-    optimizer with the same other values; the paired t-interval says whether it is better on the judged split. Where the
-    interval holds zero, the run's own values are what is recommended.
+    optimizer with the same other values, as a study, whose verdict says whether it is better on the judged split. Where
+    the difference is within noise, the run's own values are what is recommended.
 
     A call with the same arguments goes on where an earlier one was killed; one with a larger budget, or more fresh
     seeds, adds to it. With one worker the result depends on the configuration's seed alone.
@@ -113,6 +113,8 @@ def _tune(plan: Plan, out: Path, *, workers: int, progress: bool, origin: Origin
     if not (out / TUNING).exists():  # before anything else: it says what the directory is
         write_json(out / TUNING, tuning.to_json(done=False))
     search = Search(plan, out)
+    if progress and search.trials:
+        console.print(f"{len(search.trials)} settings ({search.spent:.1f} runs) are done already and kept.")
 
     def ended(trial: Trial) -> None:
         write_json(out / TUNING, replace(tuning, trials=tuple(search.trials)).to_json(done=False))
@@ -136,7 +138,10 @@ def _tune(plan: Plan, out: Path, *, workers: int, progress: bool, origin: Origin
         )
     if plan.confirmed:
         if progress:
-            console.print(f"Trial {best.number} is the best; on to {plan.confirmed} fresh seeds.", highlight=False)
+            console.print(
+                f"Trial {best.number} is the best on the tuning seeds; it is confirmed on {plan.confirmed} fresh ones.",
+                highlight=False,
+            )
         tuning = replace(tuning, confirmation=confirm(plan, best, out, workers=workers, progress=progress))
     write_json(out / TUNING, tuning.to_json(done=True))
     write_figures(tuning)

@@ -65,7 +65,7 @@ class Score:
     @property
     def words(self) -> str:
         """As it is spoken of."""
-        name = self.curve.replace("_", " ") + (f" ({self.unit})" if self.unit else "")
+        name = self.curve.replace("_", " ")
         return name + (f", mean of the last {self.averaged} evaluated epochs" if self.averaged > 1 else "")
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from samnesia.study.design import Design
 from samnesia.study.judging import numbers
-from samnesia.study.judging.statistics import Interval
-from samnesia.study.tune.confirmation import OWN, PLAIN, Change, Confirmation
+from samnesia.study.tune.confirmation import OWN, PLAIN, Change, Confirmation, spoken
 from samnesia.study.tune.plan import Plan
 from samnesia.study.tune.result import Origin, Trial, best_of
 from samnesia.study.tune.space import Range, Values, typed
@@ -96,6 +96,7 @@ class Tuning:
         yield from self._verdict(best)
         if (plain := None if self.confirmation is None else self.confirmation.change(PLAIN)) is not None:
             yield self._against_plain(plain)
+        yield from () if self.confirmation is None else self.confirmation.notes
         if self.confirmation is not None and self.plan.judged.curve == self.plan.score.curve:
             yield (
                 "Judged on validation, because there is no test split: on fresh seeds, but on samples that settings "
@@ -139,7 +140,7 @@ class Tuning:
         failed = f", {count['failed']} failed" if count["failed"] else ""
         return (
             f"{len(self.trials)} settings on {self.spent:.1f} of {self.plan.budget} runs: {count['finished']} trained "
-            f"to the end on {_seeds(self.plan.seeds)}, {early} given up early{saved}{failed}."
+            f"to the end on {spoken(self.plan.seeds)}, {early} given up early{saved}{failed}."
         )
 
     def _troubles(self) -> Iterator[str]:
@@ -170,23 +171,24 @@ class Tuning:
             return
         change = self.helps
         assert change is not None
-        seeds = f"on {_seeds(tuple(self.confirmation.seeds))}, which no setting was chosen on"
-        yield f"{found}. Held against the recipe's own ({self.setting(own)}) {seeds}:"
-        figures = f"{self.plan.judged.words}: {self._change(change.interval)}"
+        yield (
+            f"{found}. Held against the recipe's own ({self.setting(own)}) on {spoken(self.confirmation.seeds)}, which "
+            "no setting was chosen on:"
+        )
+        figures = f"{self.plan.judged.words[:1].upper()}{self.plan.judged.words[1:]}: {self._change(change)}."
         yield {
-            "better": f"It is better. {figures}.",
-            "worse": f"It is worse. {figures}. Keep the recipe's own values.",
-            "noise": f"The difference is within noise. {figures}, an interval that holds zero. Keep the recipe's own "
-            "values.",
-            "unknown": "Nothing can be said, because too few of these runs have finished, or all differ alike. Keep "
-            "the recipe's own values.",
+            "better": f"It is better. {figures}",
+            "worse": f"It is worse. {figures} Keep the recipe's own values.",
+            "noise": f"The difference is within noise. {figures} Keep the recipe's own values.",
+            "unknown": f"Nothing can be said, because too few of these runs have finished, or all differ alike. "
+            f"{figures} Keep the recipe's own values.",
         }[change.verdict]
 
     def _against_plain(self, change: Change) -> str:
         says = {"better": "the perturbation helps", "worse": "the perturbation hurts",
                 "noise": "within noise, so that the perturbation is not shown to help here",
                 "unknown": "too few runs to tell"}[change.verdict]  # fmt: skip
-        return f"Against the base optimizer with the same other values: {self._change(change.interval)}, {says}."
+        return f"Against the base optimizer with the same other values: {self._change(change)}, {says}."
 
     def _edges(self, best: Trial) -> Iterator[str]:
         for one in self.plan.space.searched:
@@ -197,15 +199,17 @@ class Tuning:
             ):
                 yield f"{one.name} {typed(best.values[one.name])} is at the end of what was searched; search further."
 
-    def _change(self, interval: Interval | None) -> str:
+    def _change(self, change: Change) -> str:
+        interval = change.interval
         if interval is None:
             return "no pair of runs"
         digits = decimals(interval.mean, interval.low, interval.high)
         step = {"%": " points", "": ""}.get(self.plan.judged.unit, f" {self.plan.judged.unit}")
-        ends = ""
-        if interval.low is not None and interval.high is not None:
-            ends = f" ({numbers.signed(interval.low, digits)} to {numbers.signed(interval.high, digits)})"
-        return f"{numbers.signed(interval.mean, digits)}{ends}{step}"
+        mean = numbers.signed(interval.mean, digits) + step
+        if interval.low is None or interval.high is None or change.p is None:
+            return f"{mean} (no interval)"
+        ends = f"{numbers.signed(interval.low, digits)} to {numbers.signed(interval.high, digits)}"
+        return f"{mean} ({100 * (1 - Design.alpha):g} % interval {ends}; {_chance(change.p)})"
 
 
 def share_of(one: Range, value: float) -> float:
@@ -221,5 +225,7 @@ def decimals(*values: float | None) -> int:
     return min(max(1, 1 - math.floor(math.log10(largest))), 6)
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+def _chance(p: float) -> str:
+    """An adjusted p-value beside what it has to be for a verdict: half of the study's alpha on each side."""
+    value = "adjusted p < 0.0001" if p < 0.0001 else f"adjusted p = {p:.2g}"
+    return value if p <= Design.alpha / 2 else f"{value}, where {Design.alpha / 2:g} is asked for"
