@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from samnesia.extras import require
 from samnesia.measure.batches import Batch
-from samnesia.measure.curvature.criterion import check_criterion
+from samnesia.measure.curvature.criterion import check_criterion, check_graph
 from samnesia.measure.curvature.space import Space
 from samnesia.measure.statistics import BatchStatistics, normalizers
 from samnesia.measure.subject import Criterion, Subject
@@ -68,10 +68,14 @@ class Hessian(Matrix):
 
             return DifferenceHessian().product(subject)
         check_criterion(subject)
+        unseen = [True]
 
         def of(batch: Batch, vector: list[Tensor]) -> Sequence[Tensor]:
             with torch.enable_grad(), _twice("Hessian"):
                 slope = subject.gradient_of(batch, create_graph=True)
+                if unseen:
+                    check_graph(slope)
+                    unseen.clear()
                 bent = [(g, v) for g, v in zip(slope, vector, strict=True) if g.requires_grad]
                 if not bent:
                     return [torch.zeros_like(v) for v in vector]
@@ -207,5 +211,7 @@ def _no_fast_path() -> Iterator[None]:
 
 def _curvlinops() -> ModuleType:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of a package that it imports
-        return require("curvlinops", extra="analysis")
+        warnings.simplefilter("ignore", FutureWarning)  # of torch itself, where tangents are used for the first time
+        module = require("curvlinops", extra="analysis")
+        torch.func.jvp(torch.sin, (torch.zeros(1),), (torch.zeros(1),))
+    return module

@@ -1,0 +1,152 @@
+"""Spectra drawn: one, several by label, and along training.
+
+A drawing function takes axes first; those that end in ``_figure`` make a whole one on white ground. They take results,
+and run nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samnesia.extras import require
+from samnesia.measure.curvature.density import SpectralDensity
+from samnesia.measure.curvature.pairs import Eigenpairs
+from samnesia.perturb.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8548f", "#3a9bd9", "#6b6f76")  # after Okabe and Ito
+_INK, _MUTED, _RULE = "#1b1b1f", "#5c5f66", "#dcdde1"
+_FLOOR = 0.1  # of a single eigenvalue's peak: below, a logarithmic axis shows tails of bumps and nothing else
+_MARGIN = 0.05
+_POINTS = 2048
+
+Moment = float
+"""An epoch or a step."""
+
+
+def draw_density(axes: Axes, found: Mapping[str, SpectralDensity], *, width: float | None = None) -> None:
+    """Spectral densities by label, such as SGD's and SAM's, on a logarithmic axis.
+
+    All share one grid and one ``width`` of the bumps (None: 1 % of the common range), so that heights compare. The axis
+    begins below the height of a single eigenvalue.
+    """
+    if not found:
+        raise ConfigurationError("cannot draw the density of nothing, because an axis needs a range; give a result")
+    grid, width = _common(list(found.values()), width)
+    for index, (label, one) in enumerate(found.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        heights, floor = one.at(grid, width=width), _floor([one], width)
+        axes.plot(grid, heights, color=colour, linewidth=1.2, label=label, zorder=3)
+        axes.fill_between(grid, floor, heights, where=list(heights > floor), color=colour, alpha=0.15, linewidth=0.0)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=_floor(list(found.values()), width))
+    axes.set_xlim(grid[0], grid[-1])
+    axes.set_xlabel(f"eigenvalue of the {next(iter(found.values())).matrix}")
+    axes.set_ylabel("density")
+    _style(axes, legend=len(found) > 1)
+
+
+def draw_eigenvalues(axes: Axes, found: Mapping[str, Mapping[Moment, Eigenpairs]], *, unit: str = "epoch") -> None:
+    """The largest and (dashed) the smallest eigenvalue along training, by label."""
+    for index, (label, by_moment) in enumerate(found.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        for end, dashes in (("largest", "-"), ("smallest", "--")):
+            shown = [(when, getattr(by_moment[when], end)) for when in sorted(by_moment)]
+            points = [(when, pairs[0].value) for when, pairs in shown if pairs]
+            if points:
+                name = label if end == "largest" else None
+                axes.plot(*zip(*points, strict=True), dashes, color=colour, marker="o", markersize=3.0, label=name)
+    axes.axhline(0.0, color=_MUTED, linewidth=0.8, zorder=1)
+    axes.set_xlabel(unit)
+    axes.set_ylabel("largest eigenvalue (dashed: smallest)")
+    _style(axes, legend=True)
+
+
+def density_figure(found: Mapping[str, SpectralDensity], *, width: float | None = None) -> Figure:
+    """:func:`draw_density` on a page of its own."""
+    figure: Figure = _figure(5.4, 3.4)
+    draw_density(figure.subplots(), found, width=width)
+    return figure
+
+
+def density_along_figure(
+    found: Mapping[str, Mapping[Moment, SpectralDensity]],
+    *,
+    pairs: Mapping[str, Mapping[Moment, Eigenpairs]] | None = None,
+    unit: str = "epoch",
+    width: float | None = None,
+) -> Figure:
+    """Densities along training: a row per label, a column per kept checkpoint (figure 3 of Foret et al., ICLR 2021).
+
+    Each column has one range and one width, so that rows compare. Each panel says the largest eigenvalue, and its
+    ratio to the fifth where ``pairs`` has it.
+
+    Args:
+        found: by label (SGD, SAM), then by epoch or step.
+        pairs: eigenpairs by the same keys.
+        unit: what the second key counts.
+        width: of the bumps; None: 1 % of the column's range.
+    """
+    moments = sorted({when for by_moment in found.values() for when in by_moment})
+    if not moments:
+        raise ConfigurationError("cannot draw densities along training, because there are none; give results by epoch")
+    figure: Figure = _figure(2.4 * len(moments) + 0.6, 1.9 * len(found) + 0.6)
+    panels = figure.subplots(len(found), len(moments), squeeze=False)
+    for column, when in enumerate(moments):
+        shown = [by_moment[when] for by_moment in found.values() if when in by_moment]
+        grid, wide = _common(shown, width)
+        heights = [one.at(grid, width=wide).max() for one in shown]
+        for row, (label, by_moment) in enumerate(found.items()):
+            axes = panels[row][column]
+            if when in by_moment:
+                draw_density(axes, {label: by_moment[when]}, width=wide)
+                axes.set(xlim=(grid[0], grid[-1]), ylim=(_floor(shown, wide), 3.0 * max(heights)))
+                _caption(axes, by_moment[when], (pairs or {}).get(label, {}).get(when))
+            else:
+                axes.set_axis_off()
+            axes.set(xlabel="", ylabel=label if column == 0 else "")
+        panels[0][column].set_title(f"{unit} {when:g}", color=_INK, fontsize=9)
+    figure.supxlabel(f"eigenvalue of the {shown[0].matrix}", color=_INK, fontsize=9)
+    return figure
+
+
+def _figure(width: float, height: float) -> Any:
+    return require("matplotlib.figure", extra="analysis").Figure(figsize=(width, height), layout="constrained")
+
+
+def _common(densities: Sequence[SpectralDensity], width: float | None) -> tuple[NDArray[np.float64], float]:
+    low, high = min(one.smallest for one in densities), max(one.largest for one in densities)
+    room = (high - low) or 1.0
+    return np.linspace(low - _MARGIN * room, high + _MARGIN * room, _POINTS), width or 0.01 * room
+
+
+def _floor(densities: Sequence[SpectralDensity], width: float) -> float:
+    """A little below the height of a single eigenvalue's bump."""
+    return _FLOOR / (max(one.dimension for one in densities) * width * float(np.sqrt(2.0 * np.pi)))
+
+
+def _caption(axes: Axes, density: SpectralDensity, pairs: Eigenpairs | None) -> None:
+    largest = pairs.largest if pairs is not None else ()
+    text = f"λmax {largest[0].value if largest else density.largest:.3g}"
+    if pairs is not None and len(largest) >= 5:
+        text += f"\nλmax/λ5 {pairs.ratio(5):.2g}"
+    axes.text(0.97, 0.94, text, transform=axes.transAxes, ha="right", va="top", fontsize=8, color=_INK)
+
+
+def _style(axes: Axes, *, legend: bool) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("bottom", "left"):
+        axes.spines[side].set_color(_MUTED)
+    axes.grid(axis="y", color=_RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(which="both", colors=_MUTED, labelcolor=_INK, labelsize=8)
+    if legend:
+        axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
