@@ -90,7 +90,8 @@ class TrajectoryPlane:
         plane: loss over the plane of the two leading principal directions, of length 1 each.
         path: (x, y) of each checkpoint's projection on the plane; the subject's own weights are at (0, 0).
         explained: share of the checkpoints' variance along each of the two directions.
-        outside: for each checkpoint, the share of its distance from the subject's weights that is not in the plane.
+        outside: distance of each checkpoint from the plane, as a share of the longest way from the subject's weights to
+            a checkpoint.
     """
 
     plane: Plane
@@ -105,8 +106,7 @@ class TrajectoryPlane:
                 str(self.plane),
                 f"{len(self.path)} checkpoints, variance explained {self.explained[0]:.1%} + {self.explained[1]:.1%} "
                 f"= {sum(self.explained):.1%}",
-                f"At most {max(self.outside):.1%} of a checkpoint's distance from the weights at (0, 0) lies outside "
-                "of the plane.",
+                f"The path leaves the plane by at most {max(self.outside):.1%} of its longest distance from (0, 0).",
             )
         )
 

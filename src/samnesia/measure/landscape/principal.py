@@ -24,7 +24,8 @@ class PrincipalDirections:
         axes: two orthogonal directions of length 1.
         path: coordinates of each checkpoint along them, the subject's weights being (0, 0).
         explained: share of the variance along each.
-        outside: for each checkpoint, the share of its distance from the subject's weights that is in neither.
+        outside: distance of each checkpoint from the plane, as a share of the longest way from the subject's weights to
+            a checkpoint.
     """
 
     axes: tuple[Axis, Axis]
@@ -79,7 +80,7 @@ def principal_directions(subject: Subject, checkpoints: Sequence[OtherWeights]) 
         axes,
         tuple((float(a), float(b)) for a, b in coordinates),
         shares,
-        tuple(torch.where(squares > 0.0, left / squares, 0.0).sqrt().tolist()),
+        tuple((left / squares.max()).sqrt().tolist()),
     )
 
 
