@@ -227,9 +227,14 @@ def _sentence(complaint: str, prog: str) -> str:
         content = content[1:]
     content = content[: next((i for i, line in enumerate(content) if _is_rule(line)), len(content))]
     if "Required options" in title:
-        missing = [line.split()[0] for line in content if re.match(r"--|[A-Z]+$", line)]
-        return f"cannot run {prog}, because {' and '.join(missing) or 'an option'} is missing; see {prog} --help"
+        required = [line.split()[0] for line in content if re.match(r"--|[A-Z]+$", line)]
+        return f"cannot run {prog}, because {' and '.join(required) or 'an option'} is missing; see {prog} --help"
     text = " ".join(content).rstrip(". ")
+    if missing := re.match(r"[Mm]issing value for argument '(--[^']+)'", text):
+        return f"cannot set {missing[1]}, because its value is missing; write it behind the option"
+    if wrong := re.match(r"[Ee]rror parsing (--\S+): (invalid literal for int|could not convert).*?: (.*)$", text):
+        kind = "a whole number" if wrong[2].startswith("invalid") else "a number"
+        return f"cannot set {wrong[1]} to {wrong[3]}, because it must be {kind}; see {prog} --help"
     if own := re.search(r"cannot .*", text):  # raised by a dataclass of ours
         return own.group()
     return f"cannot run {prog}, because of its options: {text[:1].lower() + text[1:]}; see {prog} --help"

@@ -12,6 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from samnesia.perturb.errors import ConfigurationError
 
 
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
 def to_plain(value: Any) -> Any:
     """Return dataclasses as dictionaries with their ``kind`` (the class's name) first, tuples as lists."""
     if dataclasses.is_dataclass(value):
@@ -53,7 +56,7 @@ def from_plain(kind: Any, plain: Any, *, path: str = "") -> Any:
         return float(plain)
     if isinstance(kind, type) and type(plain) is kind:
         return plain
-    expected = " or ".join(map(repr, get_args(kind))) if origin is Literal else getattr(kind, "__name__", str(kind))
+    expected = " or ".join(map(repr, get_args(kind))) if origin is Literal else _WORDS.get(kind, str(kind))
     raise ConfigurationError(f"cannot use {plain!r} for {path}, because it must be {expected}; change it")
 
 
