@@ -78,11 +78,18 @@ def test_a_list_of_studies_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True).returncode == 0
 
 
+def test_help_names_what_is_to_be_given(samnesia):
+    for command in ("study", "compare", "demo"):
+        _, out, _ = samnesia(command, "--help")
+        assert "--out DIR" in out and "--workers N" in out and "{None}" not in out
+
+
 def test_a_plan_says_what_would_run_and_writes_nothing(samnesia, file, tmp_path):
     code, out, err = samnesia("study", f"{file}:two", "--plan", "--seeds", 5)
     assert (code, err) == (0, "")
     for part in ("two: Does it run?", "  method: sgd, sam", "  seeds: 0 to 4; tuned on 1000", ": 20 runs",
-                 "1 hypothesis", "  sam is higher (higher", "Power: 1 hypothesis, 5 seeds"):  # fmt: skip
+                 "1 hypothesis", "  sam is higher (higher, smallest effect of interest 0 points)",
+                 "Power: 1 hypothesis, 5 seeds; each test at 0.025 (half of alpha 0.05).\n"):  # fmt: skip
         assert part in out
     samnesia("study", f"{file}:two", "--plan", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -155,7 +162,7 @@ def test_the_example_ends_with_a_verdict(tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("problem", "--out", "OUT"), "there is no such study; did you mean 'problems'?, or name a function of a file"),
+        (("problem", "--out", "OUT"), "FILE.py:function, a function of a file of your own; did you mean 'problems'?"),
         (("problems",), "cannot run the study problems, because it is not known where to; name a directory with --out"),
         (("FILE:tow", "--out", "OUT"), "cannot make a study by 'tow'"),
         (("FILE:number", "--out", "OUT"), "requires a samnesia.study.design.Study, and it is a int; return a Study"),
@@ -166,7 +173,7 @@ def test_the_example_ends_with_a_verdict(tmp_path):
         (("FILE:two", "--workers", "0", "--out", "OUT"), "cannot run with 0 workers"),
         (("FILE:two", "--seeds", "0", "--out", "OUT"), "cannot run with 0 seeds"),
         (("FILE:two", "--out", "FOREIGN"), "the directory is not empty and holds no study that could be continued"),
-        (("FILE:two", "--out", "OTHER"), "its definition has changed since its first result"),
+        (("FILE:two", "--out", "OTHER"), "cannot run the study 'two' in OTHER, because it holds results of another one, 'tiny'; use another --out"),
         (("FILE:two", "--ray", "127.0.0.1:9", "--out", "RAY"), "cannot reach Ray at '127.0.0.1:9'"),
         (("FILE:all_hot", "--workers", "1", "--out", "HOT"), "none of its cells has finished (the first failure: "),
     ],
@@ -181,7 +188,7 @@ def test_user_errors_are_one_sentence(samnesia, file, tmp_path, words, sentence)
     code, _, err = samnesia("study", *words)
     assert code == 2
     assert err.startswith("samnesia: cannot ") and err.count("\n") == 1
-    assert sentence in err
+    assert sentence.replace("OTHER", str(tmp_path / "OTHER")) in err
     assert not (tmp_path / "OUT").exists()
 
 

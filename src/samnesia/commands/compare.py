@@ -17,23 +17,23 @@ class Compare:
 
     problem: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEM")]
     """First part of the recipes' names, such as digits-noisy; or a Python file, FILE.py."""
-    out: Path
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Directory of the comparison; runs that have finished in it are kept."""
-    methods: tuple[str, ...] = ("sgd", "sam", "asam", "gsam", "obf")
+    methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="METHOD ...")] = ("sgd", "sam", "asam", "gsam", "obf")
     """Second parts of the recipes' names, or functions of the file; the others are compared to the first."""
-    seeds: int = 5
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """Number of seeds: 0, 1, ..."""
     equal: Literal["steps", "gradients", "seconds"] = "steps"
     """What every method gets as much of. For gradient evaluations or seconds, cheaper methods train more epochs."""
     smallest: float = 0.0
     """Smallest difference that would matter, in the unit of the measure: verdicts are about it."""
-    workers: int | None = None
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Processes that train at the same time; None is one per CPU."""
-    ray: str | None = None
+    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """Run on a Ray cluster: HOST:PORT of its head, auto on one of its machines, or local for one on this machine."""
-    epochs: int | None = None
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Epochs of every run; None is as in the recipe."""
-    threads: int | None = None
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """CPU threads of every run; None is as in the recipe."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Another value for a field of every run, such as data.source.root=/data; may be given several times."""
@@ -49,6 +49,11 @@ class Compare:
                 raise ConfigurationError(
                     f"cannot compare with {count} {name}, because nothing would run; use --{name} 1 or more"
                 )
+        if not 0.0 <= self.smallest < float("inf"):
+            raise ConfigurationError(
+                f"cannot compare with --smallest {self.smallest:g}, because a difference that matters is 0 or more; "
+                "which direction is the better one is known of the measure"
+            )
         options: dict[str, Any] = {"epochs": self.epochs, "hardware.threads": self.threads}
         overrides = {name: value for name, value in options.items() if value is not None}
         for text in self.set:
@@ -92,9 +97,9 @@ def incomplete(summary: Mapping[str, Any]) -> int:
 class Demo:
     """See what the methods do: five of them on digits with 40 % wrong labels, over five seeds."""
 
-    out: Path = Path("runs/demo")
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs/demo")
     """Directory of the demo; runs that have finished in it are kept."""
-    workers: int | None = None
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Processes that train at the same time; None is one per CPU."""
 
     def run(self) -> int:

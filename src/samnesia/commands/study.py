@@ -32,13 +32,13 @@ class Study:
 
     study: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")] = None
     """Name of the study, or FILE.py:FUNCTION, which returns a Study."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Directory of the study; cells that have finished in it are kept."""
-    workers: int | None = None
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Cells that run at the same time; None is one per CPU."""
-    ray: str | None = None
+    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """Run on a Ray cluster: HOST:PORT of its head, auto on one of its machines, or local for one on this machine."""
-    seeds: int | None = None
+    seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Number of reported seeds; None is as the study says. More go on after its own, but for those it was tuned on."""
     quick: bool = False
     """Run the study's small form, for a look."""
@@ -106,7 +106,7 @@ class Report:
 
     directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
     """Directory of the study."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Also put a copy of the report, which is one file, and of compare.json into this directory."""
 
     def run(self) -> int:

@@ -1,5 +1,7 @@
 """Power before a study runs: by the noncentral t, by simulation, and in lines to read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,10 +82,9 @@ def test_lines_for_a_known_and_an_unknown_spread():
     unknown = describe_power(study(beats(smallest=0.5)))
     known = describe_power(study(beats(smallest=0.5, expected_sd=0.4)))
     assert unknown[0] == known[0]
-    assert unknown[0] == (
-        "Power: 1 hypothesis, 5 seeds; each test at 0.025 (half of alpha 0.05, over 1: the worst case of Holm's "
-        "procedure)."
-    )
+    assert unknown[0] == "Power: 1 hypothesis, 5 seeds; each test at 0.025 (half of alpha 0.05)."
+    both = describe_power(study(beats(), replace(beats(), claim="another")))
+    assert both[0].endswith("each test at 0.013 (half of alpha 0.05 shared by 2, the worst case of Holm's procedure).")
     assert unknown[1] == "m1 beats m0"
     size = detectable(1.0, 5, 0.025)
     assert f"an effect of {size:.2f} SD is told from zero with power 0.8" in unknown[2]

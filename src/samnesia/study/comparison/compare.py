@@ -123,10 +123,12 @@ def arms_of(
             that differ in more than the method.
     """
     for name, values in (("methods", methods), ("seeds", seeds)):
-        if not values or len(set(values)) < len(values):
+        if not values:
+            raise ConfigurationError(f"cannot compare without {name}, because nothing would run; name one or more")
+        if twice := [value for place, value in enumerate(values) if value in values[:place]]:
             raise ConfigurationError(
-                f"cannot compare with {name} {' '.join(map(str, values)) or '(none)'}, because pairing requires at "
-                f"least one, and each only once; name every one of the {name} once"
+                f"cannot compare with {name} {' '.join(map(str, values))}, because {twice[0]} stands there twice; name "
+                "it once"
             )
     for name, instead in (("seed", "seeds"), ("recipe", "the problem and the methods")):
         if name in overrides:
@@ -135,7 +137,9 @@ def arms_of(
             )
     for seed in seeds[1:]:  # the configurations below have the first
         override(_recipe(problem, methods[0]), {"seed": seed})
-    arms = {method: override(_recipe(problem, method), {**overrides, "seed": seeds[0]}) for method in methods}
+    own = {method: _recipe(problem, method) for method in methods}
+    _check_of_all(own, overrides)
+    arms = {method: override(config, {**overrides, "seed": seeds[0]}) for method, config in own.items()}
     _check_alike(arms)
     return arms
 
@@ -280,6 +284,18 @@ def _recipe(problem: str, method: str) -> RunConfig:
     matches = get_close_matches(problem, sorted(problems), n=1, cutoff=0.5)
     advice = f"did you mean {matches[0]!r}?" if matches else "see samnesia recipes, or name a file of your own, FILE.py"
     raise ConfigurationError(f"cannot compare on problem {problem!r}, because no recipe begins with it; {advice}")
+
+
+def _check_of_all(arms: Mapping[str, RunConfig], overrides: Mapping[str, Any]) -> None:
+    """Refuse overrides of the method that only some of the methods have."""
+    for name in overrides:
+        part, _, field = name.partition(".")
+        without = [arm for arm, config in arms.items() if not hasattr(config.method, field)]
+        if part == "method" and field and 0 < len(without) < len(arms):
+            raise ConfigurationError(
+                f"cannot set {name} in this comparison, because {without[0]} has no such setting; give methods "
+                "settings of their own in a Python file, and compare on FILE.py"
+            )
 
 
 def _check_alike(arms: Mapping[str, RunConfig]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from samnesia.study.design import Design
 from samnesia.study.hypotheses import Difference
 from samnesia.study.judging import numbers
+from samnesia.study.judging.statistics import LEAST
 from samnesia.study.judging.verdicts import Verdict
 from samnesia.study.report import wording
 from samnesia.study.report.figures.style import label
@@ -74,15 +75,18 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
 def explanation(summary: Mapping[str, Any]) -> str:
     """What the numbers of the table are, in a sentence."""
     judged = Judged.of(summary)
-    share = f"half the {100 * summary['confidence']:g} % interval over seeds"
     if judged.unit == "%":
         start, points = "Mean of the runs", "in points and "
     else:
         better = "higher" if judged.higher_is_better else "lower"
         start, points = f"{wording.capital(judged.heading)}, {better} is better: mean of the runs", ""
+    differences = f"differences are {points}paired by seed"
+    if not any(value["low"] is not None for row in summary["methods"] for value in row["score"].values()):
+        return f"{start}; {differences}. There are no intervals: they take {LEAST} seeds that are not all equal.\n"
+    share = f"half the {100 * summary['confidence']:g} % interval over seeds"
     return (
-        f"{start} \N{PLUS-MINUS SIGN} {share}; differences are {points}paired by seed. Unlike the verdicts, "
-        "intervals are not widened for the number of methods.\n"
+        f"{start} \N{PLUS-MINUS SIGN} {share}; {differences}. Unlike the verdicts, intervals are not widened for the "
+        "number of methods.\n"
     )
 
 
@@ -96,7 +100,7 @@ def verdict_line(verdicts: Sequence[Verdict], design: Design) -> str:
         groups[verdict.verdict].append(label(claimed.treatment[design.compared]))
     first = claims[0]
     side = "above" if first.direction == "higher" else "below"
-    margin = f" by {first.smallest:g} {first.unit(design)}".rstrip() + " or more" if first.smallest else ""
+    margin = f" by {numbers.measured(first.smallest, first.unit(design))} or more" if first.smallest else ""
     claim = f"Ending {side} {label(first.control[design.compared])}{margin} in {design.measure(first.measure).label}"
     told = "; ".join(f"{ruling} for {wording.listed(names)}" for ruling, names in groups.items() if names)
     count = f"{len(claims)} methods" if len(claims) > 1 else "1 method"

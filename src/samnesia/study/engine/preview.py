@@ -13,6 +13,7 @@ from samnesia.study.engine.plan import Plan, make_plan
 from samnesia.study.engine.remaining import Clock, spoken
 from samnesia.study.engine.store import Failed, Finished, count_results, find_cell
 from samnesia.study.hypotheses import Hypothesis
+from samnesia.study.judging.numbers import measured
 from samnesia.study.judging.power import describe_power
 
 MOST = 4  # claims that are named before power that they share
@@ -115,8 +116,8 @@ def _found(plan: Plan, compared: str, out: Path, workers: int) -> Iterator[str]:
 
 
 def _direction(design: Design, hypothesis: Hypothesis) -> str:
-    unit = hypothesis.unit(design)
-    return f"{hypothesis.direction}, smallest effect of interest {hypothesis.smallest:g} {unit}".rstrip()
+    smallest = measured(hypothesis.smallest, hypothesis.unit(design))
+    return f"{hypothesis.direction}, smallest effect of interest {smallest}"
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:

@@ -86,8 +86,12 @@ def difference(hypothesis: Difference, design: Design, table: DataFrame) -> Esti
         few = f"{count} pair{' is' if count == 1 else 's are'} too few (it takes {LEAST})"
         why = few if count < LEAST else "the difference is the same in all pairs"
         return Estimate(interval.mean, None, None, None, None, *stands, confidence, how, both.notes, why)
-    chances = paired_p_values(both.treatment, both.control, sign=hypothesis.sign, smallest=hypothesis.smallest)
-    return Estimate(interval.mean, interval.low, interval.high, *chances, *stands, confidence, how, both.notes)
+    support, contradict = paired_p_values(
+        both.treatment, both.control, sign=hypothesis.sign, smallest=hypothesis.smallest
+    )
+    return Estimate(
+        interval.mean, interval.low, interval.high, support, contradict, *stands, confidence, how, both.notes
+    )
 
 
 def correlation(hypothesis: Correlation, design: Design, table: DataFrame) -> Estimate:

@@ -27,6 +27,12 @@ def signed(value: float | None, digits: int = 1) -> str:
     return f"{value:+,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
 
 
+def measured(value: float, unit: str, form: str = "{:g}") -> str:
+    """A number as a person would write it, with its unit: ``0.5 points``, ``1 point``."""
+    text = form.format(value)
+    return f"{text} {'point' if unit == 'points' and text == '1' else unit}".rstrip()
+
+
 def ends(value: Estimate, digits: int = 1, bounds: Bounds | None = None) -> str:
     """``93.9 to 95.5``, with ``n = 4`` where runs are missing; in words where equal numbers give no interval.
 

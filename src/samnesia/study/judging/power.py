@@ -14,6 +14,7 @@ from samnesia.extras import require
 from samnesia.measure.ranking import Array, Comparisons, Contrast, Statistic, encode, joint, tau_of
 from samnesia.measure.resampling import FISHER, PLAIN, Scale, cluster_bootstrap, strata_of
 from samnesia.study.hypotheses import in_scope
+from samnesia.study.judging.numbers import measured
 from samnesia.study.judging.statistics import LEAST
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ def describe_power(design: Design) -> list[str]:
     if not design.primary:
         return ["No hypothesis gets a verdict; everything is exploratory."]
     count = len(design.primary)
+    shared = f" shared by {count}, the worst case of Holm's procedure" if count > 1 else ""
     lines = [
         f"Power: {count} hypothes{'is' if count == 1 else 'es'}, {len(design.seeds)} seeds; each test at "
-        f"{level(design):.2g} (half of alpha {design.alpha:g}, over {count}: the worst case of Holm's procedure)."
+        f"{level(design):.2g} (half of alpha {design.alpha:g}{shared})."
     ]
     for hypothesis in design.primary:
         lines += [hypothesis.claim, *(f"  {line}" for line in hypothesis.power(design))]
@@ -105,7 +107,7 @@ def of_difference(hypothesis: Difference, design: Design) -> list[str]:
     unit = hypothesis.unit(design)
 
     def effect(value: float) -> str:
-        return f"{value:.3g} {unit}".strip()
+        return measured(value, unit, "{:.3g}")
 
     if hypothesis.expected_sd is None:
         few = detectable(1.0, seeds, at)

@@ -62,8 +62,8 @@ def find_study(name: str, *, quick: bool = False) -> Study:
         return made
     if name not in STUDIES:
         raise ConfigurationError(
-            f"cannot run the study {name!r}, because there is no such study; {nearest(name, list(STUDIES))}, or name a "
-            "function of a file of your own, FILE.py:function"
+            f"cannot run the study {name!r}, because it is neither the name of a study nor FILE.py:function, a "
+            f"function of a file of your own; {nearest(name, list(STUDIES))}"
         )
     return STUDIES[name](quick=quick)
 
