@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from samnesia.measure.calibration.figures import draw_margins, draw_reliability, reliability_and_margins
     from samnesia.measure.calibration.links import Sigmoid, Softmax
     from samnesia.measure.estimate import Estimate
+    from samnesia.measure.forgetting.corrections import MillerMadow, PlugIn, SplitHalves
+    from samnesia.measure.forgetting.ensemble import ModelSpecific, model_specific
+    from samnesia.measure.forgetting.estimators import Estimates, forgotten, information
+    from samnesia.measure.forgetting.hidden import hidden_features, hidden_information, noise_scale
+    from samnesia.measure.forgetting.probes import (
+        CommonProbe,
+        NormMatched,
+        OtherBatch,
+        OwnProbe,
+        PermutedLabels,
+        RiseMatched,
+    )
+    from samnesia.measure.forgetting.probing import HeldOut, HiddenLayer, probe_forgetting
+    from samnesia.measure.forgetting.result import Forgetting
     from samnesia.measure.progress import Bar
     from samnesia.measure.radius import suggest_rho
     from samnesia.measure.sharpness.average import average_case
@@ -34,6 +48,20 @@ _HOMES = {  # what is public, by the module it lives in
     "samnesia.measure.calibration.figures": ("draw_margins", "draw_reliability", "reliability_and_margins"),
     "samnesia.measure.calibration.links": ("Sigmoid", "Softmax"),
     "samnesia.measure.estimate": ("Estimate",),
+    "samnesia.measure.forgetting.corrections": ("MillerMadow", "PlugIn", "SplitHalves"),
+    "samnesia.measure.forgetting.ensemble": ("ModelSpecific", "model_specific"),
+    "samnesia.measure.forgetting.estimators": ("Estimates", "forgotten", "information"),
+    "samnesia.measure.forgetting.hidden": ("hidden_features", "hidden_information", "noise_scale"),
+    "samnesia.measure.forgetting.probes": (
+        "CommonProbe",
+        "NormMatched",
+        "OtherBatch",
+        "OwnProbe",
+        "PermutedLabels",
+        "RiseMatched",
+    ),
+    "samnesia.measure.forgetting.probing": ("HeldOut", "HiddenLayer", "probe_forgetting"),
+    "samnesia.measure.forgetting.result": ("Forgetting",),
     "samnesia.measure.progress": ("Bar",),
     "samnesia.measure.radius": ("suggest_rho",),
     "samnesia.measure.sharpness.average": ("average_case",),
@@ -56,16 +84,30 @@ __all__ = [
     "Bar",
     "BatchStatistics",
     "Calibration",
+    "CommonProbe",
     "EntrywiseGaussian",
     "EntrywiseUniform",
     "Estimate",
+    "Estimates",
+    "Forgetting",
+    "HeldOut",
+    "HiddenLayer",
+    "MillerMadow",
+    "ModelSpecific",
+    "NormMatched",
     "NormalizedLogits",
     "OnSphere",
+    "OtherBatch",
+    "OwnProbe",
+    "PermutedLabels",
+    "PlugIn",
     "ProjectedAscent",
+    "RiseMatched",
     "RunningStatistics",
     "Sharpness",
     "Sigmoid",
     "Softmax",
+    "SplitHalves",
     "Subject",
     "average_case",
     "calibration_of",
@@ -73,9 +115,16 @@ __all__ = [
     "draw_reliability",
     "draw_sharpness",
     "foret_bound",
+    "forgotten",
     "gradient_norm",
+    "hidden_features",
+    "hidden_information",
+    "information",
     "kwon_bound",
     "m_sharpness",
+    "model_specific",
+    "noise_scale",
+    "probe_forgetting",
     "reliability_and_margins",
     "sharpness_figure",
     "suggest_rho",

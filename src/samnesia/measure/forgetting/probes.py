@@ -1,8 +1,8 @@
 """Probes: which perturbation it is whose forgetting is measured.
 
 A probe makes a perturbation of the trained weights from a batch, and leaves model, method and random state as they
-were. Two kinds answer different questions. :class:`Own` is what a method does in training: how much does *this* run
-forget? :class:`Common` is one rule for all models, so that plain SGD has a value too: how much can be made to be
+were. Two kinds answer different questions. :class:`OwnProbe` is what a method does in training: how much does *this* run
+forget? :class:`CommonProbe` is one rule for all models, so that plain SGD has a value too: how much can be made to be
 forgotten *here*? The others are nulls, against which a value has to hold its own.
 """
 
@@ -34,6 +34,8 @@ from samnesia.perturb.report import StepReport
 from samnesia.perturb.step import Pass
 from samnesia.perturb.tensors import local
 
+_SEED = 1_640_531_527  # keeps away from seeds that weights may have been drawn by
+
 Perturbation = list[Tensor]
 """What is added to the trained parameters, in the order of ``subject.parameters``; this process's part of them."""
 
@@ -52,7 +54,7 @@ class Probe(ABC):
 
 @final
 @dataclass(frozen=True)
-class Own(Probe):
+class OwnProbe(Probe):
     """The perturbation that a method makes in training, at the weights as they stand and in the method's present step.
 
     The method's own flow of passes is opened and closed before its last pass: model in training mode, batch statistics,
@@ -89,7 +91,7 @@ class Own(Probe):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Common(Probe):
+class CommonProbe(Probe):
     """One rule for all models: by default SAM's, ``rho g / ‖g‖`` of the batch's loss, model in training mode.
 
     Args:
@@ -128,7 +130,7 @@ class Common(Probe):
 
 @final
 @dataclass(frozen=True)
-class RandomOfNorm(Probe):
+class NormMatched(Probe):
     """Null (a): a random direction of the 2-norm of another probe's perturbation. What does *any* move forget?"""
 
     of: Probe
@@ -136,7 +138,7 @@ class RandomOfNorm(Probe):
     def perturbation(self, subject: Subject, batches: Sequence[Batch], index: int) -> Perturbation:
         """Gaussian, brought to the norm."""
         wanted = norm(self.of.perturbation(subject, batches, index))
-        generator = torch.Generator().manual_seed(index)
+        generator = torch.Generator().manual_seed(_SEED + index)
         noise = [torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device) for p in subject.parameters]
         return _times(noise, wanted / norm(noise))
 
@@ -147,7 +149,7 @@ class RandomOfNorm(Probe):
 
 @final
 @dataclass(frozen=True)
-class OfRise(Probe):
+class RiseMatched(Probe):
     """Null (b): a probe rescaled so that the mean loss of the batch rises as much as under another one.
 
     It tells *what* is forgotten apart from *how much*. The loss is the subject's, as the subject looks at it.
@@ -202,7 +204,7 @@ class PermutedLabels(Probe):
     def perturbation(self, subject: Subject, batches: Sequence[Batch], index: int) -> Perturbation:
         """That of the batch with permuted labels."""
         inputs, targets = batches[index]
-        order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(index)).to(targets.device)
+        order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(_SEED + index)).to(targets.device)
         changed = list(batches)
         changed[index] = (inputs, targets[order])
         return self.probe.perturbation(subject, changed, index)
@@ -214,7 +216,7 @@ class PermutedLabels(Probe):
 
 @final
 @dataclass(frozen=True)
-class Elsewhere(Probe):
+class OtherBatch(Probe):
     """Null (d): the perturbation that a probe makes of *another* batch. Does it matter which samples it was made of?"""
 
     probe: Probe
@@ -244,7 +246,7 @@ def moved(
     """Where a method's flow has moved the weights before its last pass, less where they were."""
     model, samples = method.model, count(batch)
     start = [local(p.detach()).clone() for p in subject.parameters]
-    with _drawing(model, subject.device, seed), _training(model), method.passes() as passes:
+    with _drawing(model, subject.device, _SEED + seed), _training(model), method.passes() as passes:
         for p in passes:
             if p.last:
                 break

@@ -70,7 +70,7 @@ def probe_forgetting(
     Args:
         subject: model, criterion and training data in batches of the size that perturbs. It is looked at without
             dropout; a probe makes its perturbation with it, as training does.
-        probe: :class:`Own`, :class:`Common`, or a null.
+        probe: :class:`OwnProbe`, :class:`CommonProbe`, or a null.
         perturbations: how many batches perturb, spread evenly over those of full size.
         held_out: data that the model was not trained on.
         groups: of the samples that the subject was built over, in their order: boolean masks or integers by name.
