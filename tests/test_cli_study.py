@@ -173,7 +173,7 @@ def test_the_example_ends_with_a_verdict(tmp_path):
         (("FILE:two", "--workers", "0", "--out", "OUT"), "cannot run with 0 workers"),
         (("FILE:two", "--seeds", "0", "--out", "OUT"), "cannot run with 0 seeds"),
         (("FILE:two", "--out", "FOREIGN"), "the directory is not empty and holds no study that could be continued"),
-        (("FILE:two", "--out", "OTHER"), "cannot run the study 'two' in OTHER, because it holds results of another one, 'tiny'; use another --out"),
+        (("FILE:two", "--out", "OTHER"), "because it holds results of another one, 'tiny'; use another --out"),
         (("FILE:two", "--ray", "127.0.0.1:9", "--out", "RAY"), "cannot reach Ray at '127.0.0.1:9'"),
         (("FILE:all_hot", "--workers", "1", "--out", "HOT"), "none of its cells has finished (the first failure: "),
     ],
