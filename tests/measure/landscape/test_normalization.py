@@ -33,7 +33,9 @@ def moved(subject: Subject, offsets: tuple[torch.Tensor, ...]) -> nn.Module:
 
 @pytest.mark.parametrize("size", [5, 11])
 def test_they_are_the_average_over_the_samples_of_a_pass_at_the_moved_weights(size: int):
-    subject = Subject(net(), nn.CrossEntropyLoss(), DataLoader(data(), size))  # 22 samples: a smaller last batch, or not
+    subject = Subject(
+        net(), nn.CrossEntropyLoss(), DataLoader(data(), size)
+    )  # 22 samples: a smaller last batch, or not
     direction = random_direction(subject)
     found = line(subject, direction, span=(0.0, 1.0), points=2, statistics=ReestimatedStatistics())
     model, (inputs, targets) = moved(subject, direction.tensors), data().tensors

@@ -37,7 +37,8 @@ class Growth:
 
     Attributes:
         label: the method.
-        losses: ``losses[r][t]``, over all samples, after t steps of repeat r; NaN from where it was not finite.
+        losses: ``losses[r][t]``, over all samples, after t steps of repeat r; NaN from where it, or a gradient, was
+            not finite.
         rate: r in ``L_t - floor ~ exp(r t)``, by least squares on the logarithm, mean over repeats; NaN where fewer
             than two losses are above the floor.
         fit: share of the logarithm's variance that the exponential explains (R²), mean over repeats.
@@ -224,7 +225,7 @@ def _losses(
         for batch in batches:
             if math.isfinite(loss):
                 _step(subject, method, optimizer, batch)
-                loss = height(subject).loss
+                loss = height(subject).loss if method.last_step.finite else math.nan
             yield loss if math.isfinite(loss) else math.nan
 
 
