@@ -10,11 +10,11 @@ from torch import Tensor, nn
 import samnesia
 from samnesia.measure.forgetting.probes import (
     CommonProbe,
+    NormMatched,
     OtherBatch,
-    RiseMatched,
     OwnProbe,
     PermutedLabels,
-    NormMatched,
+    RiseMatched,
     norm,
 )
 from samnesia.measure.subject import Subject

@@ -1,9 +1,9 @@
 """Probes: which perturbation it is whose forgetting is measured.
 
 A probe makes a perturbation of the trained weights from a batch, and leaves model, method and random state as they
-were. Two kinds answer different questions. :class:`OwnProbe` is what a method does in training: how much does *this* run
-forget? :class:`CommonProbe` is one rule for all models, so that plain SGD has a value too: how much can be made to be
-forgotten *here*? The others are nulls, against which a value has to hold its own.
+were. Two kinds answer different questions. :class:`OwnProbe` is what a method does in training: how much does *this*
+run forget? :class:`CommonProbe` is one rule for all models, so that plain SGD has a value too: how much can be made
+to be forgotten *here*? The others are nulls, against which a value has to hold its own.
 """
 
 from __future__ import annotations
