@@ -72,7 +72,7 @@ class Drawn:
         )
         self._kept: list[Batch] | None = None
         self._read()
-        self.groups, self.second_labels = self._described(source)
+        self.groups, self.second_labels = described(source, split, self.rows, self.targets)
 
     def __len__(self) -> int:
         """How many samples there are."""
@@ -116,24 +116,32 @@ class Drawn:
         found: Batch = tree_map(moved, tuple(batch))
         return found
 
-    def _described(self, source: Split) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Groups and second labels of the samples."""
-        groups: dict[str, Tensor] = {}
-        seconds: dict[str, Tensor] = {}
-        if source.clean_labels is not None:
-            clean = source.clean_labels[self.rows]
-            flipped = self.targets != clean
-            if flipped.any():
-                seconds["true"] = clean
-                groups |= {"flipped": flipped, "clean": ~flipped}
-        for number, second in enumerate(source.second_labels):
-            other = second.classes[self.rows]
-            name = _short(second.followed, self.split, "_followed") or f"second{number}"
-            apart = _short(second.resisted, self.split, "_accuracy") or f"{name} is another"
-            agreed = _short(second.agreed, self.split, "_accuracy") or f"{name} is the label"
-            seconds[name] = other
-            groups |= {apart: self.targets != other, agreed: self.targets == other}
-        return {name: mask for name, mask in groups.items() if mask.any()}, seconds
+
+def described(source: Split, split: str, rows: Tensor, targets: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Groups and second labels of samples of a split, as :class:`Drawn` has them.
+
+    Args:
+        source: the split.
+        split: its name.
+        rows: the samples' numbers in it, int64 ``[n]``.
+        targets: their labels.
+    """
+    groups: dict[str, Tensor] = {}
+    seconds: dict[str, Tensor] = {}
+    if source.clean_labels is not None:
+        clean = source.clean_labels[rows]
+        flipped = targets != clean
+        if flipped.any():
+            seconds["true"] = clean
+            groups |= {"flipped": flipped, "clean": ~flipped}
+    for number, second in enumerate(source.second_labels):
+        other = second.classes[rows]
+        name = _short(second.followed, split, "_followed") or f"second{number}"
+        apart = _short(second.resisted, split, "_accuracy") or f"{name} is another"
+        agreed = _short(second.agreed, split, "_accuracy") or f"{name} is the label"
+        seconds[name] = other
+        groups |= {apart: targets != other, agreed: targets == other}
+    return {name: mask for name, mask in groups.items() if mask.any()}, seconds
 
 
 class _Rows(Dataset[Any]):
