@@ -24,7 +24,7 @@ every_noise = pytest.mark.parametrize("noise", [OnSphere(), EntrywiseGaussian(),
 @every_ball
 @pytest.mark.parametrize("rho", [0.05, 0.5, 2.0])
 def test_worst_is_no_less_than_average_and_average_no_less_than_nothing_where_the_loss_is_convex(rho, ball):
-    subject = two_weights()
+    subject = two_weights(size=23)
     average = average_case(subject, rho, ball, directions=8)
     worst = worst_case(subject, rho, ball, restarts=3)
     assert worst.value >= average.value > 0.0
@@ -121,7 +121,9 @@ def test_a_loss_that_is_no_number_is_an_infinite_rise():
 def test_it_says_what_its_radius_means():
     text = str(average_case(two_weights(), 0.1, BALLS["Linf element"], noise=EntrywiseUniform(), directions=4))
     assert "average-case sharpness" in text and "over 4 directions" in text and "over 5 batches" in text
-    assert "uniform noise, from -rho to rho in each entry of e / T" in text and "max |e / T| ≤ rho" in text
+    assert "rho = 0.1: e / T ~ U(-rho, rho) in each entry, T = |w| + 0.01" in text
+    assert "uniform noise (expected 2-norm of e / T: rho sqrt(k / 3) for k weights)" in text
+    assert "rho = 0.1: max |e| ≤ rho" in str(average_case(two_weights(), 0.1, BALLS["Linf unscaled"], directions=1))
     assert "9 passes over 23 samples" in text
 
 

@@ -78,6 +78,13 @@ def test_the_seed_decides_and_restarts_are_more_climbs():
     assert not set(other.values[1:]) & set(first.values)
 
 
+def test_climbs_that_end_at_different_heights_are_a_warning():
+    """The corners of a cube are local maxima of a convex loss."""
+    ball = BALLS["Linf unscaled"]
+    assert "there may be a higher point" in str(worst_case(two_weights(), 2.0, ball, restarts=8))
+    assert "Note" not in str(worst_case(two_weights(), 0.1, ball))
+
+
 @pytest.mark.parametrize(("steps", "restarts"), [(1, 0), (4, 0), (4, 2)])
 def test_each_gradient_is_one_pass(steps: int, restarts: int):
     subject = network()

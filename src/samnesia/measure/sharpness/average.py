@@ -86,6 +86,7 @@ def average_case(
         notes=tuple(_notes(pairs)),
         batches=batches,
         directions=directions,
+        noise=kind,
     )
 
 

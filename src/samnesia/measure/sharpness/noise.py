@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from samnesia.measure.sharpness.hill import Around, Offsets
-from samnesia.perturb.ball import Generators
+from samnesia.perturb.ball import Ball, Generators
 
 
 class Noise(ABC):
@@ -24,6 +24,10 @@ class Noise(ABC):
     @abstractmethod
     def words(self) -> str:
         """What it is and how large, for a result."""
+
+    @abstractmethod
+    def meaning(self, ball: Ball) -> str:
+        """What rho is of it, as a formula."""
 
 
 @final
@@ -45,6 +49,10 @@ class OnSphere(Noise):
         """Size rho."""
         return "random perturbations of size rho exactly"
 
+    def meaning(self, ball: Ball) -> str:
+        """The ball's own: it lies in it."""
+        return ball.describe()
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,11 @@ class EntrywiseGaussian(Noise):
     @property
     def words(self) -> str:
         """Size rho times the root of the number of weights."""
-        return "Gaussian noise, standard deviation rho in each entry of e / T (expected 2-norm rho sqrt(k), k weights)"
+        return "Gaussian noise (expected 2-norm of e / T: rho sqrt(k) for k weights)"
+
+    def meaning(self, ball: Ball) -> str:
+        """Its standard deviation."""
+        return _entrywise("N(0, rho²)", ball)
 
 
 @final
@@ -80,7 +92,11 @@ class EntrywiseUniform(Noise):
     @property
     def words(self) -> str:
         """Inside the cube."""
-        return "uniform noise, from -rho to rho in each entry of e / T (expected 2-norm rho sqrt(k / 3), k weights)"
+        return "uniform noise (expected 2-norm of e / T: rho sqrt(k / 3) for k weights)"
+
+    def meaning(self, ball: Ball) -> str:
+        """Its range."""
+        return _entrywise("U(-rho, rho)", ball)
 
 
 def seeded(seed: int) -> Generators:
@@ -93,6 +109,11 @@ def seeded(seed: int) -> Generators:
         return made[device]
 
     return of
+
+
+def _entrywise(law: str, ball: Ball) -> str:
+    scaling = ball.scaling.describe()
+    return f"e / T ~ {law} in each entry, {scaling}" if scaling else f"e ~ {law} in each entry"
 
 
 def _scaled(around: Around, entries: list[Tensor]) -> Offsets:

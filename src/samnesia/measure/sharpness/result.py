@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from samnesia.measure.estimate import Estimate
+from samnesia.measure.sharpness.noise import Noise
 from samnesia.perturb.ball import Ball
 
 
@@ -60,10 +61,15 @@ class Sharpness:
         return self.rise.error
 
     @property
+    def meaning(self) -> str:
+        """What rho bounds, as a formula."""
+        return self.ball.describe()
+
+    @property
     def convention(self) -> str:
-        """What rho means here."""
+        """What rho means here, in full."""
         where = "T of the unperturbed weights" if self.ball.scaling.describe() else "no scaling"
-        return f"rho = {self.rho:g}: {self.ball.describe()}, {where}, all trained weights jointly"
+        return f"rho = {self.rho:g}: {self.meaning}, {where}, all trained weights jointly"
 
     def __str__(self) -> str:
         """The value first, then how it came about."""
@@ -135,10 +141,17 @@ class AverageCase(Sharpness):
     Attributes:
         batches: the same mean rise, with its standard error over batches instead of over directions.
         directions: pairs of opposite perturbations.
+        noise: how they were drawn.
     """
 
     batches: Estimate
     directions: int
+    noise: Noise
+
+    @property
+    def meaning(self) -> str:
+        """What rho is of the noise."""
+        return self.noise.meaning(self.ball)
 
     def _more(self) -> Iterator[str]:
         yield f"  standard error over {self.batches.count} batches: {self.batches.error:.2g}"

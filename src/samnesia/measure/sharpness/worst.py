@@ -13,6 +13,8 @@ from samnesia.measure.subject import Subject
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
 
+_APART = 0.95  # of the highest top, below which another is one of its own
+
 
 def worst_case(
     subject: Subject,
@@ -84,7 +86,7 @@ def worst_case(
         length=length,
         samples=subject.samples,
         passes=subject.products - products,
-        notes=tuple(_notes(start, best, rho)),
+        notes=tuple(_notes(start, best, tops)),
         steps=steps,
         restarts=restarts,
     )
@@ -119,10 +121,12 @@ def _height(place: Place) -> float:
     return place.seen.loss
 
 
-def _notes(start: Place, best: Place, rho: float) -> Iterator[str]:
-    if rho and start.seen.is_flat:
+def _notes(start: Place, best: Place, tops: list[float]) -> Iterator[str]:
+    if tops and start.seen.is_flat:
         yield "the gradient at the weights is zero, so that only climbs from random points leave them"
     if not math.isfinite(best.seen.loss):
         yield "the loss is not finite at a point of the ball, which counts as an infinite rise"
-    if rho and best is start:
+    elif tops and best is start:
         yield "no climb found a higher point than the weights themselves"
+    elif tops and min(tops) < _APART * max(tops):
+        yield "the climbs end at different heights, so that there may be a higher point; take more restarts"
