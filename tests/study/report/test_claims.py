@@ -40,7 +40,7 @@ def test_seeds_that_were_added_after_results_are_told(tmp_path):
         Change("2000-01-02T00:00:00+00:00", 12, "seed 102 added", seeds[2:]),
     )
     rule = " ".join(claims_of(replace(results, history=history), judge(results.design, results.table)).rule)
-    assert "Seed 102 added on 2000-01-02, when 12 runs had finished." in rule
+    assert "On 2000-01-02, when 12 runs had finished: seed 102 added." in rule
     assert "No seeds were added" not in rule
     late = (Change("2000-01-03T00:00:00+00:00", 1, "defined", seeds),)
     rule = " ".join(claims_of(replace(results, history=late), judge(results.design, results.table)).rule)

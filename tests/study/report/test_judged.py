@@ -1,5 +1,7 @@
 """What runs are judged by: spoken of with its unit, its direction and as many digits as it needs."""
 
+from dataclasses import replace
+
 import pytest
 
 from samnesia.study import report
@@ -48,7 +50,7 @@ def test_a_pure_number_has_no_unit_and_no_epochs():
     assert (loss.axis, loss.heading, loss.in_unit("9"), loss.in_steps("+9")) == ("loss", "loss", "9", "+9")
     assert (loss.bounds, loss.at("value"), loss.most, loss.error) == (None, "", 0.0, "loss")
     neither = Judged("weight norm", "", None)
-    assert (neither.better, neither.ahead, neither.most) == ("above", "upwards", None)
+    assert (neither.better, neither.most) == ("above", None)
 
 
 def test_the_first_measure_is_read_at_both_epochs_where_the_table_has_them(tmp_path):
@@ -58,9 +60,15 @@ def test_the_first_measure_is_read_at_both_epochs_where_the_table_has_them(tmp_p
         "test accuracy", "test_accuracy", ACCURACY.columns, ACCURACY.points,
     )  # fmt: skip
     assert list(Judged.first(design, ("last.test_accuracy",)).points) == ["last"]
+    last, best = design.measures[:2]
+    alone = replace(design, measures=(last,))
+    assert list(Judged.first(alone, (last.value, best.value)).points) == ["last"]  # the best epoch is none of its own
     (gap, *_) = synthetic.correlations(tmp_path, cells=4, seeds=1).design.measures
     assert split_label(gap) == ("generalization gap", "")
     assert split_label(Measure("x", "x", "distance, in all")) == ("distance, in all", "")
+    assert split_label(Measure("x", "last.x", "distance, in all")) == ("distance, in all", "")
+    shares = Judged("figure drawn", "%", True)
+    assert (shares.most, shares.error) == (100.0, "distance of figure drawn from 100 %")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +111,7 @@ def test_a_higher_error_is_worse(tmp_path):
     results = synthetic.comparison(tmp_path, ("sam", "sgd"), run=error_run, measures=ERRORS)
     summary = summarize(results)
     assert wording.headline(summary).startswith(
-        "SGD is not told apart from SAM for the better at the last epoch: it differs by +0.014"
+        "At the last epoch, SGD is not below SAM beyond chance: it differs by +0.014"
     )
     assert "; above it: SGD +0.014 (" in wording.findings(summary)[0]
 
@@ -113,7 +121,7 @@ def test_the_page_speaks_of_the_measure_and_of_no_labels(errors):
     page = (errors.out / "report.html").read_text()
     for title in ("against gradient evaluations", "by method", "over training"):
         assert f"Test abs error {title}</h2>" in page
-    assert "Left of zero the method is better." in page
+    assert "Left of zero is better." in page
     assert "test abs error, mm" in page
     assert "Test abs error, in mm: lower is better." in page
     assert "the earliest with the lowest validation abs error of the run" in page

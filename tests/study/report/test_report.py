@@ -168,7 +168,7 @@ def test_one_method_and_one_seed_make_a_page_too(tmp_path, no_image_files):
     ("better", "headline"),
     [
         (True, "SAM is above SGD by +0.139 (0."),
-        (False, "SAM is not told apart from SGD for the better: it differs by +0.139 (0."),
+        (False, "SAM is not below SGD beyond chance: it differs by +0.139 (0."),
         (None, "SAM is above SGD by +0.139 (0."),
     ],
 )

@@ -52,7 +52,7 @@ UP, DOWN, UNCLEAR = estimate(9.0, 8.0, 10.0), estimate(-3.0, -4.0, -2.0), estima
         ),
         ([(UP, DOWN)], "at the best validation epoch m1 is below, by −3.0 (−4.0 to −2.0)."),
         ([(estimate(7.0, 6.0, 8.0), UP), (UP, UP)], "M2 and m1 end above SGD at the last epoch, m2 by most: +9.0"),
-        ([(UNCLEAR, UP), (DOWN, DOWN)], "No method is told apart from SGD for the better at the last epoch"),
+        ([(UNCLEAR, UP), (DOWN, DOWN)], "At the last epoch, no method is above SGD beyond chance: "),
         (
             [(estimate(9.0, n=2), estimate(1.0, n=2))],
             "Fewer than three seeds give no interval: at the last epoch m1 differs from SGD by +9.0",
@@ -109,7 +109,7 @@ def several(*contexts):
         ),
         (
             [[(DOWN, UP)], [(UNCLEAR, UP)]],
-            "No method is told apart from SGD for the better at the last epoch in any of 2",
+            "No method is above SGD beyond chance at the last epoch in any of 2",
         ),
     ],
 )

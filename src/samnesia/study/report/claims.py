@@ -164,10 +164,7 @@ def _history(history: Sequence[Change], design: Design) -> list[str]:
         else f"{what} written down on {_day(first)}, when {counted(first.results, 'run')} had finished."
     )
     seen = [change for change in later if change.results]
-    told = [
-        f"{capital(change.says)} on {_day(change)}, when {counted(change.results, 'run')} had finished."
-        for change in seen
-    ]
+    told = [f"On {_day(change)}, when {counted(change.results, 'run')} had finished: {change.says}." for change in seen]
     if not any(change.seeds for change in seen):
         told.append("No seeds were added after results had been seen.")
     return [begun, *told]

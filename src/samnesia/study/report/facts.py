@@ -41,8 +41,8 @@ class Words:
 
 DIGITS = Words(
     "images",
-    "The runs of one seed share the split of the data, the initial weights and the order of the batches, whatever the "
-    "method; another seed draws all three anew. All seeds split the same images, so an interval says what another "
+    "The runs of one seed share the split of the data, the initial weights and the order of the batches; another seed "
+    "draws all three anew. All seeds split the same images, so an interval says what another "
     "split of these images would give, and nothing about new images.",
     "The radius of each perturbed method (for GSAM also alpha) was chosen from a grid by validation accuracy, on seeds "
     "that are not reported here, which split the same images in other ways (benchmarks/choose_radii.py). The settings "
@@ -50,15 +50,16 @@ DIGITS = Words(
 )
 OTHERS = Words(
     "samples",
-    "The runs of one seed share the data, the initial weights and the order of the batches, whatever the method; "
-    "another seed draws weights and order anew, and with them the split of the data where the seed decides it. An "
-    "interval says what other seeds would give, and nothing about other data.",
+    "The runs of one seed share the data, the initial weights and the order of the batches; another seed draws weights "
+    "and order anew, and with them the split of the data where the seed decides it. An interval says what other seeds "
+    "would give, and nothing about other data.",
     "",
 )
 OF_RECIPES = "The settings of each method are those of its recipe. How they were chosen is not known to this page."
 OF_FILES = (
     f"The settings of each method are those of the user{QUOTE}s file. How they were chosen is not known to this page."
 )
+OF_STUDY = "The settings are the study's own. How they were chosen is not known to this page."
 PAIRED = "Runs of one seed are pairs: what a seed decides, it decides alike for all of them."
 COST = (
     "Gradient evaluations are forward-backward passes over a batch; seconds are wall time of training and evaluation "
@@ -183,7 +184,7 @@ def _perturbation(one: Trained) -> str:
     if when.interval_steps > 1:
         text += f", on every step that {when.interval_steps} divides"
     if when.start_epoch:
-        text += f"; the first {when.start_epoch:g} epochs are those of the base optimizer alone, the same for all"
+        text += f"; the first {when.start_epoch:g} epochs are those of the base optimizer alone"
     return f"{text}."
 
 
@@ -195,15 +196,17 @@ def _tuning(grid: Grid, trained: Sequence[Trained]) -> list[Fact]:
         parts.append(f"Settings were chosen on {noun} {chosen}, which are not reported.")
     if trained and not design.notes:
         parts.append(_joined([_tuning_of(one) for one in trained]))
-        changed = [one.arm for one in trained if _is_changed(one)]
-        if changed and parts[-1] not in ("", OF_FILES):
+        changed = [one.arm for one in trained if _is_changed(one) and not isinstance(one.config.data, OwnData)]
+        if changed and parts[-1] != OF_STUDY:
             names = listed([label(arm) for arm in dict.fromkeys(changed)])
             parts.append(f"This does not hold for {names}, whose settings here are not those of the recipe.")
     return [("Tuning", " ".join(parts))] if any(parts) else []
 
 
 def _tuning_of(one: Trained) -> str:
-    return OF_FILES if isinstance(one.config.data, OwnData) else one.words.tuning or OF_RECIPES
+    if isinstance(one.config.data, OwnData):
+        return OF_FILES
+    return OF_STUDY if one.config.recipe not in RECIPES else one.words.tuning or OF_RECIPES
 
 
 def _is_changed(one: Trained) -> bool:
@@ -268,7 +271,7 @@ def _intervals(summary: Summary, grid: Grid) -> str:
     return (
         f"Student{QUOTE}s t over {over}, {100 * summary['confidence']:g} %; differences to "
         f"{label(summary['baseline'])} are paired within seeds. {means if summary['contexts'] else ''}Each interval "
-        "stands alone: none is widened for the number of methods compared. "
+        "stands alone: none is widened for the number of comparisons. "
         "Fewer than three seeds give no interval, nor do equal numbers for all seeds."
     )
 

@@ -46,14 +46,14 @@ class Judged:
 
     @staticmethod
     def first(design: Design, columns: Sequence[str]) -> Judged:
-        """The measure that a study shows first, at the last and at the best epoch where the table has both."""
+        """The measure that a study shows first, at the last and at the best epoch where it has both among its own."""
         measure = design.measures[0]
         point, _, key = measure.value.partition(".")
         name, words = split_label(measure)
         if point not in POINTS:
             return Judged(name, measure.unit, measure.higher_is_better, "", {"value": measure.value}, {"value": words})
-        found = {one: f"{one}.{key}" for one in POINTS if f"{one}.{key}" in columns or one == point}
         known = {one.value: split_label(one)[1] for one in design.measures}
+        found = {one: f"{one}.{key}" for one in POINTS if one == point or f"{one}.{key}" in {*columns} & known.keys()}
         called = {one: known.get(column) or f"{one} epoch" for one, column in found.items()}
         return Judged(name, measure.unit, measure.higher_is_better, key, found, called)
 
@@ -94,7 +94,9 @@ class Judged:
     @property
     def error(self) -> str:
         """What is lowered by what is better: of an accuracy the error."""
-        return "error" if self.most else self.name
+        if not self.most:
+            return self.name
+        return "error" if "accuracy" in self.name else f"distance of {self.name} from {self.most:g} %"
 
     @property
     def better(self) -> str:
@@ -105,11 +107,6 @@ class Judged:
     def worse(self) -> str:
         """Where the worse values are."""
         return "above" if self.higher_is_better is False else "below"
-
-    @property
-    def ahead(self) -> str:
-        """The side of the better values, of a difference: of a measure where neither is better, that of the larger."""
-        return "upwards" if self.higher_is_better is None else "for the better"
 
     @property
     def top(self) -> str:
@@ -166,7 +163,8 @@ class Judged:
 def split_label(measure: Measure) -> tuple[str, str]:
     """What a measure is, and when: ``test accuracy, last epoch`` gives both; the second is empty where none is said."""
     name, _, point = measure.label.rpartition(", ")
-    return (name, point) if name and measure.value.partition(".")[0] in POINTS else (measure.label, "")
+    told = name and point.endswith("epoch") and measure.value.partition(".")[0] in POINTS
+    return (name, point) if told else (measure.label, "")
 
 
 def decimals(unit: str, levels: Sequence[float | None], differences: Sequence[float | None]) -> int:

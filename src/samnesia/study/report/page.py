@@ -102,6 +102,7 @@ def _environment() -> Any:
     environment.filters.update(
         label=label,
         capital=wording.capital,
+        plural=wording.plural,
         share_ends=partial(numbers.ends, bounds=SHARE),
         unbroken=wording.unbroken,
         entry=wording.entry,

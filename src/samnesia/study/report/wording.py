@@ -155,10 +155,12 @@ def _in_one_context(summary: Summary) -> str:
     ahead = [label(row["method"]) for row in rows if judged.side(row["difference"][main]) > 0]
     if not ahead:
         then = [f", and by {judged.change(top['difference'][point])} {judged.at(point)}" for point in rest]
-        none, which = ("No method", f"the {judged.top}, {name},") if len(rows) > 1 else (name, "it")
-        not_told = "is told apart from" if len(rows) > 1 else "is not told apart from"
-        start = _sentence(none, not_told, base, judged.ahead, at)
-        return f"{start}: {which} differs by {judged.in_steps(judged.change(last))}{''.join(then)}."
+        several = len(rows) > 1
+        none, which = (
+            (f"no {summary['compared']} is", f"{name}, the {judged.top},") if several else (f"{name} is not", "it")
+        )
+        start = _sentence(at + "," if at else "", none, judged.better, base)
+        return f"{start} beyond chance: {which} differs by {judged.in_steps(judged.change(last))}{''.join(then)}."
     most = f", {name} by most:" if len(ahead) > 1 else " by"
     then = [f"; {_remainder(judged, name, point, top['difference'][point])}" for point in rest]
     verb = ("ends" if at else "is") if len(ahead) == 1 else ("end" if at else "are")
@@ -188,10 +190,8 @@ def _over_contexts(summary: Summary) -> str:
     top = max((better - worse, better) for better, _, worse in standing.values())
     leading = [method for method, (better, _, worse) in standing.items() if (better - worse, better) == top]
     if not top[1]:
-        return (
-            f"{_sentence('No method is told apart from', base, judged.ahead, judged.at(main))} in any of "
-            f"{counted(len(summary['contexts']), 'context')}."
-        )
+        none = f"no {summary['compared']} is {judged.better} {base} beyond chance"
+        return f"{_sentence(none, judged.at(main))} in any of {counted(len(summary['contexts']), 'context')}."
     rows = {row["method"]: row for row in summary["methods"]}
     best = max(leading, key=lambda method: judged.gain(rows[method]["difference"][main]["mean"] or 0.0))
     others = [label(method) for method in leading if method != best]

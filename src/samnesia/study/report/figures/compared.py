@@ -58,7 +58,7 @@ def differences_plate(summary: Summary) -> Plate | None:
         )
         for name, rows in blocks
     )  # fmt: skip
-    sides = {True: " Right of zero the method is better.", False: " Left of zero the method is better.", None: ""}
+    sides = {True: " Right of zero is better.", False: " Left of zero is better.", None: ""}
     told = marks_in_words(judged) if summary["contexts"] else "Intervals of 95 % are paired over seeds."
     rows = max(len(_compared(rows, summary["baseline"])) for _, rows in blocks)
     caption = f"{told}{sides[judged.higher_is_better]} The numbers are the means."

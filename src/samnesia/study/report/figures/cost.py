@@ -1,4 +1,4 @@
-"""What a method costs and what it reaches: the measure against gradient evaluations, or against seconds."""
+"""What a method costs and what it reaches: the measure against gradient evaluations, or else against seconds."""
 
 from __future__ import annotations
 
@@ -56,12 +56,13 @@ class Scene:
 def cost_plate(summary: Summary) -> Plate | None:
     """The measure against cost, in every context, or at every point of the runs where there is one context.
 
-    Returns None where no cost tells two methods apart.
+    Cost is gradient evaluations, or seconds of what does not count them. Returns None where it is the same for all.
     """
     judged, order = Judged.of(summary), {row["method"]: place for place, row in enumerate(summary["methods"])}
     blocks = [one["methods"] for one in summary["contexts"]] or [summary["methods"]]
-    cost = next((cost for cost in (GRADIENTS, SECONDS) if any(_differs(rows, cost) for rows in blocks)), None)
-    if cost is None:
+    counted = any(row[GRADIENTS.name] is not None for rows in blocks for row in rows)
+    cost = GRADIENTS if counted else SECONDS
+    if not any(_differs(rows, cost) for rows in blocks):
         return None
     scenes = [scene for scene in _scenes(summary, judged, cost) if scene.rows]
     height = marks.labelled_height(2.3 if len(scenes) > 2 else 2.9, len(order))
@@ -74,7 +75,7 @@ def cost_plate(summary: Summary) -> Plate | None:
     )
     when = f" {judged.at(judged.main)}" if summary["contexts"] and judged.at(judged.main) else ""
     caption = (
-        f"Mark and line: mean with 95 % interval over seeds{when}. Methods of equal cost are moved apart sideways; "
+        f"Mark and line: mean with 95 % interval over seeds{when}. Marks of equal cost are moved apart sideways; "
         "names stand in the order of the means."
     )
     title = f"{capital(judged.name)} against {cost.words.removesuffix(' per run')}"

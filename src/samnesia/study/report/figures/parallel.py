@@ -101,8 +101,8 @@ def parallel_plate(grid: Grid, judged: Judged) -> Plate | None:
         for arm in others
     )  # fmt: skip
     caption = (
-        f"A line is {bundle.line}: {label(base)} in grey, the method in colour. Each axis has a scale of its own, from "
-        "the lowest to the highest of all runs, whose values stand at its ends."
+        f"A line is {bundle.line}: {label(base)} in grey, what is compared to it in colour. Each axis has a scale of "
+        "its own, from the lowest to the highest of all runs, whose values stand at its ends."
     )
     return Plate("parallel", bundle.title, caption, panels, 0.75 + 0.42 * len(axes))
 

@@ -41,7 +41,7 @@ def switching_plate(summary: Summary) -> Plate | None:
     height = height_of(max(map(len, shown.values())), several=len(panels) > 1)
     caption = (
         f"By how much the {judged.error} is lower than that of {base}, in percent of it; a row per context, right of "
-        f"zero the method is better. {marks_in_words(judged)} Intervals are Fieller{QUOTE}s, paired within "
+        f"zero is better. {marks_in_words(judged)} Intervals are Fieller{QUOTE}s, paired within "
         "seeds."
     )
     return Plate(NAME, f"{capital(_reduction(judged))} by switching from {base}", caption, panels, height)
