@@ -125,7 +125,7 @@ class TuneRecipe:
         search = self.search if named else (*self.search, range_around(found, self.config))
         if self.budget is None:
             out = self.out or Path("DIR")
-            print(f"Or: {replace(self, search=search, budget=30, out=out, suggest=False).command()}")
+            print(f"As a search: {replace(self, search=search, budget=30, out=out, suggest=False).command()}")
         return search
 
     @property

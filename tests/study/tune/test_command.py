@@ -56,7 +56,7 @@ def test_a_suggestion_without_a_search(samnesia, tmp_path, monkeypatch):
     assert said.startswith("digits-noisy-sam after 1 epoch of plain training:\n    radius    mean rise of the loss")
     assert "Rule: the radius at which the loss rises by" in said
     assert list(tmp_path.iterdir()) == []
-    command = said.splitlines()[-1].removeprefix("Or: ")
+    command = said.splitlines()[-1].removeprefix("As a search: ")
     assert command.startswith("samnesia tune digits-noisy-sam --data.train 100 --when.start-epoch 1 --epochs 2 ")
     assert " --budget 30 --search method.rho=" in command and command.endswith(":log --out DIR")
     code, _, err = samnesia(*command.replace(" 30 ", " 2 ").split()[1:], "--seeds", 1, "--confirm", 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samnesia.study.report.figures.style import LIGHT, Palette, make_panels, style_context
+from samnesia.study.tune.result import Trial
 from samnesia.study.tune.space import Choice, Searched, typed
 from samnesia.study.tune.tuning import Tuning
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 NAME = "tune"
 _HEIGHT = 3.0
+_COLUMNS = 3
+_ASIDE = 0.04
 
 
 def write_figures(tuning: Tuning) -> list[Path]:
@@ -21,7 +24,10 @@ def write_figures(tuning: Tuning) -> list[Path]:
     paths = [tuning.out / f"{NAME}.{kind}" for kind in ("png", "svg")]
     draws = [_panel(tuning, one) for one in tuning.plan.space.searched]
     with style_context():
-        figure = make_panels(draws, LIGHT, _HEIGHT)
+        figure = make_panels(draws, LIGHT, _HEIGHT, columns=_COLUMNS)
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", frameon=False, fontsize=7,
+                      ncols=2 if len(draws) == 1 else 4, handletextpad=0.3, columnspacing=1.0,
+                      labelcolor=LIGHT.muted)  # fmt: skip
         figure.patch.set(facecolor=LIGHT.surface, alpha=1.0)
         for path in paths:
             figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -38,11 +44,11 @@ def _panel(tuning: Tuning, one: Searched) -> Any:
 def _draw(axes: Axes, palette: Palette, tuning: Tuning, one: Searched) -> None:
     plan, best = tuning.plan, tuning.best
     own, found = palette.methods[0], palette.methods[1]
-    axes.axvline(_place(one, plan.space.own[one.name]), color=own, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1,
+    axes.axvline(_position(one, plan.space.own[one.name]), color=own, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1,
                  label="the recipe's own")  # fmt: skip
     finished = [trial for trial in tuning.trials if trial.ending == "finished"]
     for trial in finished:
-        place = _place(one, trial.values[one.name])
+        place = _place(one, trial)
         axes.plot([place] * len(trial.scores), trial.scores, "o", markersize=2.4, color=found, alpha=0.5, mew=0)
         if len(trial.scores) > 1:
             axes.plot([place] * 2, [min(trial.scores), max(trial.scores)], color=found, linewidth=0.8, alpha=0.5)
@@ -50,16 +56,22 @@ def _draw(axes: Axes, palette: Palette, tuning: Tuning, one: Searched) -> None:
     given_up = [trial for trial in tuning.trials if trial.ending != "finished" and trial.score is not None]
     _points(axes, one, given_up, "x", palette.muted, "given up, as it was then")
     if best is not None and best.score is not None:
-        axes.plot(_place(one, best.values[one.name]), best.score, "o", markersize=10, mfc="none", mew=1.2,
+        axes.plot(_place(one, best), best.score, "o", markersize=10, mfc="none", mew=1.2,
                   color=palette.methods[2], label="best", zorder=5)  # fmt: skip
     _axes(axes, palette, tuning, one)
 
 
-def _points(axes: Axes, one: Searched, trials: list[Any], marker: str, colour: str, label: str) -> None:
+def _points(axes: Axes, one: Searched, trials: list[Trial], marker: str, colour: str, label: str) -> None:
     if trials:
-        places = [_place(one, trial.values[one.name]) for trial in trials]
+        places = [_place(one, trial) for trial in trials]
         axes.plot(
-            places, [trial.score for trial in trials], marker, markersize=5.2, color=colour, label=label, zorder=4
+            places,
+            [float(trial.score or 0.0) for trial in trials],
+            marker,
+            markersize=5.2,
+            color=colour,
+            label=label,
+            zorder=4,
         )
 
 
@@ -75,8 +87,6 @@ def _axes(axes: Axes, palette: Palette, tuning: Tuning, one: Searched) -> None:
     axes.set_xlabel(one.name, color=palette.ink)
     score = tuning.plan.score
     axes.set_ylabel(score.curve.replace("_", " ") + (f" ({score.unit})" if score.unit else ""), color=palette.ink)
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=7, handletextpad=0.3,
-                columnspacing=1.0, borderaxespad=0.2, labelcolor=palette.muted)  # fmt: skip
     if isinstance(one, Choice):
         axes.set_xticks(range(len(one.options)), [typed(option) for option in one.options])
         axes.set_xlim(-0.5, len(one.options) - 0.5)
@@ -89,5 +99,11 @@ def _axes(axes: Axes, palette: Palette, tuning: Tuning, one: Searched) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _place(one: Searched, value: Any) -> float:
+def _place(one: Searched, trial: Trial) -> float:
+    """Where a trial is drawn; of a choice, those of one option lie side by side."""
+    aside = _ASIDE * (trial.number * 4 % 9 - 4) if isinstance(one, Choice) else 0.0
+    return _position(one, trial.values[one.name]) + aside
+
+
+def _position(one: Searched, value: Any) -> float:
     return float(one.options.index(value)) if isinstance(one, Choice) else float(value)

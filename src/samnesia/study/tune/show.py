@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
+_ENDINGS = {"pruned": ("given up",), "diverged": ("not finite",), "failed": ("failed",)}
 _ARMS = {OWN: "the recipe's own", TUNED: "tuned", PLAIN: "without perturbation"}
 
 
@@ -84,8 +85,8 @@ def trials_table(tuning: Tuning) -> Table:
     plan, best = tuning.plan, tuning.best
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("trial", justify="right")
-    for name in plan.space.own:
-        table.add_column(name, justify="right")
+    for heading in _headings(list(plan.space.own)):
+        table.add_column(heading, justify="right")
     unit = f", {plan.score.unit}" if plan.score.unit else ""
     for heading in (f"score{unit}", "by seed", "runs"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -100,7 +101,7 @@ def trials_table(tuning: Tuning) -> Table:
             _score(plan, trial),
             " ".join(numbers.plain(score, digits) for score in trial.scores),
             f"{trial.runs:.1f}",
-            _remark(trial, best) + _ending(plan, trial).removeprefix(", "),
+            _remark(trial, best),
             style="bold" if trial is best else None if trial.ending == "finished" else "dim",
         )
     return table
@@ -125,6 +126,12 @@ def confirmation_table(confirmation: Confirmation) -> Table:
     return table
 
 
+def _headings(names: list[str]) -> list[str]:
+    """Names of fields: of several, their last parts, as far as these differ; a terminal has eighty columns."""
+    last = [name.rpartition(".")[2] for name in names]
+    return last if len(names) > 1 and len(set(last)) == len(last) else names
+
+
 def _interval(interval: Interval | None, *, signed: bool) -> str:
     if interval is None:
         return numbers.plain(None)
@@ -144,7 +151,7 @@ def _digits(plan: Plan) -> int:
 
 def _remark(trial: Trial, best: Trial | None) -> str:
     remarks = ["best"] * (trial is best) + ["the recipe's own"] * (trial.number == 0)
-    return ", ".join(remarks)
+    return ", ".join([*remarks, *_ENDINGS.get(trial.ending, ())])
 
 
 def _ending(plan: Plan, trial: Trial) -> str:
