@@ -185,6 +185,14 @@ def test_a_score_without_epochs_makes_a_page(tmp_path, no_image_files, better, h
     assert " epoch" not in page and ("is better" in page) == (better is not None)
 
 
+def test_where_all_take_as_many_gradients_there_is_no_figure_of_cost(tmp_path, no_image_files):
+    """Not one of seconds instead: what was made equal is what counts, and seconds stand in the table."""
+    results = synthetic.comparison(tmp_path, ("sgd", "sam"), seeds=3)
+    assert "Test accuracy against gradient evaluations" in titles(written(results))
+    found = titles(written(synthetic.changed(results, lambda row: {"gradient_evaluations": 800.0})))
+    assert "Test accuracy by method" in found and not any("against" in title for title in found)
+
+
 def test_a_study_whose_cells_have_all_failed_but_one_makes_a_page(tmp_path, no_image_files):
     results = synthetic.problems(tmp_path, contexts=3, arms=4, seeds=3)
     kept = results.table["directory"].iloc[0]
@@ -278,6 +286,18 @@ def test_facts_tell_the_start_of_the_perturbation_and_the_tuning(trained, no_ima
         "the earliest with the highest validation accuracy of the run; it is chosen without looking at the test" in page
     )
     assert '<span class="setting"><code>method.rho</code> 0.05</span>' in page
+
+
+def test_of_settings_that_are_no_recipes_nothing_is_said_to_be_known(tmp_path, no_image_files):
+    make_study(tmp_path, "own", methods=("sgd", "sam"), seeds=range(3))
+    design = Design("radii", "Which?", (Factor("radius", ("sgd", "sam")),), synthetic.ACCURACY, (0, 1, 2),
+                    compared="radius")  # fmt: skip
+    study = Study(design, lambda levels, seed: Training(make_config("own", levels["radius"], seed)))
+    page = written(run_study(study, tmp_path, workers=1, progress=False))
+    assert "How they were chosen is not known to this page." in page and "does not hold for" not in page
+    assert "Test accuracy by radius" in titles(page) and '<button type="button">Radius</button>' in page
+    words = re.sub(r"<svg.*?</svg>|<[^>]+>", " ", page.partition('id="settings"')[0].partition("<main>")[2], flags=re.S)
+    assert re.findall(r".*method.*", words) == []
 
 
 def test_facts_tell_notes_tuning_seeds_and_what_was_left_out(studied):
