@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samnesia.measure.curvature.operators import Matrix, Product
+from samnesia.measure.curvature.space import Space
 from samnesia.measure.subject import Subject
 
 SAMPLES, CLASSES = 22, 4
@@ -137,3 +139,20 @@ def eigenvalues(name: str) -> Tensor:
     hessian = dense_hessian(name)
     torch.testing.assert_close(hessian, hessian.T, rtol=1e-9, atol=1e-11)
     return torch.linalg.eigvalsh(hessian)
+
+
+@dataclass(frozen=True)
+class Written(Matrix):
+    """A matrix that is written out, for tests of what is done with products: they are fast."""
+
+    matrix: Tensor
+
+    def product(self, subject: Subject) -> Product:
+        space = Space(subject)
+        return Product("written", lambda batch, vector: space.split(self.matrix @ space.join(vector)))
+
+
+def written(name: str) -> tuple[Subject, Written]:
+    """The Hessian of a case, and a subject of one sample that has its parameters."""
+    batches = [(images()[:1], CASES[name].batches()[0][1][:1])]
+    return Subject(CASES[name].model(), CASES[name].criterion, batches), Written(dense_hessian(name))

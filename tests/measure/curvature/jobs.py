@@ -14,6 +14,7 @@ from samnesia.measure.curvature.operators import GaussNewton, Hessian, Matrix, O
 from samnesia.measure.curvature.spectrum import eigenpairs
 from samnesia.measure.curvature.trace import moments
 from samnesia.measure.subject import Subject
+from samnesia.perturb.errors import SamnesiaError
 from samnesia.perturb.tensors import local
 from tests.distributed import problems
 
@@ -95,9 +96,13 @@ def sharded(nested: bool, same_data: bool) -> dict[str, Any]:
     return {**found, "loss": loss, "slope": float(subject.weights.norm(subject.gradient())), "parts": len(gradient)}
 
 
-def of_sharded(what: str) -> None:
+def refused(what: str) -> str:
+    """What is said about something that sharded models cannot."""
     model = sharded_model(True)
-    if what == "gauss-newton":
-        Operator(Subject(model, nn.CrossEntropyLoss(), share(None)), GaussNewton())
-    batches = share(dist.get_rank())[: 1 + dist.get_rank()]
-    Subject(model, nn.CrossEntropyLoss(), batches, distributed=True)
+    try:
+        if what == "gauss-newton":
+            Operator(Subject(model, nn.CrossEntropyLoss(), share(None)), GaussNewton())
+        Subject(model, nn.CrossEntropyLoss(), share(None)[: 1 + dist.get_rank()], distributed=True)
+    except SamnesiaError as error:
+        return str(error)
+    return "nothing"
