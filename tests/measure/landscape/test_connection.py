@@ -48,7 +48,7 @@ def convolutional_held_out(subject: Subject) -> Subject:
 
 
 def test_permuted_hidden_units_are_the_same_function_behind_a_barrier():
-    model = perceptron(8, steps=300)
+    model = perceptron(8, steps=120)
     subject, other = seen(model), permuted(model)
     inputs, _ = classes()
     torch.testing.assert_close(model(inputs), other(inputs), rtol=1e-12, atol=1e-12)
@@ -120,7 +120,7 @@ def test_valleys_of_a_loss_without_classes_need_a_margin():
 
 
 def test_either_set_of_samples_can_tell_valleys_apart():
-    model = perceptron(8, steps=300)
+    model = perceptron(8, steps=120)
     inputs, targets = classes()
     few = Subject(model, nn.CrossEntropyLoss(), [(inputs[:1], targets[:1])])
     found = connect(few, permuted(model), held_out=seen(model))

@@ -146,6 +146,12 @@ def test_a_loss_that_leaves_all_numbers_ends_the_run_there():
     assert "growth rate" in str(found)
 
 
+def test_a_growth_that_is_not_exponential_is_said_to_be_none():
+    saturating = str(escape(quadratic([2.0], [1e-6]), rho=0.05, lr=0.5, steps=60, repeats=1))
+    assert "Doubt: the loss under SAM, rho = 0.05 is no exponential" in saturating and "under SGD is" not in saturating
+    assert "Doubt" not in str(escape(quadratic([2.0], [0.01]), raw_sam, lr=1.3, steps=20, repeats=1))
+
+
 def test_growth_is_fitted_above_the_floor_and_inside_the_window():
     losses = [2.0 + math.exp(0.3 * t) for t in range(10)]
     assert fit_growth(losses, (0, 9), floor=2.0) == pytest.approx((0.3, 1.0))

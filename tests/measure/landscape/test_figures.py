@@ -85,7 +85,7 @@ def test_a_trajectory_has_its_ends_and_its_share_of_variance():
 
 
 def test_a_connection_marks_its_barrier_and_none_where_there_is_none():
-    model = perceptron(8, steps=300)
+    model = perceptron(8, steps=120)
     found = connect(seen(model), permuted(model), held_out=seen(model))
     figure = figures.connection_figure(found)
     written = texts(figure)

@@ -205,9 +205,9 @@ def same_valley(connection: Connection, *, error: float = 0.02, loss: float | No
     """Whether two runs ended in the same valley: whether there is no barrier between them, on any of the samples.
 
     Zhou et al. (ICLR 2025) ask this by the curves of :func:`connect`; no threshold of theirs is known to us. The
-    criterion is ours: two runs are in the same valley if, on training and on held-out samples alike, the error rate nowhere on the segment exceeds
-    the mean of the ends by ``error`` or more (0.02 is the margin below which Frankle et al. 2020 call networks
-    connected), and, if ``loss`` is given, the barrier in the loss is below it, too.
+    criterion is ours: two runs are in the same valley if, on training and on held-out samples alike, the error rate
+    nowhere on the segment exceeds the mean of the ends by ``error`` or more (0.02 is the margin below which Frankle et
+    al. 2020 call networks connected), and, if ``loss`` is given, the barrier in the loss is below it, too.
 
     Args:
         connection: what :func:`connect` found.

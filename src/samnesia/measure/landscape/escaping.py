@@ -21,6 +21,8 @@ from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.methods.sam import sam, unperturbed
 from samnesia.perturb.passes import PerturbedGradient
 
+_EXPONENTIAL = 0.9  # R² of the logarithm's straight line, below which a rate says little
+
 
 class Method(Protocol):
     """Makes a method of the family, as ``samnesia.sam`` and its kin do."""
@@ -104,10 +106,16 @@ class Escape:
                 f"steps {self.window[0]} to {self.window[1]} of the loss above {self.floor:g}",
                 str(self.perturbed),
                 str(self.control),
-                f"{self.perturbed.label} grows faster by {self.gain} per step",
+                f"difference of the rates {self.gain} per step",
+                *self._doubts(),
                 f"{self.samples} samples; {self.statistics}.",
             )
         )
+
+    def _doubts(self) -> Iterator[str]:
+        for growth in (self.perturbed, self.control):
+            if growth.fit < _EXPONENTIAL:
+                yield f"Doubt: the loss under {growth.label} is no exponential here; look at it, or fit a window."
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
