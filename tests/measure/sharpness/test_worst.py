@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import samnesia
-from samnesia.measure import AutoPGD, ProjectedAscent, Subject, worst_case
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.measure import AutoPGD, ProjectedAscent, Subject, gradient_norm, m_sharpness, worst_case
+from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from tests.measure.sharpness.surfaces import BALLS, CASES, brute_force, cut, network, points, two_weights
 from tests.measure.test_subject import everything, same
 
@@ -226,3 +226,49 @@ def test_it_says_how_it_was_measured():
         assert part in text
     plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert plain["value"] == found.value and plain["steps"] == 4 and len(plain["values"]) == 3
+
+
+def test_a_sharded_model_is_refused_because_its_gradient_would_be_zero():
+    subject = network()
+    subject.sharded = True  # as the Subject of a model after fully_shard says
+    for measure in (
+        lambda: worst_case(subject, 0.1),
+        lambda: m_sharpness(subject, 0.1, 4),
+        lambda: gradient_norm(subject),
+    ):
+        with pytest.raises(UnsupportedError, match="gather the weights"):
+            measure()
+
+
+def test_the_bar_is_told_of_every_pass():
+    told = []
+
+    class Watching:
+        def begin(self, name, passes):
+            told.append((name, passes))
+
+        def advance(self, passes):
+            told.append(passes)
+
+        def end(self):
+            told.append("end")
+
+    subject = network(progress=Watching())
+    worst_case(subject, 0.1, steps=3, restarts=1)
+    assert told[0] == ("worst-case sharpness", 8.0) and told[-1] == "end"
+    assert sum(told[1:-1]) == pytest.approx(8.0)
+
+
+def test_weights_in_single_precision_with_a_scalar_among_them():
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.gain = nn.Linear(2, 1), nn.Parameter(torch.tensor(1.5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.gain * self.linear(x)[:, 0]
+
+    x, y = (t.float() for t in points())
+    for ball in BALLS.values():
+        found = worst_case(Subject(Scaled(), nn.functional.mse_loss, cut(x, y, 5)), 0.1, ball, steps=4)
+        assert 0.0 < found.size <= 0.1 * (1 + 1e-4) and found.value > 0.0
