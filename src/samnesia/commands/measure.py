@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from samnesia.examine.parts import PARTS, Calibration, Part
+from samnesia.examine.parts import PARTS, Calibration, Curvature, Forgetting, Landscape, Part, Sharpness
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.processes import alone
 
@@ -57,7 +57,13 @@ class Measure:
     """Normalize by the statistics of each batch, as in training, and not by running ones."""
     device: str | None = None
     """cpu or cuda; None is a GPU where there is one."""
+    threads: int | None = None
+    """CPU threads of torch; None is as the first run was trained with."""
     calibration: Calibration = field(default_factory=Calibration)
+    curvature: Curvature = field(default_factory=Curvature)
+    sharpness: Sharpness = field(default_factory=Sharpness)
+    landscape: Landscape = field(default_factory=Landscape)
+    forgetting: Forgetting = field(default_factory=Forgetting)
 
     def run(self) -> int:
         """Measure, and print the table; 1 where something cannot be measured of these models."""
@@ -75,7 +81,9 @@ class Measure:
                 "Python with Subject(..., distributed=True)"
             )
         parts = self._parts()
-        look = Look(self.split, self.samples, self.seed, self.batch_size, self.batch_statistics, self.device)
+        look = Look(
+            self.split, self.samples, self.seed, self.batch_size, self.batch_statistics, self.device, self.threads
+        )
         chosen = choose(self.runs, along=self.along, averaged=self.average, labels=self.labels)
         out = self.out or self._own(chosen[0].run.directory)
         console = Console()

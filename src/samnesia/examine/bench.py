@@ -31,9 +31,11 @@ class Look:
     """Normalize by the statistics of each batch, as in training, and not by running ones."""
     device: str | None = None
     """cpu or cuda; None is a GPU where there is one."""
+    threads: int | None = None
+    """CPU threads of torch; None is as the first run was trained with."""
 
     def __post_init__(self) -> None:
-        for name, least in (("samples", 1), ("seed", 0), ("batch_size", 1)):
+        for name, least in (("samples", 1), ("seed", 0), ("batch_size", 1), ("threads", 1)):
             value = getattr(self, name)
             require(
                 value is None or value >= least,
@@ -43,7 +45,7 @@ class Look:
     @property
     def decisive(self) -> dict[str, Any]:
         """What of it decides the numbers, but for their last digits."""
-        return {name: value for name, value in asdict(self).items() if name != "device"}
+        return {name: value for name, value in asdict(self).items() if name not in ("device", "threads")}
 
 
 class Bench:

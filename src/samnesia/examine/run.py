@@ -24,7 +24,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -79,6 +80,23 @@ def examine(chosen: Sequence[Chosen], parts: Sequence[Part], look: Look, out: Pa
         ConfigurationError: for what cannot be read, measured or written.
         UnsupportedError: if nothing that was asked for can be measured of these models.
     """
+    with _threads(look.threads or chosen[0].run.config.hardware.threads):
+        return _examine(chosen, parts, look, out, watch)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _examine(chosen: Sequence[Chosen], parts: Sequence[Part], look: Look, out: Path, watch: Watch) -> Examined:
     store = Store(out)
     tasks = _in_order([task for part in parts for task in part.tasks(chosen)], chosen)
     bench = Bench(look, watch)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, RULE = "#1b1b1f", "#5c5f66", "#dcdde1"
-# The hues of Okabe and Ito (2008), which stay apart under the common colour deficiencies; grey for the first run.
-COLOURS = ("#6b6f76", "#0072b2", "#d55e00", "#009e73", "#b8548f", "#3a9bd9")
+# The hues of Okabe and Ito (2008), which stay apart under the common colour deficiencies.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8548f", "#3a9bd9", "#6b6f76")
 MARKERS = ("o", "s", "^", "D", "v")
 WIDTH, HEIGHT = 3.6, 2.9
 """Inches of a panel."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from samnesia.examine.parts import Part
-from samnesia.examine.parts.part import in_order, latest
+from samnesia.examine.parts.part import Entry, in_order, latest
 from samnesia.examine.run import Examined
 from samnesia.extras import require
 
@@ -15,23 +15,34 @@ if TYPE_CHECKING:
 
 
 def show(examined: Examined, parts: Sequence[Part], console: Console) -> None:
-    """Print the figures of the last checkpoint of each run."""
-    rich = require("rich.table", extra="train")
-    box = require("rich.box", extra="train")
+    """Print the figures of the last checkpoint of each run, and then those between runs."""
     entries = {part.name: examined.entries(part.name) for part in parts}
     labels = list(dict.fromkeys(label for found in entries.values() for label in in_order(found)))
-    table = rich.Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("")
-    last = {label: max(e.epoch for found in entries.values() for e in found if e.label == label) for label in labels}
+    runs = [label for label in labels if label in examined.content["runs"]]
+    _print(entries, parts, runs, console)
     for label in labels:
-        table.add_column(f"{label}\nepoch {last[label]:g}", justify="right")
+        if label not in runs:
+            _print(entries, parts, [label], console)
+
+
+def _print(
+    entries: Mapping[str, Sequence[Entry]], parts: Sequence[Part], labels: Sequence[str], console: Console
+) -> None:
+    rich = require("rich.table", extra="train")
+    text = require("rich.text", extra="train").Text
+    table = rich.Table(box=require("rich.box", extra="train").SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("", no_wrap=True)
+    every = [entry for found in entries.values() for entry in found]
+    for label in labels:
+        last = max(entry.epoch for entry in every if entry.label == label)
+        table.add_column(text(f"{label}\nepoch {last:g}"), justify="right")
     for part in parts:
         at = latest(entries[part.name])
-        cells = {label: part.rows(entry.values) for label, entry in at.items()}
+        cells = {label: part.rows(at[label].values) for label in labels if label in at}
         names = list(dict.fromkeys(name for rows in cells.values() for name in rows))
         if names:
-            table.add_row(f"[bold]{part.name}[/bold]", *([""] * len(labels)))
+            table.add_row(text(part.name, style="bold"), *([""] * len(labels)))
         for number, name in enumerate(names):
-            row = [cells.get(label, {}).get(name, "") for label in labels]
-            table.add_row(f"  {name}", *row, end_section=number + 1 == len(names))
+            row = [text(cells.get(label, {}).get(name, "")) for label in labels]
+            table.add_row(text(f"  {name}"), *row, end_section=number + 1 == len(names))
     console.print(table)

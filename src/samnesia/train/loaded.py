@@ -50,7 +50,7 @@ class OwnPerturbation:
         rho: the radius there, by its schedule.
         ball: the geometry in which it is meant.
         ascent: how the perturbation is found.
-        objective: what the ascent increases; the loss of evaluation, where the method has none of its own.
+        objective: what the ascent increases; None is the loss.
         m: samples that share a perturbation.
         fires: whether the run perturbs at this step at all.
     """
@@ -59,14 +59,15 @@ class OwnPerturbation:
     rho: float
     ball: Ball
     ascent: Ascent
-    objective: Criterion
+    objective: Criterion | None
     m: int
     fires: bool
 
     def describe(self) -> dict[str, Any]:
         """In plain values."""
         fields = {"method": self.method, "rho": self.rho, "m": self.m, "perturbs_here": self.fires}
-        return {**fields, "ball": self.ball.describe(), "ascent": repr(self.ascent)}
+        return {**fields, "ball": self.ball.describe(), "ascent": repr(self.ascent),
+                "objective": None if self.objective is None else repr(self.objective)}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +151,7 @@ class Loaded:
             rho=radius_at(method.rho, step, config.learning_rate(step, plan.steps)),
             ball=method.ball,
             ascent=method.ascent,
-            objective=method.objective or self.criterion,
+            objective=method.objective,
             m=config.micro_batch or config.batch_size,
             fires=bool(config.when.window(plan.steps)(step)),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,8 @@ class Task:
     places: tuple[Place, ...]
     """The checkpoints it is about."""
     options: Values
-    measure: Any
-    """Bench -> Values"""
+    measure: Callable[[Bench], Values]
+    """Does it."""
 
 
 class Part(ABC):
@@ -67,7 +67,7 @@ class Part(ABC):
             for place in one.places:
                 yield Task(self.name, one.label, (place,), self.options, self._at(place))
 
-    def _at(self, place: Place) -> Any:
+    def _at(self, place: Place) -> Callable[[Bench], Values]:
         return lambda bench: self.measure(bench, place)
 
     @abstractmethod
@@ -84,8 +84,15 @@ class Part(ABC):
 
 
 def latest(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """The last entry of each label."""
-    return {entry.label: entry for entry in sorted(entries, key=lambda entry: entry.epoch)}
+    """What was measured at the last epoch of each label, together."""
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        known = found.get(entry.label)
+        if known is None or entry.epoch > known.epoch:
+            found[entry.label] = entry
+        elif entry.epoch == known.epoch:
+            found[entry.label] = Entry(entry.label, entry.epoch, {**known.values, **entry.values})
+    return found
 
 
 def in_order(entries: Sequence[Entry]) -> list[str]:

@@ -1,0 +1,178 @@
+"""Forgetting: what a perturbation makes a model forget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest
+from samnesia.train.parts.checks import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from samnesia.examine.bench import Bench
+    from samnesia.examine.chosen import Place
+    from samnesia.measure.forgetting.probing import HeldOut
+
+_SHOWN = {  # of the estimates, those in table and figures: name, and how it reads
+    "superfluous": "I(X;Ŷ|Y) lost",
+    "useful": "I(Ŷ;Y) lost",
+    "divergence": "KL",
+    "loss_rise": "loss rise",
+}
+_SPLITS = {"exposed": "exposed", "training": "training", "held_out": "held-out"}
+_PROBES = {"common": "common", "own": "own"}
+
+
+@dataclass(frozen=True)
+class Forgetting(Part):
+    """Forgetting under a common perturbation, the same for all models, and under the model's own."""
+
+    rho: float = 0.1
+    """Radius of the common perturbation: SAM's, in the Euclidean ball."""
+    m: int | None = None
+    """Samples that share a perturbation; None is as the run was trained with."""
+    perturbations: int = 4
+    """Batches that perturb, each by itself."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("m", 1), ("perturbations", 1)):
+            value = getattr(self, name)
+            require(
+                value is None or value >= least,
+                f"cannot measure forgetting with {name} {value}, because it must be {least} or more; change it",
+            )
+        require(
+            0.0 < self.rho < float("inf"),
+            f"cannot measure forgetting with rho {self.rho}, because a radius is a positive number; change it",
+        )
+
+    @property
+    def name(self) -> str:
+        """On the command line."""
+        return "forgetting"
+
+    def measure(self, bench: Bench, place: Place) -> Values:
+        """Under both perturbations; the base optimizer alone has none of its own."""
+        from samnesia.measure.forgetting.probes import CommonProbe
+        from samnesia.measure.forgetting.probing import probe_forgetting
+
+        loaded, look = bench.loaded(place), bench.look
+        own = loaded.perturbation()
+        m = self.m or loaded.config.micro_batch or loaded.config.batch_size
+        samples = loaded.samples(look.split, look.samples, seed=look.seed, batch_size=m)
+        subject = bench.subject_of(loaded, samples)
+        probes = {"common": CommonProbe(rho=self.rho)}
+        if own is not None:
+            probes["own"] = CommonProbe(rho=own.rho, ball=own.ball, ascent=own.ascent, objective=own.objective)
+        found = {
+            name: probe_forgetting(
+                subject,
+                probe,
+                perturbations=self.perturbations,
+                held_out=self._held_out(bench, place, m),
+                groups=samples.groups,
+                others=samples.second_labels,
+                link=loaded.config.loss.link(),
+            ).as_dict()
+            for name, probe in probes.items()
+        }
+        return {"m": m, **found}
+
+    def _held_out(self, bench: Bench, place: Place, m: int) -> HeldOut | None:
+        from samnesia.measure.forgetting.probing import HeldOut
+
+        loaded, look = bench.loaded(place), bench.look
+        if look.split == "test" or loaded.problem.test is None:
+            return None
+        samples = loaded.samples("test", look.samples, seed=look.seed, batch_size=m)
+        return HeldOut(samples, samples.groups, samples.second_labels)
+
+    def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
+        """Each estimate on exposed, training and held-out samples; along training, over epochs."""
+        from samnesia.examine.style import panels
+
+        last = latest(entries)
+        for probe in _PROBES:
+            found = {label: entry.values[probe] for label, entry in last.items() if probe in entry.values}
+            if not found:
+                continue
+            figure, axes = panels(len(_SHOWN), columns=4, width=2.9)
+            for one, (name, title) in zip(axes, _SHOWN.items(), strict=True):
+                _draw_bars(one, found, name, title)
+            axes[0].legend()
+            figure.suptitle(_title(probe, found), x=0.01, ha="left", fontsize="medium", fontweight="bold")
+            yield f"forgetting-{probe}", figure
+            mine = [entry for entry in entries if probe in entry.values]
+            if len({entry.epoch for entry in mine}) > 1:
+                figure, axes = panels(len(_SHOWN), columns=4, width=2.9)
+                for one, (name, title) in zip(axes, _SHOWN.items(), strict=True):
+                    _draw_along(one, mine, probe, name, title)
+                axes[0].legend()
+                figure.suptitle(_title(probe, found), x=0.01, ha="left", fontsize="medium", fontweight="bold")
+                yield f"forgetting-{probe}-along", figure
+
+    def rows(self, values: Values) -> Mapping[str, str]:
+        """On training samples, with their groups, and E4; by running statistics."""
+        found: dict[str, str] = {}
+        for probe in _PROBES:
+            if probe not in values:
+                continue
+            one = values[probe]["values"]["running"]
+            found[f"{probe}: norm"] = _text(values[probe]["norm"])
+            for group, named in one["training"].items():
+                ending = "" if group == "all" else f", {group}"
+                for name, title in _SHOWN.items():
+                    if group == "all" or name in ("superfluous", "loss_rise"):
+                        found[f"{probe}: {title}{ending}"] = _text(named[name])
+            if "input_exposed" in one["exposed"]["all"]:
+                found[f"{probe}: loss rise, exposed more"] = _text(one["exposed"]["all"]["input_exposed"])
+        return found
+
+
+def _title(probe: str, found: Mapping[str, Values]) -> str:
+    if probe == "own":
+        return "Under each model's own perturbation"
+    return f"Under the {next(iter(found.values()))['probe']}"
+
+
+def _draw_bars(axes: Axes, found: Mapping[str, Values], name: str, title: str) -> None:
+    from samnesia.examine.style import MUTED
+
+    splits = [split for split in _SPLITS if all(split in one["values"]["running"] for one in found.values())]
+    width = 0.8 / len(found)
+    for index, (label, one) in enumerate(found.items()):
+        cells = [one["values"]["running"][split]["all"][name] for split in splits]
+        places = [place + (index - (len(found) - 1) / 2) * width for place in range(len(splits))]
+        axes.bar(places, [_value(cell) for cell in cells], 0.92 * width, yerr=[_error(cell) for cell in cells],
+                 color=f"C{index}", ecolor=MUTED, capsize=2, error_kw={"linewidth": 0.8}, label=label)  # fmt: skip
+    axes.axhline(0.0, color=MUTED, linewidth=0.7)
+    axes.set_xticks(range(len(splits)), [_SPLITS[split] for split in splits])
+    axes.set(ylabel="nats", title=title)
+
+
+def _draw_along(axes: Axes, entries: Sequence[Entry], probe: str, name: str, title: str) -> None:
+    for index, label in enumerate(in_order(entries)):
+        mine = sorted((entry for entry in entries if entry.label == label), key=lambda entry: entry.epoch)
+        cells = [entry.values[probe]["values"]["running"]["training"]["all"][name] for entry in mine]
+        axes.errorbar([entry.epoch for entry in mine], [_value(cell) for cell in cells],
+                      [_error(cell) for cell in cells], color=f"C{index}", marker="o", markersize=3, linewidth=1.2,
+                      capsize=2, label=label)  # fmt: skip
+    axes.set(xlabel="epoch", ylabel="nats", title=title)
+
+
+def _value(cell: Sequence[Any]) -> float:
+    return float("nan") if cell[0] is None else float(cell[0])
+
+
+def _error(cell: Sequence[Any]) -> float:
+    return 0.0 if cell[1] is None else float(cell[1])
+
+
+def _text(cell: Sequence[Any]) -> str:
+    if cell[0] is None:
+        return "none"
+    return f"{cell[0]:.3g}" + ("" if cell[1] is None else f" ± {cell[1]:.1g}")

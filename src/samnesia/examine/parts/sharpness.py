@@ -1,0 +1,208 @@
+"""Sharpness: the rise of the loss in a ball."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest
+from samnesia.train.parts.checks import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from samnesia.examine.bench import Bench
+    from samnesia.examine.chosen import Place
+    from samnesia.measure.subject import Subject
+    from samnesia.perturb.ball import Ball
+
+_BALLS = {"l2": "rho", "adaptive": "adaptive_rho", "linf": "linf_rho"}
+_TITLES = {"l2": "Euclidean ball", "adaptive": "Adaptive ball", "linf": "Cube"}
+_SHORT = {"l2": "L2", "adaptive": "adaptive", "linf": "L∞"}
+_KINDS = {"worst": ("worst case", "o", "-"), "m": ("m-sharpness", "s", (0, (4, 1.5))), "average": ("average", "^", ":")}
+
+
+@dataclass(frozen=True)
+class Sharpness(Part):
+    """Sharpness: the rise of the loss in a ball, in the worst case, on average, and for each m samples."""
+
+    rho: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
+    """Radii of the Euclidean ball, SAM's."""
+    adaptive_rho: tuple[float, ...] = (0.25, 0.5, 1.0)
+    """Radii of the adaptive ball: relative to the size of each weight (T = |w|, all weights)."""
+    linf_rho: tuple[float, ...] = (0.001, 0.002, 0.004)
+    """Radii of the cube: largest move of a weight."""
+    m: int | None = None
+    """Samples that share a perturbation, for m-sharpness; None is as the run was trained with."""
+    steps: int = 20
+    """Moves of each climb to the worst case."""
+    restarts: int = 1
+    """Climbs from random points, after the one from the weights."""
+    directions: int = 10
+    """Pairs of opposite random directions for the average."""
+    normalized_logits: bool = False
+    """Of the loss of normalized logits, which does not change when all logits are multiplied."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("restarts", 0), ("directions", 1), ("m", 1)):
+            value = getattr(self, name)
+            require(
+                value is None or value >= least,
+                f"cannot measure sharpness with {name} {value}, because it must be {least} or more; change it",
+            )
+        for name in _BALLS.values():
+            require(
+                all(0.0 < rho < float("inf") for rho in getattr(self, name)),
+                f"cannot measure sharpness with {name} {getattr(self, name)}, because a radius is a positive number; "
+                "change it",
+            )
+        require(
+            any(getattr(self, name) for name in _BALLS.values()),
+            "cannot measure sharpness without a radius, because it is the rise within one; give --sharpness.rho 0.05",
+        )
+
+    @property
+    def name(self) -> str:
+        """On the command line."""
+        return "sharpness"
+
+    def measure(self, bench: Bench, place: Place) -> Values:
+        """In each ball at each radius; the gradient, and the rival bounds."""
+        from samnesia.measure.sharpness.bounds import foret_bound, kwon_bound
+        from samnesia.measure.sharpness.gradient import gradient_norm
+
+        subject = self._subject(bench, place)
+        config = bench.loaded(place).config
+        m = min(self.m or config.micro_batch or config.batch_size, subject.samples)
+        bounds: dict[str, Any] = {"l2": foret_bound, "adaptive": kwon_bound}
+        values: Values = {"gradient": gradient_norm(subject).as_dict(), "m": m}
+        radii = sum(len(getattr(self, name)) for name in _BALLS.values())
+        passes = radii * (2 * self.directions + 1 + (1 + self.restarts) * (self.steps + 1) + 2)
+        with subject.counting("sharpness", passes):
+            for kind, field in _BALLS.items():
+                found = [
+                    self._within(subject, rho, _ball(kind), m, bench.look.seed, bounds.get(kind))
+                    for rho in getattr(self, field)
+                ]
+                if found:
+                    values[kind] = found
+        return values
+
+    def _subject(self, bench: Bench, place: Place) -> Subject:
+        from dataclasses import replace
+
+        if not self.normalized_logits:
+            return bench.subject(place)
+        from samnesia.measure.sharpness.logits import NormalizedLogits
+
+        loaded = bench.loaded(place)
+        return bench.subject_of(replace(loaded, criterion=NormalizedLogits(loaded.criterion)), bench.samples(place))
+
+    def _within(self, subject: Subject, rho: float, ball: Ball, m: int, seed: int, bound: Any) -> Values:
+        from samnesia.measure.sharpness.average import average_case
+        from samnesia.measure.sharpness.micro import m_sharpness
+        from samnesia.measure.sharpness.worst import worst_case
+
+        worst = worst_case(subject, rho, ball, steps=self.steps, restarts=self.restarts, seed=seed)
+        found = {
+            "rho": rho,
+            "worst": worst.as_dict(),
+            "m": m_sharpness(subject, rho, m, ball).as_dict(),
+            "average": average_case(subject, rho, ball, directions=self.directions, seed=seed).as_dict(),
+        }
+        return found if bound is None else {**found, "bound": bound(subject, worst).as_dict()}
+
+    def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
+        """The rise over the radius, a panel for each ball; along training, over epochs at the middle radius."""
+        from samnesia.examine.style import panels
+
+        last = latest(entries)
+        kinds = [kind for kind in _BALLS if all(kind in entry.values for entry in last.values())]
+        figure, axes = panels(len(kinds))
+        for one, kind in zip(axes, kinds, strict=True):
+            _draw_over_rho(one, kind, {label: entry.values[kind] for label, entry in last.items()})
+        yield "sharpness", figure
+        if len({entry.epoch for entry in entries}) > 1:
+            figure, axes = panels(len(kinds))
+            for one, kind in zip(axes, kinds, strict=True):
+                _draw_along(one, kind, entries)
+            yield "sharpness-along", figure
+
+    def rows(self, values: Values) -> Mapping[str, str]:
+        """The worst case at each radius, m-sharpness at the middle one, and the norm of the gradient."""
+        found = {}
+        for kind in _BALLS:
+            several = values.get(kind, [])
+            for one in several:
+                found[f"{_SHORT[kind]}, rho {one['rho']:g}"] = _rise(one["worst"])
+            if several:
+                middle = several[len(several) // 2]
+                found[f"{_SHORT[kind]}, rho {middle['rho']:g}, m {values['m']}"] = _rise(middle["m"])
+        found["gradient norm"] = f"{values['gradient']['value']:.3g}"
+        return found
+
+
+def _ball(kind: str) -> Ball:
+    from samnesia.perturb.ball import L2, Ball, ElementScaling, Linf
+
+    balls = {"l2": Ball(L2()), "linf": Ball(Linf()), "adaptive": Ball(L2(), ElementScaling(eta=0.0, scaled="all"))}
+    return balls[kind]
+
+
+def _draw_over_rho(axes: Axes, kind: str, found: Mapping[str, Sequence[Values]]) -> None:
+    from samnesia.examine.style import MUTED
+
+    heights = []
+    for index, (label, several) in enumerate(found.items()):
+        for measure, (_, marker, dashes) in _KINDS.items():
+            points = [(one["rho"], one[measure]["value"], one[measure]["error"] or 0.0) for one in several]
+            points = [point for point in points if point[1] is not None]
+            if points:
+                heights += [value for _, value, _ in points]
+                rhos, values, errors = zip(*points, strict=True)
+                axes.errorbar(rhos, values, errors, color=f"C{index}", marker=marker, markersize=3.5, linestyle=dashes,
+                              linewidth=1.2, capsize=2, label=label if measure == "worst" else None)  # fmt: skip
+    radii = [one["rho"] for one in next(iter(found.values()))]
+    axes.set_xscale("log")
+    axes.set_xticks(radii, [f"{rho:g}" for rho in radii], minor=False)
+    axes.set_xticks([], minor=True)
+    if heights and min(heights) > 0.0:
+        axes.set_yscale("log")
+    convention = next(iter(found.values()))[0]["worst"]["convention"].partition(": ")[2].partition(", T ")[0]
+    axes.set(xlabel="rho", ylabel="rise of the loss", title=_TITLES[kind])
+    axes.text(1.0, 1.02, convention.partition(", ")[0], transform=axes.transAxes, ha="right", color=MUTED, fontsize=7)
+    handles = axes.get_legend_handles_labels()
+    first = axes.legend(*handles, loc="upper left")
+    axes.add_artist(first)
+    axes.legend(handles=[_sample(*look) for look in _KINDS.values()], loc="lower right")
+
+
+def _sample(name: str, marker: str, dashes: Any) -> Any:
+    """A line for the legend."""
+    from matplotlib.lines import Line2D
+
+    from samnesia.examine.style import INK
+
+    return Line2D([], [], color=INK, marker=marker, markersize=3.5, linestyle=dashes, linewidth=1.0, label=name)
+
+
+def _draw_along(axes: Axes, kind: str, entries: Sequence[Entry]) -> None:
+    """The worst case at the middle radius over epochs."""
+    rho = None
+    for index, label in enumerate(in_order(entries)):
+        mine = sorted((entry for entry in entries if entry.label == label), key=lambda entry: entry.epoch)
+        middle = [entry.values[kind][len(entry.values[kind]) // 2] for entry in mine]
+        rho = middle[0]["rho"]
+        epochs = [entry.epoch for entry in mine]
+        values = [float("nan") if one["worst"]["value"] is None else one["worst"]["value"] for one in middle]
+        axes.plot(epochs, values, color=f"C{index}", marker="o", markersize=3, linewidth=1.3, label=label)
+    axes.set(xlabel="epoch", ylabel="rise of the loss, worst case", title=f"{_TITLES[kind]}, rho {rho:g}")
+    axes.legend()
+
+
+def _rise(one: Values) -> str:
+    if one["value"] is None:
+        return "infinite"
+    return f"{one['value']:.3g}" + ("" if one["error"] is None else f" ± {one['error']:.1g}")
