@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from samnesia.study.judging import numbers
 from samnesia.study.report import wording
 
 ACCURACY = {
@@ -126,8 +127,11 @@ def test_the_headline_of_one_method_over_contexts_is_its_mean():
 
 def test_numbers_of_things_are_spoken_of_in_the_plural():
     nouns = ("seed", "labels", "capacity", "hypothesis", "array")
-    assert [wording.plural(noun) for noun in nouns] == ["seeds", "labels", "capacities", "hypotheses", "arrays"]
-    assert (wording.counted(1, "hypothesis"), wording.counted(2, "seed")) == ("1 hypothesis", "2 seeds")
+    assert [numbers.plural(noun) for noun in nouns] == ["seeds", "labels", "capacities", "hypotheses", "arrays"]
+    assert (numbers.counted(1, "hypothesis"), numbers.counted(2, "seed")) == ("1 hypothesis", "2 seeds")
+    assert numbers.ranges([4, 0, 1, 2, 7, 8]) == "0 to 2, 4, 7, 8"
+    told = [numbers.measured(value, unit) for value, unit in ((1.0, "points"), (0.5, "points"), (1.0, ""), (1.0, "mm"))]
+    assert told == ["1 point", "0.5 points", "1", "1 mm"]
 
 
 def test_intervals_are_not_broken_over_lines():

@@ -13,7 +13,7 @@ from samnesia.study.engine.plan import Plan, make_plan
 from samnesia.study.engine.remaining import Clock, spoken
 from samnesia.study.engine.store import Failed, Finished, count_results, find_cell
 from samnesia.study.hypotheses import Hypothesis
-from samnesia.study.judging.numbers import measured
+from samnesia.study.judging.numbers import counted, measured, ranges
 from samnesia.study.judging.power import describe_power
 
 MOST = 4  # claims that are named before power that they share
@@ -58,7 +58,7 @@ def claims(design: Design) -> list[str]:
     if not count:
         return ["no hypotheses: everything is exploratory"]
     return [
-        f"{count} hypothes{'e' if count > 1 else 'i'}s, error {100 * design.alpha:g} % over all of them:",
+        f"{counted(count, 'hypothesis')}, error {100 * design.alpha:g} % over all of them:",
         *(f"  {one.claim} ({_direction(design, one)})" for one in design.primary),
     ]
 
@@ -87,15 +87,16 @@ def power(design: Design) -> list[str]:
 def _varied(design: Design) -> Iterator[str]:
     for factor in design.factors:
         yield f"  {factor.name}: {', '.join(factor.levels)}"
-    yield f"  seeds: {_ranges(design.seeds)}" + (
-        f"; tuned on {_ranges(design.tuning_seeds)}" if design.tuning_seeds else ""
+    yield f"  seeds: {ranges(design.seeds)}" + (
+        f"; tuned on {ranges(design.tuning_seeds)}" if design.tuning_seeds else ""
     )
 
 
 def _counted(design: Design, plan: Plan) -> Iterator[str]:
     cells = len(list(design.cells()))
     shared = f" ({len(plan.shared)} share a run of equal settings)" if plan.shared else ""
-    yield f"{cells} design cells x {len(design.seeds)} seeds: {len(plan.jobs)} runs{shared}"
+    seeds, runs = counted(len(design.seeds), "seed"), counted(len(plan.jobs), "run")
+    yield f"{counted(cells, 'design cell')} x {seeds}: {runs}{shared}"
 
 
 def _found(plan: Plan, compared: str, out: Path, workers: int) -> Iterator[str]:
@@ -118,14 +119,3 @@ def _found(plan: Plan, compared: str, out: Path, workers: int) -> Iterator[str]:
 def _direction(design: Design, hypothesis: Hypothesis) -> str:
     smallest = measured(hypothesis.smallest, hypothesis.unit(design))
     return f"{hypothesis.direction}, smallest effect of interest {smallest}"
-
-
-def _ranges(numbers: tuple[int, ...]) -> str:
-    """Numbers in words, runs of them as 0 to 9."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ", ".join(f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts)

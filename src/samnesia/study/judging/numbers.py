@@ -1,8 +1,9 @@
-"""How numbers are written: true minus signs, intervals, and dashes where there is nothing."""
+"""How numbers are written: true minus signs, intervals, dashes where there is nothing, and counts with their nouns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from samnesia.study.judging.statistics import LEAST
@@ -25,6 +26,29 @@ def signed(value: float | None, digits: int = 1) -> str:
     if value is None or not _is_seen(value, digits):
         return plain(value, digits)
     return f"{value:+,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return f"{number} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Several of a noun, which may be a factor that is called by its plural already."""
+    if noun.endswith("s"):
+        return noun if not noun.endswith("sis") else f"{noun[:-2]}es"
+    return f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers in words, those that follow each other together: ``0 to 4, 7``."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts)
 
 
 def measured(value: float, unit: str, form: str = "{:g}") -> str:

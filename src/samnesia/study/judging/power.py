@@ -14,7 +14,7 @@ from samnesia.extras import require
 from samnesia.measure.ranking import Array, Comparisons, Contrast, Statistic, encode, joint, tau_of
 from samnesia.measure.resampling import FISHER, PLAIN, Scale, cluster_bootstrap, strata_of
 from samnesia.study.hypotheses import in_scope
-from samnesia.study.judging.numbers import measured
+from samnesia.study.judging.numbers import counted, measured
 from samnesia.study.judging.statistics import LEAST
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def describe_power(design: Design) -> list[str]:
     count = len(design.primary)
     shared = f" shared by {count}, the worst case of Holm's procedure" if count > 1 else ""
     lines = [
-        f"Power: {count} hypothes{'is' if count == 1 else 'es'}, {len(design.seeds)} seeds; each test at "
+        f"Power: {counted(count, 'hypothesis')}, {counted(len(design.seeds), 'seed')}; each test at "
         f"{level(design):.2g} (half of alpha {design.alpha:g}{shared})."
     ]
     for hypothesis in design.primary:
@@ -103,7 +103,8 @@ def of_difference(hypothesis: Difference, design: Design) -> list[str]:
     """Power lines of a difference."""
     seeds, at, smallest = len(design.seeds), level(design), hypothesis.smallest
     if seeds < LEAST:
-        return [f"undecided whatever the truth: {seeds} seeds are too few, it takes {LEAST}"]
+        short = f"{counted(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few"
+        return [f"undecided whatever the truth: {short}, it takes {LEAST}"]
     unit = hypothesis.unit(design)
 
     def effect(value: float) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from samnesia.measure.ranking import Array, joint
 from samnesia.measure.resampling import merged
 from samnesia.study.hypotheses import in_scope
+from samnesia.study.judging.numbers import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -68,7 +69,7 @@ class Runs:
         keep = np.fromiter(first.values(), np.intp, len(first))
         repeated = len(self) - len(keep)
         note = (
-            (f"without {_count(repeated, 'repetition')} of runs that several design cells share",) if repeated else ()
+            (f"without {counted(repeated, 'repetition')} of runs that several design cells share",) if repeated else ()
         )
         return replace(
             self,
@@ -96,10 +97,10 @@ def finished(design: Design, table: DataFrame, scope: Scope, measures: Iterable[
     whole = done & np.logical_and.reduce([np.isfinite(column) for column in columns.values()])
     notes, failed = [], int((here & (status == "failed")).sum())
     if unfinished := int(here.sum() - done.sum()):
-        notes.append(f"without {unfinished} of {_count(int(here.sum()), 'run')}: failed or not run yet")
+        notes.append(f"without {unfinished} of {counted(int(here.sum()), 'run')}: failed or not run yet")
     if without := int(done.sum() - whole.sum()):
         labels = " or ".join(design.measure(name).label for name in columns)
-        notes.append(f"without {_count(without, 'finished run')}: no finite {labels}")
+        notes.append(f"without {counted(without, 'finished run')}: no finite {labels}")
     directories = table["directory"].to_numpy(dtype=object)
     # In the design's order, so that no figure depends on that of the table.
     place = {tuple(levels[name] for name in factors): index for index, levels in enumerate(design.cells())}
@@ -153,28 +154,28 @@ def sides(design: Design, runs: Runs, hypothesis: Difference) -> Sides:
     for context, seed in one.keys() & other.keys():
         pairs.setdefault(context, set()).add(seed)
     anywhere = set[int]().union(*pairs.values())
-    counted = sorted(context for context, seeds in pairs.items() if 2 * len(seeds) >= len(anywhere))
-    seeds = sorted(set.intersection(*(pairs[context] for context in counted))) if counted else []
+    whole = sorted(context for context, seeds in pairs.items() if 2 * len(seeds) >= len(anywhere))
+    seeds = sorted(set.intersection(*(pairs[context] for context in whole))) if whole else []
     alone = sorted({context for context, _ in one.keys() ^ other.keys()} - pairs.keys())
-    rare = sorted(pairs.keys() - set(counted))
+    rare = sorted(pairs.keys() - set(whole))
     notes = [
         *(f"without {_named(others, context)}, where only one side ran" for context in alone),
         *(f"without {_named(others, context)}, where fewer than half of the seeds have both sides" for context in rare),
     ]  # fmt: skip
     seen = {seed for _, seed in one.keys() | other.keys()}
     if lost := sorted(seen - set(seeds)):
-        where = " everywhere" if len(counted) > 1 else ""
+        where = " everywhere" if len(whole) > 1 else ""
         plural = "s" if len(lost) > 1 else ""
         notes.append(f"without seed{plural} {', '.join(map(str, lost))}, which {'do' if plural else 'does'} not have "
                      f"both sides{where}")  # fmt: skip
     means = [
-        {seed: float(np.mean([side[context, seed] for context in counted])) for seed in seeds} for side in (one, other)
+        {seed: float(np.mean([side[context, seed] for context in whole])) for seed in seeds} for side in (one, other)
     ]
     cells = [levels for levels in design.cells() if in_scope(levels, hypothesis.scope)]
     treated, controls = (
         {tuple(levels[name] for name in others) for levels in cells if side.items() <= levels.items()} for side in both
     )
-    return Sides(means[0], means[1], len(counted), len(treated & controls), (*runs.notes, *notes))
+    return Sides(means[0], means[1], len(whole), len(treated & controls), (*runs.notes, *notes))
 
 
 def _by_context(runs: Runs, labels: list[Cell], measure: str, side: Levels) -> dict[tuple[Cell, int], float]:
@@ -195,7 +196,3 @@ def _column(table: DataFrame, name: str) -> Array:
 
 def _named(factors: Sequence[str], levels: Cell) -> str:
     return ", ".join(f"{name} {level}" for name, level in zip(factors, levels, strict=True)) or "all"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

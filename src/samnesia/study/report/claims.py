@@ -12,10 +12,11 @@ from samnesia.study.design import Design
 from samnesia.study.engine.definition import Change
 from samnesia.study.hypotheses import Correlation, Difference, Hypothesis, StrongerCorrelation
 from samnesia.study.judging import numbers
+from samnesia.study.judging.numbers import counted
 from samnesia.study.report.figures import style
 from samnesia.study.report.figures.strips import Strip, common, stacked
 from samnesia.study.report.figures.style import label
-from samnesia.study.report.wording import QUOTE, capital, counted, listed
+from samnesia.study.report.wording import QUOTE, capital, listed
 
 if TYPE_CHECKING:
     from samnesia.study.engine.run import Results

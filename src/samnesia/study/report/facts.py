@@ -12,10 +12,11 @@ from samnesia.sources import Source
 from samnesia.study.design import Design
 from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation
 from samnesia.study.judging import numbers
+from samnesia.study.judging.numbers import counted, ranges
 from samnesia.study.report.contexts import Grid
 from samnesia.study.report.figures.style import label
 from samnesia.study.report.judged import Judged
-from samnesia.study.report.wording import QUOTE, Summary, capital, counted, listed
+from samnesia.study.report.wording import QUOTE, Summary, capital, listed
 from samnesia.train.config import Digits, OwnData, OwnLoss, RunConfig
 from samnesia.train.parts.methods import Unperturbed
 from samnesia.train.recipes import RECIPES
@@ -111,14 +112,6 @@ def trained_runs(grid: Grid) -> list[Trained]:
     return found
 
 
-def seeds_in_words(seeds: Sequence[int]) -> str:
-    """``0 to 4``, ``3, 5 and 9``."""
-    ordered = sorted(seeds)
-    if len(ordered) > 2 and ordered == list(range(ordered[0], ordered[-1] + 1)):
-        return f"{ordered[0]} to {ordered[-1]}"
-    return listed([str(seed) for seed in ordered])
-
-
 def _question(grid: Grid) -> list[Fact]:
     """Of a study with hypotheses it stands at the top of the page."""
     if grid.design.primary:
@@ -131,7 +124,7 @@ def _runs(grid: Grid, summary: Summary) -> str:
     varied = grid.varied() or [grid.design.compared]
     counts = [counted(len({cell[name] for cell in cells}), name) for name in varied]
     finished = sum(len(grid.finished(cell)) for cell in cells)
-    full = f" {TIMES} ".join([*counts, f"{counted(len(seeds), 'seed')} ({seeds_in_words(seeds)})"])
+    full = f" {TIMES} ".join([*counts, f"{counted(len(seeds), 'seed')} ({ranges(seeds)})"])
     left_out = "" if not grid.design.left_out else f", of which {counted(len(cells), 'combination')} run"
     return f"{full}{left_out}; {finished} of {len(cells) * len(seeds)} runs finished."
 
@@ -191,7 +184,7 @@ def _perturbation(one: Trained) -> str:
 def _tuning(grid: Grid, trained: Sequence[Trained]) -> list[Fact]:
     design, parts = grid.design, []
     if design.tuning_seeds:
-        chosen = seeds_in_words(design.tuning_seeds)
+        chosen = ranges(design.tuning_seeds)
         noun = "seed" if len(design.tuning_seeds) == 1 else "seeds"
         parts.append(f"Settings were chosen on {noun} {chosen}, which are not reported.")
     if trained and not design.notes:

@@ -18,7 +18,7 @@ from samnesia.study.report.figures.style import label
 from samnesia.study.report.judged import SHARE
 from samnesia.study.report.settings import Settings
 from samnesia.study.report.tables import Table
-from samnesia.study.report.wording import Summary, counted
+from samnesia.study.report.wording import Summary
 
 FEW = 8
 """Methods that are named in the line above the question; more of them are counted."""
@@ -85,8 +85,8 @@ class Page:
         for name in self.grid.varied():
             levels = len({cell[name] for cell in cells})
             few = name == design.compared and levels <= FEW
-            parts.append(", ".join(map(label, self.grid.arms)) if few else counted(levels, name))
-        return [*parts, counted(len(design.seeds), "seed")]
+            parts.append(", ".join(map(label, self.grid.arms)) if few else numbers.counted(levels, name))
+        return [*parts, numbers.counted(len(design.seeds), "seed")]
 
 
 def _environment() -> Any:
@@ -102,7 +102,7 @@ def _environment() -> Any:
     environment.filters.update(
         label=label,
         capital=wording.capital,
-        plural=wording.plural,
+        plural=numbers.plural,
         share_ends=partial(numbers.ends, bounds=SHARE),
         unbroken=wording.unbroken,
         entry=wording.entry,

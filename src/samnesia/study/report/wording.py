@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from samnesia.study.judging.numbers import Estimate
+from samnesia.study.judging.numbers import Estimate, counted
 from samnesia.study.judging.statistics import LEAST
 from samnesia.study.report.figures.style import label
 from samnesia.study.report.judged import Judged
@@ -36,18 +36,6 @@ def listed(parts: Sequence[str]) -> str:
 def capital(text: str) -> str:
     """The text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 seed``, ``5 seeds``."""
-    return f"{number} {noun if number == 1 else plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """Several of a noun, which may be a factor that is called by its plural already."""
-    if noun.endswith("s"):
-        return noun if not noun.endswith("sis") else f"{noun[:-2]}es"
-    return f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
 
 
 def headline(summary: Summary) -> str:
