@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.train.config import RunConfig
+from samnesia.train.config import Recording, RunConfig
 from samnesia.train.log import CONFIG
+from samnesia.train.plain import nearest
 from samnesia.train.recipes import find
 
 ALIASES = {"--log-wandb": "--logging.wandb"}
@@ -22,7 +23,7 @@ def configuration(words: list[str], command: str = "train") -> tuple[RunConfig, 
     Raises:
         ConfigurationError: when they name none, or two, or it cannot be read.
     """
-    words = [_alias(word) for word in words]
+    words = _recorded([_alias(word) for word in words])
     path, rest = take(words, "--config")
     if path is not None:
         if rest and not rest[0].startswith("-"):
@@ -85,6 +86,30 @@ def kinds(hint: Any) -> tuple[str, ...]:
 def _alias(word: str) -> str:
     name, equals, value = word.partition("=")
     return ALIASES.get(name, name) + equals + value
+
+
+def _recorded(words: list[str]) -> list[str]:
+    """``--record NAME ...`` as the kinds of the parts that it stands for.
+
+    Raises:
+        ConfigurationError: for a name of no measure, or none.
+    """
+    if "--record" not in words:
+        return words
+    start = words.index("--record")
+    stop = next((i for i in range(start + 1, len(words)) if words[i].startswith("-")), len(words))
+    hints = get_type_hints(Recording)
+    known = {name: chosen[0] for name, hint in hints.items() if (chosen := kinds(hint))}
+    expanded: list[str] = []
+    for name in words[start + 1 : stop]:
+        if name not in known:
+            raise ConfigurationError(
+                f"cannot record {name!r}, because there is no such measure; {nearest(name, [*known])}"
+            )
+        expanded += [f"--record.{name}.kind", known[name]]
+    if not expanded:
+        raise ConfigurationError(f"cannot record nothing; name a measure behind --record: {', '.join(known)}")
+    return [*words[:start], *expanded, *words[stop:]]
 
 
 def _read(path: Path) -> RunConfig:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLIT, FLIP_TRAIN, FLIP_VALIDATION, SHUFFLE, AUGMENT, MIX = range(6)
-MARK_TRAIN, MARK_VALIDATION, MARK_TEST, REGIONS, PATCHES = range(6, 11)
+MARK_TRAIN, MARK_VALIDATION, MARK_TEST, REGIONS, PATCHES, RECORD = range(6, 12)
 """Second entry of a key, after the seed: what the draw is for."""
 
 

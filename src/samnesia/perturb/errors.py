@@ -87,5 +87,9 @@ class DamagedSampleWarning(SamnesiaWarning):
     """A sample of the data set cannot be decoded, and is left out."""
 
 
+class RecordingWarning(SamnesiaWarning):
+    """A measure along a run could not be taken; the run goes on without it."""
+
+
 class TrainingCollapsedWarning(SamnesiaWarning):
     """A training run ended near chance, usually because the radius is too large."""

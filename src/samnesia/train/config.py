@@ -34,6 +34,7 @@ from samnesia.train.parts.mixing import Mixing
 from samnesia.train.parts.models import CNN, MLP, VGG, CifarResNet, Model, PyramidNet, ShakeShake, Timm, WideResNet
 from samnesia.train.parts.optimizers import SGD, AdamW
 from samnesia.train.parts.own import OwnData, OwnLoss, OwnModel
+from samnesia.train.parts.recording import RecordForgetting, Recording, RecordSharpness
 from samnesia.train.parts.saving import Checkpoints, Evaluation, Logging
 from samnesia.train.parts.schedules import Constant, Cosine, Linear, Schedule, Steps
 from samnesia.train.parts.sources import TFDS, Folder, Hub, Shards, Torchvision
@@ -78,6 +79,9 @@ __all__ = [
     "PyramidNet",
     "Random",
     "RandomResizedCropFlip",
+    "RecordForgetting",
+    "RecordSharpness",
+    "Recording",
     "RunConfig",
     "SAM",
     "SGD",
@@ -140,6 +144,8 @@ class RunConfig:
     """What is evaluated, and when."""
     logging: Logging = field(default_factory=Logging)
     """What is logged."""
+    record: Recording = field(default_factory=Recording)
+    """What is measured along the way."""
     hardware: Hardware = field(default_factory=Hardware)
     """Where and how precisely the run computes."""
     seed: int = 0

@@ -6,6 +6,7 @@ A run directory holds:
 ``environment.json``  what the run was started with: versions, commit, hardware, precision, processes.
 ``metrics.jsonl``   grows by one JSON object per epoch (the rows of ``curves`` below), for looking at a run as it goes.
 ``steps.jsonl``     grows by one JSON object per so many optimizer steps (:class:`Logging`), as the method measures.
+``records.jsonl``   grows by one JSON object on each of a few steps, where measures are recorded (:class:`Recording`).
 ``checkpoints/``    states to resume from and to measure (:mod:`samnesia.train.checkpoint`).
 ``result.json``     written last: a directory with a ``result.json`` is a finished run.
 
@@ -93,7 +94,7 @@ from samnesia.train.config import RunConfig
 
 CONFIG, METRICS, RESULT = "config.json", "metrics.jsonl", "result.json"
 SCHEMA = 2
-ENVIRONMENT, STEPS, LOCK = "environment.json", "steps.jsonl", ".lock"
+ENVIRONMENT, STEPS, RECORDS, LOCK = "environment.json", "steps.jsonl", "records.jsonl", ".lock"
 ACCURACY = {"split": "test", "measure": "accuracy", "unit": "%", "higher_is_better": True}
 _CONTAINERS = {"config": dict, "environment": dict, "curves": dict, "last": dict, "best": dict, "report": dict,
                "judged_by": dict}  # fmt: skip

@@ -159,10 +159,13 @@ def _train_epoch(
         total, stopped, accumulated = run.engine.total(samples, stop(), len(chunks) > 1)
         if accumulated and len(chunks) == 1:
             run.engine.add_to_nothing(run.module)
+        record = run.recorder.line(run.module, run.steps_done)
         line = _step(run, chunks, total)
         run.position = Position(run.position.epoch, run.position.step + 1)
-        if line is not None:
-            for observer in observers:
+        for observer in observers:
+            if record is not None:
+                observer.record(record)
+            if line is not None:
                 observer.step(line)
         if stopped:
             keeper.save()

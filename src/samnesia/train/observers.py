@@ -6,7 +6,7 @@ from pathlib import Path
 
 from samnesia.train.checkpoint import Position
 from samnesia.train.config import RunConfig
-from samnesia.train.log import METRICS, STEPS, Lines, Row
+from samnesia.train.log import METRICS, RECORDS, STEPS, Lines, Row
 
 
 class Observer:
@@ -18,6 +18,9 @@ class Observer:
     def step(self, line: Row) -> None:
         """A step was logged: see :mod:`samnesia.train.log` for what a line holds."""
 
+    def record(self, line: Row) -> None:
+        """Measures were taken before a step: see :mod:`samnesia.train.record.recorder` for what a line holds."""
+
     def epoch(self, row: Row) -> None:
         """An epoch has ended and was evaluated."""
 
@@ -26,14 +29,18 @@ class Observer:
 
 
 class Journal(Observer):
-    """Lines in ``metrics.jsonl`` and ``steps.jsonl``."""
+    """Lines in ``metrics.jsonl``, ``steps.jsonl`` and ``records.jsonl``."""
 
     def __init__(self, run: Path) -> None:
-        self._files = {name: Lines(run / name) for name in (METRICS, STEPS)}
+        self._files = {name: Lines(run / name) for name in (METRICS, STEPS, RECORDS)}
 
     def step(self, line: Row) -> None:
         """Add a line of a step."""
         self._files[STEPS].append(line)
+
+    def record(self, line: Row) -> None:
+        """Add a line of measures."""
+        self._files[RECORDS].append(line)
 
     def epoch(self, row: Row) -> None:
         """Add a line of an epoch."""

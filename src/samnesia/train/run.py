@@ -24,6 +24,7 @@ from samnesia.train.evaluation import Evaluator
 from samnesia.train.log import Row
 from samnesia.train.parts.methods import Training, Unperturbed
 from samnesia.train.plain import differences
+from samnesia.train.record.recorder import Recorder
 from samnesia.train.totals import Totals
 
 
@@ -74,6 +75,7 @@ class Run:
             total_steps=None if isinstance(config.method, Unperturbed) else self.total_steps,
         )
         self.evaluator = Evaluator(config, engine, problem)
+        self.recorder = Recorder(config, engine, problem, self.plan.steps)
         self.aware = aware_layers(self.module)
         self.average = None
         if config.average is not None:
@@ -146,7 +148,7 @@ class Run:
 
         Raises:
             ConfigurationError: if it was made by another number of processes, or under another configuration (but for
-                logging, checkpoints, and the number of loading processes).
+                logging, recording, checkpoints, and the number of loading processes).
         """
         processes = len(checkpoint.state["randomness"])
         if processes != self.engine.ranks:
@@ -204,7 +206,9 @@ class Run:
 def _decisive(config: State) -> State:
     """What of a configuration decides the numbers of a run."""
     hardware = {name: value for name, value in config["hardware"].items() if name != "workers"}
-    rest = {name: value for name, value in config.items() if name not in ("logging", "checkpoints", "hardware")}
+    rest = {
+        name: value for name, value in config.items() if name not in ("logging", "record", "checkpoints", "hardware")
+    }
     return {**rest, "hardware": hardware}
 
 

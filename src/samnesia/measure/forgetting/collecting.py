@@ -43,20 +43,19 @@ class Collected:
                 inside = torch.zeros(count, dtype=torch.bool)
                 inside[exposed] = True
                 parts = {EXPOSED: members & inside, TRAINING: members & ~inside}
-            for split, mask in parts.items():
-                if mask.any():
-                    self._note(view, split, group, {name: of_samples(v[mask]) for name, v in pointwise.items()})
-            rises = [pointwise["loss_rise"][mask] for mask in parts.values() if mask.any()]
-            if len(rises) == 2:
-                on, off = (of_samples(values) for values in rises)
-                difference = Estimate(on.value - off.value, math.hypot(on.error, off.error), on.count)
-                self._note(view, EXPOSED, group, {INPUT_EXPOSED: difference}, counted=False)
+            found = {split: of_samples(pointwise, mask) for split, mask in parts.items() if mask.any()}
+            if len(found) == 2:
+                on, off = (found[split]["loss_rise"] for split in (EXPOSED, TRAINING))
+                error = math.hypot(on.error, off.error)
+                found[EXPOSED][INPUT_EXPOSED] = Estimate(on.value - off.value, error, on.count)
+            for split, estimates in found.items():
+                self._note(view, split, group, estimates)
 
-    def _note(self, view: str, split: str, group: str, found: Mapping[str, Estimate], *, counted: bool = True) -> None:
+    def _note(self, view: str, split: str, group: str, found: Mapping[str, Estimate]) -> None:
         here = self._values.setdefault((view, split, group), {})
         for name, estimate in found.items():
             here.setdefault(name, []).append(estimate)
-        if counted and view == RUNNING:
+        if view == RUNNING:
             groups = self.samples.setdefault(split, {})
             more = next(iter(found.values())).count
             groups[group] = groups.get(group, 0) + more if split == EXPOSED else more

@@ -51,16 +51,25 @@ class Estimator:
         return found
 
     def forgotten(
-        self, before: Tensor, after: Tensor, labels: Tensor, others: Labels | None = None
+        self,
+        before: Tensor,
+        after: Tensor,
+        labels: Tensor,
+        others: Labels | None = None,
+        *,
+        held: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """What each sample contributes to what is forgotten between two sets of logits, by name; see :func:`forgotten`.
+
+        Args: as :meth:`held`; ``held`` is what that gives for ``before``, where it is known.
 
         Raises:
             ConfigurationError: for logits and labels that do not belong together.
         """
         _check(before, labels, after)
         log_p, log_q = log_outcomes(self.link, before), log_outcomes(self.link, after)
-        held, left = self.held(before, labels, others), self.held(after, labels, others)
+        held = self.held(before, labels, others) if held is None else held
+        left = self.held(after, labels, others)
         right, still = before.argmax(1) == labels, after.argmax(1) == labels
         return {
             **{name: held[name] - left[name] for name in held},
@@ -180,10 +189,10 @@ def estimates(pointwise: Mapping[str, Tensor], labels: Tensor, groups: Labels | 
     """Means over all samples and over groups of what single samples contribute."""
     found = {}
     for group, mask in masks(groups, len(labels)).items():
-        chosen = {name: values[mask.to(values.device)] for name, values in pointwise.items()}
-        found[group] = {name: of_samples(values) for name, values in chosen.items()}
-        if "superfluous_before" in chosen:
-            found[group]["superfluous_share"] = ratio(chosen["superfluous"].tolist(), chosen["output"].tolist())
+        found[group] = of_samples(pointwise, mask)
+        if "superfluous_before" in pointwise:
+            lost = (pointwise[name][mask.to(labels.device)].tolist() for name in ("superfluous", "output"))
+            found[group]["superfluous_share"] = ratio(*lost)
     return Estimates(found, per_class(labels))
 
 
@@ -238,11 +247,13 @@ def plain(estimate: Estimate) -> list[float | None]:
     return [x if math.isfinite(x) else None for x in (estimate.value, estimate.error)]
 
 
-def of_samples(values: Tensor) -> Estimate:
-    """A mean over samples with its standard error."""
-    count = len(values)
-    error = float(values.std()) / math.sqrt(count) if count > 1 else math.nan
-    return Estimate(float(values.mean()), error, count)
+def of_samples(pointwise: Mapping[str, Tensor], mask: Tensor) -> dict[str, Estimate]:
+    """Means over the samples of a mask, with their standard errors."""
+    values = torch.stack(list(pointwise.values())).cpu()[:, mask]
+    count = values.shape[1]
+    errors = values.std(1) / math.sqrt(count) if count > 1 else torch.full((len(values),), math.nan)
+    figures = zip(values.mean(1).tolist(), errors.tolist(), strict=True)
+    return {name: Estimate(*figure, count) for name, figure in zip(pointwise, figures, strict=True)}
 
 
 def _by_ending(labels: Tensor, others: Labels | None) -> list[tuple[str, Tensor]]:

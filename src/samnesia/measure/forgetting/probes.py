@@ -99,12 +99,16 @@ class CommonProbe(Probe):
         ball: the geometry; ``Ball(scaling=ElementScaling())`` is ASAM's.
         ascent: ``GradientAscent()`` or, for a random direction of the same norm, ``RandomAscent()``.
         objective: what is ascended in place of the loss, such as ``OutputBiasForgetting()``.
+        parts: most samples in one forward; None is all.
+        each_pass: called at the start of each pass.
     """
 
     rho: float = 0.05
     ball: Ball = field(default_factory=Ball)
     ascent: Ascent = field(default_factory=GradientAscent)
     objective: Criterion | None = None
+    parts: int | None = None
+    each_pass: Callable[[Pass], None] | None = None
 
     def perturbation(self, subject: Subject, batches: Sequence[Batch], index: int) -> Perturbation:
         """That of a method with these parts."""
@@ -118,7 +122,7 @@ class CommonProbe(Probe):
             loss=subject.criterion,
             seed=index,
         )
-        return moved(subject, method, batches[index], index)
+        return moved(subject, method, batches[index], index, parts=self.parts, each_pass=self.each_pass)
 
     def __str__(self) -> str:
         """With its parts."""

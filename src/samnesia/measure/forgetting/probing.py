@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -92,32 +92,35 @@ def probe_forgetting(
             "samples are needed in one place; measure in one process"
         )
     look = _Look(subject, Estimator(link=link, correction=correction), layer)
-    perturbing = _perturbing(subject.batch_sizes, perturbations)
+    numbers = perturbing(subject.batch_sizes, perturbations)
+    sizes = list(subject.batch_sizes)
     datas = [Data(TRAINING, subject.batches, *(_of_chosen(subject, labels) for labels in (groups, others)))]
     if held_out is not None:
         there = Batches(held_out.batches, subject.device, samples=None, seed=0)
         datas.append(Data(HELD_OUT, there.__iter__, held_out.groups, held_out.others))
-    views = _views(subject)
+        sizes += there.sizes
+    views = _views(subject, min(sizes))
     ways = [((view, data.name), data, way) for view, way in views.items() for data in datas]
     found, norms, batches = Collected(), list[float](), list[Batch]()
     with subject.counting("forgetting", 1.0 + len(views) * (1.0 + perturbations)):
         with subject.looking():
-            batches = [batch for i, batch in enumerate(subject.batches()) if i in perturbing]
+            batches = [batch for i, batch in enumerate(subject.batches()) if i in numbers]
         before = {key: look.at(data, way) for key, data, way in ways}
-        for index, number in enumerate(perturbing):
+        held = {key: look.estimator.held(before[key].logits, before[key].labels, data.others) for key, data, _ in ways}
+        for index, number in enumerate(numbers):
             move = probe.perturbation(subject, batches, index)
             norms.append(norm(move))
             exposed = _rows(subject.batch_sizes, number)
             with subject.at(move):
                 after = {key: look.at(data, way) for key, data, way in ways}
             for key, data, _ in ways:
-                pointwise = look.forgotten(before[key], after[key], data)
+                pointwise = look.forgotten(before[key], after[key], data, held[key])
                 found.add(key[0], data, pointwise, exposed if data.name == TRAINING else None)
     return Forgetting(
         cells=found.cells(),
         probe=str(probe),
         perturbations=perturbations,
-        m=subject.batch_sizes[perturbing[0]],
+        m=subject.batch_sizes[numbers[0]],
         norm=Estimate.of(norms),
         samples=found.samples,
         per_class={data.name: per_class(before[RUNNING, data.name].labels) for data in datas},
@@ -157,9 +160,9 @@ class _Look:
                         features.append(taken(hidden, len(targets), name))
         return _Seen(torch.cat(logits), torch.cat(labels), torch.cat(features) if features else None)
 
-    def forgotten(self, before: _Seen, after: _Seen, data: Data) -> dict[str, Tensor]:
-        """What each sample contributes to what is forgotten."""
-        found = self.estimator.forgotten(before.logits, after.logits, before.labels, data.others)
+    def forgotten(self, before: _Seen, after: _Seen, data: Data, held: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What each sample contributes to what is forgotten of what is ``held``."""
+        found = self.estimator.forgotten(before.logits, after.logits, before.labels, data.others, held=held)
         if self.layer is not None and before.features is not None and after.features is not None:
             scale = self.layer.scale or noise_scale(before.features, before.labels)
             old, new = (
@@ -170,8 +173,12 @@ class _Look:
         return found
 
 
-def _perturbing(sizes: Sequence[int], perturbations: int) -> list[int]:
-    """The numbers of the batches that perturb, evenly spread over those of full size."""
+def perturbing(sizes: Sequence[int], perturbations: int) -> list[int]:
+    """The numbers of the batches that perturb, evenly spread over those of full size.
+
+    Raises:
+        ConfigurationError: if there are not as many.
+    """
     full = [number for number, size in enumerate(sizes) if size == max(sizes)]
     if not 1 <= perturbations <= len(full):
         raise ConfigurationError(
@@ -186,10 +193,10 @@ def _rows(sizes: Sequence[int], number: int) -> slice:
     return slice(start, start + sizes[number])
 
 
-def _views(subject: Subject) -> dict[str, Statistics]:
+def _views(subject: Subject, smallest: int) -> dict[str, Statistics]:
     views: dict[str, Statistics] = {RUNNING: RunningStatistics()}
     if normalizers(subject.model):
-        if min(subject.batch_sizes) < 2:
+        if smallest < 2:
             raise ConfigurationError(
                 "cannot normalize a batch of one sample by its own statistics, because it has no variance; take "
                 "another batch size, or other samples"

@@ -1,0 +1,1 @@
+"""Measures along training: what a run records beside its log, and how the records are read again."""
