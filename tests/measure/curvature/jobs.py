@@ -44,8 +44,8 @@ def figures(subject: Subject, matrix: str) -> dict[str, Any]:
     operator = Operator(subject, MATRICES[matrix])
     vector = operator.space.gaussian(3)
     product = operator(vector)
-    pairs = eigenpairs(subject, 2, matrix=MATRICES[matrix], ends="largest", tolerance=1e-5, max_products=40)
-    found = moments(subject, matrix=MATRICES[matrix], vectors=3)
+    pairs = eigenpairs(subject, 2, matrix=MATRICES[matrix], ends="largest", tolerance=1e-3, max_products=40)
+    found = moments(subject, matrix=MATRICES[matrix], vectors=2)
     return {
         "dot": float(operator.space.inner(vector[None], product)[0]),
         "norm": operator.space.norm(product),

@@ -46,6 +46,8 @@ def test_deflation_finds_one_after_the_other_with_the_residual_asked_for():
     subject, matrix = cases.written("cnn, own")
     found = power_iteration(subject, 3, matrix=matrix, change=None, residual=1e-3, steps=3000)
     np.testing.assert_allclose([pair.value for pair in found.pairs], leading, rtol=1e-4)
+    assert found.converged
+    assert found.pairs[0].residual <= 1e-3
     assert max(pair.residual for pair in found.pairs) <= 3e-3  # a later one carries the errors of the earlier
     operator = Operator(subject, matrix)
     for pair in found.pairs:

@@ -36,7 +36,8 @@ def power_iteration(
         matrix: :class:`Hessian` (the default), :class:`GaussNewton` or :class:`DifferenceHessian`.
         steps: at most so many products for each.
         change: stop when the value changes by less, relative to itself; None does not ask.
-        residual: stop when ‖A v - λ v‖ / |λ| is as small; None does not ask. With both, either is enough.
+        residual: stop when ‖A v - λ v‖ / |λ| is as small, beside the earlier vectors (what these are off by stays);
+            None does not ask. With both rules, either is enough.
         seed: of the start vectors.
 
     Raises:
@@ -71,9 +72,11 @@ def _dominant(
         vector = vector / space.norm(vector)
         product = operator(vector)
         value = float(space.inner(vector[None], product)[0])
-        distance = space.norm(product - value * vector)
+        rest = product - value * vector
+        distance = space.norm(rest)
         still = change is not None and abs(value - before) < change * abs(before)
-        near = residual is not None and distance <= residual * abs(value)
+        # beside the earlier vectors: what these are off by stays in the rest, however long one iterates
+        near = residual is not None and space.norm(_beside(operator, rest, earlier)) <= residual * abs(value)
         if still or near or distance == 0.0:
             return value, distance, vector, True
         following, before = product, value
