@@ -146,6 +146,15 @@ def test_the_table_has_no_column_of_labels_and_says_what_is_better(errors):
     assert "points" not in explanation(summary)
 
 
+def test_below_a_table_without_intervals_none_is_explained(tmp_path):
+    two, three = (
+        explanation(summarize(synthetic.comparison(tmp_path, COMPARED, seeds=seeds, run=error_run, measures=ERRORS)))
+        for seeds in (2, 3)
+    )
+    assert "half the 95 % interval over seeds" in three
+    assert "\N{PLUS-MINUS SIGN}" not in two and "There are no intervals: they take 3 seeds" in two
+
+
 @pytest.mark.parametrize(
     ("chosen", "sentence"),
     [

@@ -67,6 +67,7 @@ UP, DOWN, UNCLEAR = estimate(9.0, 8.0, 10.0), estimate(-3.0, -4.0, -2.0), estima
             "+9.0 (8.0 to 10.0) points; at the best validation epoch m1 has no interval, because all seeds differ",
         ),
         ([(estimate(None), estimate(None))], "SGD reaches 80.0"),
+        ([(estimate(20.0, n=2), estimate(20.0, n=2)), (UP, UP)], "M2 ends above SGD at the last epoch by +9.0 (8.0 to"),
     ],
 )
 def test_the_headline_says_what_the_intervals_allow(differences, sentence):

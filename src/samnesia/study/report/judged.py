@@ -151,10 +151,6 @@ class Judged:
         """A mean difference with its interval: ``+12.1 (10.3 to 13.9)``."""
         return numbers.change(estimate, self.decimals)
 
-    def level_ends(self, estimate: Estimate) -> str:
-        """The interval of a value."""
-        return numbers.ends(estimate, self.decimals, self.bounds)
-
     def change_ends(self, estimate: Estimate) -> str:
         """The interval of a difference."""
         return numbers.ends(estimate, self.decimals)

@@ -11,7 +11,7 @@ from samnesia.study.judging.numbers import Bounds, Estimate
 from samnesia.study.report.contexts import Grid, number
 from samnesia.study.report.judged import SHARE, Judged, decimals
 from samnesia.study.report.summary import COSTS, other_measures
-from samnesia.study.report.wording import Rows, Summary, capital, sides
+from samnesia.study.report.wording import Rows, Summary, capital, order_of, sides
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Table:
 
 def numbers_table(summary: Summary, grid: Grid) -> Table:
     """All means with their intervals: a row per context and method."""
-    judged, order = Judged.of(summary), {row["method"]: place for place, row in enumerate(summary["methods"])}
+    judged, order = Judged.of(summary), order_of(summary)
     factors = [name for name in grid.varied() if name != summary["compared"]] if summary["contexts"] else []
     blocks = [(one["levels"], one["methods"]) for one in summary["contexts"]] or [({}, summary["methods"])]
     rows = [row for _, block in blocks for row in block]

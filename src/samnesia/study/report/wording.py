@@ -17,6 +17,11 @@ Rows = Sequence[Mapping[str, Any]]
 """The methods of a summary, or of one of its contexts."""
 
 
+def order_of(summary: Summary) -> dict[str, int]:
+    """The place of each method, by which it has its colour."""
+    return {row["method"]: place for place, row in enumerate(summary["methods"])}
+
+
 def entry(value: object) -> str:
     """One value of a configuration, as a reader would write it."""
     if value is None:
@@ -130,7 +135,8 @@ def _in_one_context(summary: Summary) -> str:
     main, *rest = judged.points
     at = judged.at(main)
     rows = [row for row in summary["methods"][1:] if row["difference"][main]["mean"] is not None]
-    rows.sort(key=lambda row: -judged.gain(row["difference"][main]["mean"]))
+    # What has an interval comes first: a method with two runs heads nothing.
+    rows.sort(key=lambda row: (row["difference"][main]["low"] is None, -judged.gain(row["difference"][main]["mean"])))
     if not rows:
         return _alone(summary, judged)
     top = rows[0]

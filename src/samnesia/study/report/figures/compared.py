@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,10 @@ from samnesia.study.report.figures import marks
 from samnesia.study.report.figures.plates import Panel, Plate
 from samnesia.study.report.figures.style import Draw, Palette, label
 from samnesia.study.report.judged import Judged
-from samnesia.study.report.wording import Summary, capital
+from samnesia.study.report.wording import Rows, Summary, capital
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Rows = Sequence[Mapping[str, Any]]
-"""The methods of a summary, or of one of its contexts."""
 
 
 def height_of(rows: int, *, several: bool = False) -> float:
@@ -53,7 +50,7 @@ def differences_plate(summary: Summary) -> Plate | None:
     panels = tuple(
         Panel(
             partial(draw_differences, rows=rows, judged=judged, baseline=summary["baseline"], name=name,
-                    order=_order(summary)),
+                    order=wording.order_of(summary)),
             wording.describe_differences(summary, rows, name),
         )
         for name, rows in blocks
@@ -126,7 +123,3 @@ def _compared(rows: Rows, baseline: str) -> list[Mapping[str, Any]]:
         for row in rows
         if row["method"] != baseline and any(one["mean"] is not None for one in row["difference"].values())
     ]
-
-
-def _order(summary: Summary) -> dict[str, int]:
-    return {row["method"]: index for index, row in enumerate(summary["methods"])}

@@ -13,12 +13,11 @@ from samnesia.study.report.figures import marks
 from samnesia.study.report.figures.plates import Panel, Plate
 from samnesia.study.report.figures.style import Palette, label, spread
 from samnesia.study.report.judged import Judged
-from samnesia.study.report.wording import Summary, capital
+from samnesia.study.report.wording import Rows, Summary, capital, order_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Rows = Sequence[Mapping[str, Any]]
 APART = 0.1
 """Costs that differ by less, in shares of the larger, are drawn as equal."""
 
@@ -58,7 +57,7 @@ def cost_plate(summary: Summary) -> Plate | None:
 
     Cost is gradient evaluations, or seconds of what does not count them. Returns None where it is the same for all.
     """
-    judged, order = Judged.of(summary), {row["method"]: place for place, row in enumerate(summary["methods"])}
+    judged, order = Judged.of(summary), order_of(summary)
     blocks = [one["methods"] for one in summary["contexts"]] or [summary["methods"]]
     counted = any(row[GRADIENTS.name] is not None for rows in blocks for row in rows)
     cost = GRADIENTS if counted else SECONDS

@@ -28,8 +28,8 @@ def relation_plates(results: Results, grid: Grid, verdicts: Sequence[Verdict]) -
     plates = [
         _plate(
             grid, "relations", "Measures that hypotheses relate", claimed,
-            f"{DOTS} Kendall{QUOTE}s tau compares runs of one seed, with a 95 % interval from "
-            "resampling whole design cells.",
+            f"{DOTS} Kendall{QUOTE}s tau compares runs of one seed, with a "
+            f"{100 * (1 - results.design.alpha):g} % interval from resampling whole design cells.",
         ),
         _plate(
             grid, "exploratory", "Exploratory: covariates and the first measure", explored,

@@ -12,7 +12,7 @@ from samnesia.study.report.figures.compared import height_of, marks_in_words
 from samnesia.study.report.figures.plates import Panel, Plate
 from samnesia.study.report.figures.style import Palette, label
 from samnesia.study.report.judged import Judged
-from samnesia.study.report.wording import QUOTE, Summary, capital
+from samnesia.study.report.wording import QUOTE, Summary, capital, order_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def switching_plate(summary: Summary) -> Plate | None:
     if not summary["contexts"] or not shown:
         return None
     limits = _limits([row for points in shown.values() for _, row in points], judged)
-    order = {row["method"]: index for index, row in enumerate(summary["methods"])}
+    order = order_of(summary)
     panels = tuple(
         Panel(
             partial(draw_switching, points=points, judged=judged, index=order[method], method=method, limits=limits),
