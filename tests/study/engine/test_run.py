@@ -140,6 +140,24 @@ def test_a_new_level_does_not_change_what_a_hypothesis_is_about(tmp_path):
         run(study(factors=four, primary=(replace(CLAIM, over={"budget": ("late",)}),)), tmp_path)
 
 
+def test_a_hypothesis_may_come_with_a_level_that_it_ranges_over(tmp_path):
+    run(study(), tmp_path)
+    three = (Factor("method", ("sgd", "sam")), Factor("budget", ("steps", "gradients", "late")))
+    more = replace(CLAIM, claim="sam is higher at what is not equal", over={"budget": ("gradients", "late")})
+    results = run(study(factors=three, primary=(CLAIM, more)), tmp_path)
+    assert [one.over["budget"] for one in results.design.primary] == [("steps", "gradients"), ("gradients", "late")]
+
+
+def test_a_definition_of_before_hypotheses_could_name_levels_to_range_over_is_read(tmp_path):
+    run(study(), tmp_path)
+    plain = json.loads((tmp_path / "study.json").read_text())
+    for one in plain["design"]["primary"]:
+        assert one.pop("over") == {}
+    (tmp_path / "study.json").write_text(json.dumps(plain))
+    assert read_results(tmp_path).design == tiny_study.design()
+    assert len(run(study(), tmp_path).history) == 1
+
+
 def test_results_of_another_study_are_told_in_one_sentence(tmp_path):
     run(study(), tmp_path)
     with pytest.raises(ConfigurationError) as refusal:

@@ -210,7 +210,8 @@ def _differences(there: Design, asked: Design, held: Sequence[Hypothesis], claim
 def _levels_of(hypothesis: Mapping[str, Any]) -> set[tuple[str, str]]:
     """The levels, each with its factor, that a hypothesis is about: with a new one, it could not be said before."""
     parts = (hypothesis.get(name, {}) for name in ("treatment", "control", "where"))
-    return {named for part in parts for named in part.items()}
+    ranged = {(name, level) for name, levels in hypothesis["over"].items() for level in levels}
+    return {named for part in parts for named in part.items()} | ranged
 
 
 def _compared(design: Design, primary: Sequence[Hypothesis]) -> dict[str, Any]:
