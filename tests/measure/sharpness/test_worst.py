@@ -31,7 +31,7 @@ def test_it_is_the_maximum_of_a_search_of_the_whole_ball(case: str, rho: float, 
 @every_ball
 def test_equal_steps_come_close_to_the_maximum(ball: samnesia.Ball):
     subject = two_weights("wave", size=23)
-    found = worst_case(subject, 0.8, ball, climb=ProjectedAscent())
+    found = worst_case(subject, 0.8, ball, restarts=3, climb=ProjectedAscent())
     assert found.value == pytest.approx(brute_force(subject, ball, 0.8), rel=3e-3)
 
 
@@ -74,8 +74,31 @@ def test_the_seed_decides_and_restarts_are_more_climbs():
     first, again, other = (worst_case(network(), 0.5, steps=3, restarts=3, seed=seed) for seed in (1, 1, 2))
     assert first.values == again.values and first.value == again.value
     assert len(set(first.values)) == len(first.values) == 4
-    assert other.values[0] == first.values[0]  # from the weights
-    assert not set(other.values[1:]) & set(first.values)
+    assert other.values[:2] == first.values[:2]  # from the weights, and opposite to their top
+    assert not set(other.values[2:]) & set(first.values)
+    assert [worst_case(network(), 0.5, steps=3, restarts=n).values for n in (0, 1)] == [
+        first.values[:1],
+        first.values[:2],
+    ]
+
+
+def test_the_other_side_of_a_valley_is_climbed_too():
+    """From the weights the way leads up the right side, and the left one is higher at the end."""
+
+    class Valley(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor([0.01], dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.weight.square() - 0.5 * self.weight**3).expand(len(x))
+
+    subject = Subject(Valley(), mean_of, cut(*points(), 5))
+    found = worst_case(subject, 0.8, restarts=1)
+    assert found.values == pytest.approx(
+        [0.81**2 - 0.5 * 0.81**3 - 9.95e-5, 0.79**2 + 0.5 * 0.79**3 - 9.95e-5], rel=1e-3
+    )
+    assert found.value == max(found.values) == found.values[1]
 
 
 def test_climbs_that_end_at_different_heights_are_a_warning():
@@ -219,7 +242,7 @@ def test_it_says_how_it_was_measured():
         "over 5 batches",
         "rho = 0.1: ‖e / T‖₂ ≤ rho, T = |w| + 0.01",
         "T of the unperturbed weights, all trained weights jointly",
-        "auto-PGD, 4 steps from the weights and 2 random points (seed 0)",
+        "auto-PGD, 4 steps from the weights, opposite to the top and 1 random point (seed 0)",
         "15 passes over 23 samples",
         "highest of each climb",
     ):

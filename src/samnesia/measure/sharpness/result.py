@@ -114,7 +114,7 @@ class WorstCase(Sharpness):
 
     Attributes:
         steps: moves of each climb.
-        restarts: climbs from random points, after the one from the weights themselves.
+        restarts: climbs after the one from the weights themselves.
     """
 
     steps: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from samnesia.measure.sharpness.climb import AutoPGD, Climb, Place
 from samnesia.measure.sharpness.hill import Around, WholeData, check_differentiable
@@ -43,7 +43,7 @@ def worst_case(
         rho: the radius, >= 0.
         ball: the geometry; None is SAM's, ``Ball(scaling=ElementScaling(eta=0.0))`` that of adaptive sharpness.
         steps: moves, and so gradients, of each climb; 20 as Andriushchenko et al. (ICML 2023).
-        restarts: climbs from random points, besides the one from the weights.
+        restarts: climbs besides the one from the weights.
         seed: of the random points.
         climb: the way up; None is :class:`AutoPGD`.
 
@@ -65,28 +65,29 @@ def worst_case(
     hill = WholeData(subject)
     with subject.looking(), subject.counting("worst-case sharpness", (steps + 1.0) * (restarts + 1.0)):
         start = _start(subject, hill, around)
-        best, tops = start, []
-        for begin in _starts(hill, around, start, restarts, seed) if rho else ():
-            top = max(begin, way.highest(hill, around, begin, steps), key=_height)
-            tops.append(top.seen.loss - start.seen.loss)
-            best = max(best, top, key=_height)
+
+        def top(begin: Place) -> Place:
+            return max(begin, way.highest(hill, around, begin, steps), key=_height)
+
+        tops = _tops(top, hill, around, start, restarts, seed) if rho else []
+        best = max(start, *tops, key=_height) if tops else start
         rise = hill.rise(start.seen, best.seen)
     size, length = around.realized(best.offsets)
-    again = f" and {restarts} random point{'s' * (restarts > 1)}" if restarts else ""
+    heights = [place.seen.loss - start.seen.loss for place in tops]
     return WorstCase(
         measure="worst-case sharpness",
         rise=rise,
         over=f"{rise.count} batches",
         rho=around.rho,
         ball=around.ball,
-        how=f"{way.name}, {steps} steps from the weights{again} (seed {seed})",
-        values=tuple(tops) or (0.0,),
+        how=f"{way.name}, {steps} steps from {_begins(restarts)} (seed {seed})",
+        values=tuple(heights) or (0.0,),
         loss=start.seen.loss,
         size=size,
         length=length,
         samples=subject.samples,
         passes=subject.products - products,
-        notes=tuple(_notes(start, best, tops)),
+        notes=tuple(_notes(start, best, heights)),
         steps=steps,
         restarts=restarts,
     )
@@ -109,24 +110,39 @@ def _start(subject: Subject, hill: WholeData, around: Around) -> Place:
     return start
 
 
-def _starts(hill: WholeData, around: Around, start: Place, restarts: int, seed: int) -> Iterator[Place]:
-    yield start
-    generators = seeded(seed)
-    for _ in range(restarts):
-        offsets = around.inside(EntrywiseGaussian().draw(around, generators))
-        yield Place(offsets, hill.look(offsets, slope=True))
+def _tops(
+    top: Callable[[Place], Place], hill: WholeData, around: Around, start: Place, restarts: int, seed: int
+) -> list[Place]:
+    """The highest place of each climb."""
+    tops, generators = [top(start)], seeded(seed)
+    for index in range(restarts):
+        if index == 0 and tops[0] is not start:
+            offsets = [-e for e in tops[0].offsets]
+        else:
+            offsets = around.inside(EntrywiseGaussian().draw(around, generators))
+        tops.append(top(Place(offsets, hill.look(offsets, slope=True))))
+    return tops
+
+
+def _begins(restarts: int) -> str:
+    """Where climbs begin, in words."""
+    if not restarts:
+        return "the weights"
+    if restarts == 1:
+        return "the weights and opposite to the top"
+    return f"the weights, opposite to the top and {restarts - 1} random point{'s' * (restarts > 2)}"
 
 
 def _height(place: Place) -> float:
     return place.seen.loss
 
 
-def _notes(start: Place, best: Place, tops: list[float]) -> Iterator[str]:
-    if tops and start.seen.is_flat:
+def _notes(start: Place, best: Place, heights: list[float]) -> Iterator[str]:
+    if heights and start.seen.is_flat:
         yield "the gradient at the weights is zero, so that only climbs from random points leave them"
     if not math.isfinite(best.seen.loss):
         yield "the loss is not finite at a point of the ball, which counts as an infinite rise"
-    elif tops and best is start:
+    elif heights and best is start:
         yield "no climb found a higher point than the weights themselves"
-    elif tops and min(tops) < _APART * max(tops):
+    elif heights and min(heights) < _APART * max(heights):
         yield "the climbs end at different heights, so that there may be a higher point; take more restarts"
