@@ -96,6 +96,8 @@ def _recorded(words: list[str]) -> list[str]:
     """
     if "--record" not in words:
         return words
+    if words.count("--record") > 1:
+        raise ConfigurationError("cannot set --record twice, because one would be lost; name all measures behind one")
     start = words.index("--record")
     stop = next((i for i in range(start + 1, len(words)) if words[i].startswith("-")), len(words))
     hints = get_type_hints(Recording)
