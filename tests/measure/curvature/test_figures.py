@@ -43,6 +43,8 @@ def test_densities_by_label_share_grid_and_width():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["SGD", "SAM"]
     peak = 1.0 / (1000 * 0.405 * np.sqrt(2.0 * np.pi))  # of a single eigenvalue
     assert 0.0 < axes.get_ylim()[0] < peak
+    highest = max(first.get_ydata().max(), second.get_ydata().max())
+    assert highest < axes.get_ylim()[1] < 10.0 * highest
     assert drawn(figure) != drawn(density_figure({"SGD": density(40.0)}))
 
 
@@ -56,6 +58,7 @@ def test_along_training_there_is_a_row_per_label_and_a_column_per_checkpoint():
     assert [row[0].get_ylabel() for row in panels] == ["SGD", "SAM"]
     assert panels[0][0].get_xlim() == panels[1][0].get_xlim() != panels[0][1].get_xlim()
     assert panels[0][0].get_ylim() == panels[1][0].get_ylim()
+    np.testing.assert_array_equal(panels[0][0].lines[0].get_xdata(), panels[1][0].lines[0].get_xdata())
     assert not panels[1][1].axison
     drawn(figure)
 

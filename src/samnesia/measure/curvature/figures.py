@@ -6,7 +6,9 @@ and run nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,15 +41,9 @@ def draw_density(axes: Axes, found: Mapping[str, SpectralDensity], *, width: flo
     """
     if not found:
         raise ConfigurationError("cannot draw the density of nothing, because an axis needs a range; give a result")
-    grid, width = _common(list(found.values()), width)
+    page = _Page.of(list(found.values()), width)
     for index, (label, one) in enumerate(found.items()):
-        colour = _COLOURS[index % len(_COLOURS)]
-        heights, floor = one.at(grid, width=width), _floor([one], width)
-        axes.plot(grid, heights, color=colour, linewidth=1.2, label=label, zorder=3)
-        axes.fill_between(grid, floor, heights, where=list(heights > floor), color=colour, alpha=0.15, linewidth=0.0)
-    axes.set_yscale("log")
-    axes.set_ylim(bottom=_floor(list(found.values()), width))
-    axes.set_xlim(grid[0], grid[-1])
+        page.draw(axes, one, _COLOURS[index % len(_COLOURS)], label)
     axes.set_xlabel(f"eigenvalue of the {next(iter(found.values())).matrix}")
     axes.set_ylabel("density")
     _style(axes, legend=len(found) > 1)
@@ -101,17 +97,16 @@ def density_along_figure(
     panels = figure.subplots(len(found), len(moments), squeeze=False)
     for column, when in enumerate(moments):
         shown = [by_moment[when] for by_moment in found.values() if when in by_moment]
-        grid, wide = _common(shown, width)
-        heights = [one.at(grid, width=wide).max() for one in shown]
+        page = _Page.of(shown, width)
         for row, (label, by_moment) in enumerate(found.items()):
             axes = panels[row][column]
             if when in by_moment:
-                draw_density(axes, {label: by_moment[when]}, width=wide)
-                axes.set(xlim=(grid[0], grid[-1]), ylim=(_floor(shown, wide), 3.0 * max(heights)))
+                page.draw(axes, by_moment[when], _COLOURS[row % len(_COLOURS)], label)
                 _caption(axes, by_moment[when], (pairs or {}).get(label, {}).get(when))
+                _style(axes, legend=False)
             else:
                 axes.set_axis_off()
-            axes.set(xlabel="", ylabel=label if column == 0 else "")
+            axes.set_ylabel(label if column == 0 else "", color=_INK)
         panels[0][column].set_title(f"{unit} {when:g}", color=_INK, fontsize=9)
     figure.supxlabel(f"eigenvalue of the {shown[0].matrix}", color=_INK, fontsize=9)
     return figure
@@ -121,15 +116,28 @@ def _figure(width: float, height: float) -> Any:
     return require("matplotlib.figure", extra="analysis").Figure(figsize=(width, height), layout="constrained")
 
 
-def _common(densities: Sequence[SpectralDensity], width: float | None) -> tuple[NDArray[np.float64], float]:
-    low, high = min(one.smallest for one in densities), max(one.largest for one in densities)
-    room = (high - low) or 1.0
-    return np.linspace(low - _MARGIN * room, high + _MARGIN * room, _POINTS), width or 0.01 * room
+@dataclass(frozen=True)
+class _Page:
+    """What densities that are to compare share: grid, width of the bumps, and heights."""
 
+    grid: NDArray[np.float64]
+    width: float
+    floor: float
+    top: float
 
-def _floor(densities: Sequence[SpectralDensity], width: float) -> float:
-    """A little below the height of a single eigenvalue's bump."""
-    return _FLOOR / (max(one.dimension for one in densities) * width * float(np.sqrt(2.0 * np.pi)))
+    @classmethod
+    def of(cls, densities: Sequence[SpectralDensity], width: float | None) -> _Page:
+        low, high = min(one.smallest for one in densities), max(one.largest for one in densities)
+        room = (high - low) or 1.0
+        grid, width = np.linspace(low - _MARGIN * room, high + _MARGIN * room, _POINTS), width or 0.01 * room
+        single = 1.0 / (max(one.dimension for one in densities) * width * math.sqrt(2.0 * math.pi))
+        return cls(grid, width, _FLOOR * single, 3.0 * max(one.at(grid, width=width).max() for one in densities))
+
+    def draw(self, axes: Axes, density: SpectralDensity, colour: str, label: str) -> None:
+        heights = density.at(self.grid, width=self.width)
+        axes.plot(self.grid, heights, color=colour, linewidth=1.2, label=label, zorder=3)
+        axes.fill_between(self.grid, self.floor, np.maximum(heights, self.floor), color=colour, alpha=0.15, lw=0.0)
+        axes.set(yscale="log", xlim=(self.grid[0], self.grid[-1]), ylim=(self.floor, self.top))
 
 
 def _caption(axes: Axes, density: SpectralDensity, pairs: Eigenpairs | None) -> None:
