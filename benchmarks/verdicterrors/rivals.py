@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from samnesia.measure.ranking import (
+from samnesia.measure.ranking.kendall import (
     Comparisons,
     Concordance,
     Contrast,
@@ -17,7 +17,7 @@ from samnesia.measure.ranking import (
     joint,
     tau_of,
 )
-from samnesia.measure.resampling import (
+from samnesia.measure.ranking.resampling import (
     FISHER,
     PLAIN,
     Scale,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from samnesia.measure.ranking import granulated_tau, partial_tau
+from samnesia.measure.ranking.kendall import granulated_tau, partial_tau
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.design import Design, Factor, Measure
 from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from samnesia.measure.ranking import tau_of
-from samnesia.measure.resampling import FISHER
+from samnesia.measure.ranking.kendall import tau_of
+from samnesia.measure.ranking.resampling import FISHER
 from samnesia.study.design import Design, Factor, Measure
 from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation
 from samnesia.study.judging.power import (

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from samnesia.measure.ranking import Array, Comparisons, Contrast, Statistic, joint, repeats, tau_of
-from samnesia.measure.reliability import Reliability, split_half
-from samnesia.measure.resampling import (
+from samnesia.measure.ranking.kendall import Array, Comparisons, Contrast, Statistic, joint, repeats, tau_of
+from samnesia.measure.ranking.reliability import Reliability, split_half
+from samnesia.measure.ranking.resampling import (
     FISHER,
     PLAIN,
     UNMOVED,

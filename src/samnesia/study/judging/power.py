@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samnesia.extras import require
-from samnesia.measure.ranking import Array, Comparisons, Contrast, Statistic, encode, joint, tau_of
-from samnesia.measure.resampling import FISHER, PLAIN, Scale, cluster_bootstrap, strata_of
+from samnesia.measure.ranking.kendall import Array, Comparisons, Contrast, Statistic, encode, joint, tau_of
+from samnesia.measure.ranking.resampling import FISHER, PLAIN, Scale, cluster_bootstrap, strata_of
 from samnesia.study.hypotheses import in_scope
 from samnesia.study.judging.numbers import counted, measured
 from samnesia.study.judging.statistics import LEAST

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samnesia.measure.ranking import Array, joint
-from samnesia.measure.resampling import merged
+from samnesia.measure.ranking.kendall import Array, joint
+from samnesia.measure.ranking.resampling import merged
 from samnesia.study.hypotheses import in_scope
 from samnesia.study.judging.numbers import counted
 

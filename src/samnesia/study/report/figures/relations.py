@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from samnesia.measure.resampling import LEAST_UNITS
+from samnesia.measure.ranking.resampling import LEAST_UNITS
 from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation
 from samnesia.study.judging import numbers
 from samnesia.study.judging.estimates import Estimate

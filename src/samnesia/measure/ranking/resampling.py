@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from samnesia.extras import require
-from samnesia.measure.ranking import Array, Comparisons, Labels, Statistic, encode
+from samnesia.measure.ranking.kendall import Array, Comparisons, Labels, Statistic, encode
 
 LEAST_UNITS = 6
 """Units that an interval needs: fewer do not show how far others would lie."""
@@ -127,8 +127,8 @@ def cluster_bootstrap(
 ) -> Resampled:
     """Resample whole units, those of each stratum among themselves.
 
-    The difference of two taus (:class:`~samnesia.measure.ranking.Contrast`) is taken in each resample, over the same
-    units: the paired bootstrap.
+    The difference of two taus (:class:`~samnesia.measure.ranking.kendall.Contrast`) is taken in each resample, over
+    the same units: the paired bootstrap.
 
     Args:
         statistic: its value by how often each unit is drawn.

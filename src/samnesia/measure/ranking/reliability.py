@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from samnesia.measure.ranking import Array, Labels, encode
-from samnesia.measure.resampling import FISHER, RESAMPLES, cluster_bootstrap
+from samnesia.measure.ranking.kendall import Array, Labels, encode
+from samnesia.measure.ranking.resampling import FISHER, RESAMPLES, cluster_bootstrap
 from samnesia.perturb.errors import ConfigurationError
 
 SPLITS = 200

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from samnesia.measure.ranking import (
+from samnesia.measure.ranking.kendall import (
     Comparisons,
     Concordance,
     Contrast,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samnesia.measure.reliability import split_half, stepped
+from samnesia.measure.ranking.reliability import split_half, stepped
 from samnesia.perturb.errors import ConfigurationError
 
 

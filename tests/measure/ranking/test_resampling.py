@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from samnesia.measure.ranking import Comparisons, Contrast, granulated_tau, joint, kendall_tau, tau_of
-from samnesia.measure.resampling import (
+from samnesia.measure.ranking.kendall import Comparisons, Contrast, granulated_tau, joint, kendall_tau, tau_of
+from samnesia.measure.ranking.resampling import (
     FISHER,
     PLAIN,
     cluster_bootstrap,
