@@ -11,7 +11,6 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from samnesia.perturb.errors import ConfigurationError
 
-
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
