@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import random
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from samnesia.measure.subject import Subject
 from samnesia.measure.traceless import generators_kept
 from samnesia.perturb.ascents import Ascent, GradientAscent
 from samnesia.perturb.ball import Ball
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, UnseenWrapperWarning
 from samnesia.perturb.modules import innermost
 from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.passes import PerturbedGradient
@@ -112,16 +113,17 @@ class CommonProbe(Probe):
 
     def perturbation(self, subject: Subject, batches: Sequence[Batch], index: int) -> Perturbation:
         """That of a method with these parts."""
-        method = PerturbedGradient(
-            subject.wrapped,
-            torch.optim.SGD(subject.parameters, lr=0.0),  # never stepped: it says what is perturbed
-            rho=self.rho,
-            ball=self.ball,
-            ascent=self.ascent,
-            objective=self.objective,
-            loss=subject.criterion,
-            seed=index,
-        )
+        with unwrapped():
+            method = PerturbedGradient(
+                subject.model,
+                torch.optim.SGD(subject.parameters, lr=0.0),  # never stepped: it says what is perturbed
+                rho=self.rho,
+                ball=self.ball,
+                ascent=self.ascent,
+                objective=self.objective,
+                loss=subject.criterion,
+                seed=index,
+            )
         return moved(subject, method, batches[index], index, parts=self.parts, each_pass=self.each_pass)
 
     def __str__(self) -> str:
@@ -262,6 +264,14 @@ def moved(
                     if p.needs_gradient:
                         loss.backward()
         return [local(p.detach()) - s for p, s in zip(subject.parameters, start, strict=True)]
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """For a method of the module itself, without the wrapper that averages over processes: this one probes alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnseenWrapperWarning)
+        yield
 
 
 def _parts(batch: Batch, size: int) -> Iterator[Batch]:

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 from samnesia.data.draws import RECORD, permutation
 from samnesia.data.loader import TrainingView
 from samnesia.data.problem import Batch, Problem
-from samnesia.measure.forgetting.probes import OwnProbe, Probe
+from samnesia.measure.forgetting.probes import OwnProbe, Probe, unwrapped
 from samnesia.measure.forgetting.probing import HeldOut, perturbing
 from samnesia.measure.subject import Subject
 from samnesia.models.ascent import AscentAware, aware_layers
@@ -122,17 +122,18 @@ class Recorder:
         config = self._config
         rate = config.learning_rate(step, self._steps)
         optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=rate)
-        method = config.method.build(
-            Training(
-                module,
-                optimizer,
-                config.loss.criterion(),
-                lr_min=config.optimizer.lr * config.schedule.lowest,
-                lr_max=config.optimizer.lr,
-            ),
-            when=config.when.window(self._steps),
-            seed=config.seed,
-        )
+        with unwrapped():
+            method = config.method.build(
+                Training(
+                    module,
+                    optimizer,
+                    config.loss.criterion(),
+                    lr_min=config.optimizer.lr * config.schedule.lowest,
+                    lr_max=config.optimizer.lr,
+                ),
+                when=config.when.window(self._steps),
+                seed=config.seed,
+            )
         method.load_state_dict({**method.state_dict(), "steps": step})
         if method.ascent is None or not method.when(step):
             return None
