@@ -88,12 +88,25 @@ def sharded(nested: bool, same_data: bool) -> dict[str, Any]:
     subject = Subject(model, nn.CrossEntropyLoss(), batches, distributed=not same_data)
     loss = subject.loss()
     gradient = [part.flatten() for part in subject.gradient()]
+    with subject.looking(), subject.at([torch.full_like(part, 0.05) for part in subject.weights.tensors]):
+        moved = subject.loss()
+    with subject.looking(), torch.no_grad():
+        subject.loss_of(batches[0])  # leaves the root's weights gathered
+        with subject.at([torch.full_like(part, 0.05) for part in subject.weights.tensors]):
+            assert subject.loss() == moved
+        assert subject.loss() == loss
     found = figures(subject, "hessian")
     assert model.training
     for p, (value, slope) in zip(model.parameters(), before, strict=True):
         assert torch.equal(local(p.detach()), value)
         assert p.grad is slope and bool((local(slope) == 0.5).all())
-    return {**found, "loss": loss, "slope": float(subject.weights.norm(subject.gradient())), "parts": len(gradient)}
+    return {
+        **found,
+        "loss": loss,
+        "moved": moved,
+        "slope": float(subject.weights.norm(subject.gradient())),
+        "parts": len(gradient),
+    }
 
 
 def refused(what: str) -> str:

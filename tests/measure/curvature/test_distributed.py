@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from samnesia.measure.subject import Subject
@@ -31,7 +32,10 @@ def test_two_processes_with_unequal_shares_are_one(pair, matrix):
 def test_sharded_is_one_process_by_differences(pair, nested, same_data):
     expected, results = jobs.alone("hessian"), pair.run(jobs.sharded, nested, same_data)
     subject = Subject(problems.network(), nn.CrossEntropyLoss(), jobs.share(None))
+    with subject.at([torch.full_like(part, 0.05) for part in subject.weights.tensors]):
+        moved = subject.loss()
     for result in results:
+        assert result["moved"] == pytest.approx(moved, rel=1e-12)
         assert result["name"].startswith("Hessian by differences (step ")
         assert 0.0 < result["error"] < 1e-6
         assert result["loss"] == pytest.approx(subject.loss(), rel=1e-12)

@@ -79,6 +79,14 @@ def test_an_unsymmetric_product_shows_in_the_residuals():
     for i, vector in zip(chosen, lanczos.vectors(ritz, chosen), strict=True):
         assert float((matrix @ vector - ritz.values[i] * vector).norm()) == pytest.approx(ritz.residuals[i], rel=1e-6)
         assert ritz.residuals[i] > 1e-4
+    kept = np.array([0, 1, 2, 57, 58, 59])
+    lanczos.restart(kept, ritz)
+    for _ in range(8):
+        lanczos.grow()
+    ritz = lanczos.ritz()
+    for i, vector in zip((0, 13), lanczos.vectors(ritz, np.array([0, 13])), strict=True):
+        distance = float((matrix @ vector - ritz.values[i] * vector).norm())
+        assert distance <= ritz.residuals[i] < 3.0 * distance  # a bound, once something was dropped
 
 
 def test_the_whole_spectrum_is_found_with_multiple_eigenvalues():
