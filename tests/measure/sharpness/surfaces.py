@@ -84,7 +84,7 @@ def brute_force(subject: Subject, ball: samnesia.Ball, rho: float) -> float:
         side = torch.linspace(-1, 1, 1001, dtype=torch.float64)
         surface = torch.cat([torch.stack(pair, 1) for one in (side, torch.ones_like(side), -torch.ones_like(side))
                              for pair in ((one, side), (side, one))])  # fmt: skip
-    grid = torch.cat([share * surface for share in torch.linspace(0.1, 1.0, 10)]) * scale * rho
+    grid = torch.cat([share * surface for share in torch.linspace(0.2, 1.0, 5)]) * scale * rho
     x, y = points()
     criterion = logistic_loss if isinstance(subject.model, Logistic) else nn.functional.mse_loss
 
