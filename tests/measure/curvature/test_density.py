@@ -56,10 +56,10 @@ def test_more_vectors_come_nearer_on_average():
     expected, (subject, matrix) = cases.eigenvalues("vit, cross-entropy").numpy(), cases.written("vit, cross-entropy")
     off, said = [], []
     for vectors in (2, 12):
-        found = [spectral_density(subject, matrix=matrix, steps=16, vectors=vectors, seed=s) for s in range(5)]
+        found = [spectral_density(subject, matrix=matrix, steps=32, vectors=vectors, seed=s) for s in range(5)]
         off.append(np.mean([one.wasserstein(expected) for one in found]))
         said.append(np.mean([one.spread for one in found]))
-    assert off[1] < 0.6 * off[0]
+    assert off[1] < 0.7 * off[0]
     np.testing.assert_allclose(said, off, rtol=0.5)  # what the halves differ by is what all are off by
 
 
