@@ -22,9 +22,16 @@ if TYPE_CHECKING:
     from samnesia.measure.curvature.spectrum import eigenpairs
     from samnesia.measure.curvature.trace import Moments, frobenius_norm, moments, trace
     from samnesia.measure.estimate import Estimate
+    from samnesia.measure.forgetting.along import Course, forgetting_course, sharpness_course
     from samnesia.measure.forgetting.corrections import MillerMadow, PlugIn, SplitHalves
     from samnesia.measure.forgetting.ensemble import ModelSpecific, model_specific
     from samnesia.measure.forgetting.estimators import Estimates, forgotten, information
+    from samnesia.measure.forgetting.figures import (
+        draw_forgetting,
+        draw_forgetting_along,
+        forgetting_along_figure,
+        forgetting_figure,
+    )
     from samnesia.measure.forgetting.hidden import hidden_features, hidden_information, noise_scale
     from samnesia.measure.forgetting.probes import (
         CommonProbe,
@@ -95,9 +102,16 @@ _HOMES = {  # what is public, by the module it lives in
     "samnesia.measure.curvature.spectrum": ("eigenpairs",),
     "samnesia.measure.curvature.trace": ("Moments", "frobenius_norm", "moments", "trace"),
     "samnesia.measure.estimate": ("Estimate",),
+    "samnesia.measure.forgetting.along": ("Course", "forgetting_course", "sharpness_course"),
     "samnesia.measure.forgetting.corrections": ("MillerMadow", "PlugIn", "SplitHalves"),
     "samnesia.measure.forgetting.ensemble": ("ModelSpecific", "model_specific"),
     "samnesia.measure.forgetting.estimators": ("Estimates", "forgotten", "information"),
+    "samnesia.measure.forgetting.figures": (
+        "draw_forgetting",
+        "draw_forgetting_along",
+        "forgetting_along_figure",
+        "forgetting_figure",
+    ),
     "samnesia.measure.forgetting.hidden": ("hidden_features", "hidden_information", "noise_scale"),
     "samnesia.measure.forgetting.probes": (
         "CommonProbe",
@@ -160,6 +174,7 @@ __all__ = [
     "Calibration",
     "CommonProbe",
     "Connection",
+    "Course",
     "DifferenceHessian",
     "Eigenpairs",
     "EntrywiseGaussian",
@@ -207,6 +222,8 @@ __all__ = [
     "draw_density",
     "draw_eigenvalues",
     "draw_escape",
+    "draw_forgetting",
+    "draw_forgetting_along",
     "draw_lines",
     "draw_margins",
     "draw_plane",
@@ -218,6 +235,9 @@ __all__ = [
     "escape_figure",
     "filter_normalized",
     "foret_bound",
+    "forgetting_along_figure",
+    "forgetting_course",
+    "forgetting_figure",
     "forgotten",
     "frobenius_norm",
     "given_direction",
@@ -241,6 +261,7 @@ __all__ = [
     "random_direction",
     "reliability_and_margins",
     "same_valley",
+    "sharpness_course",
     "sharpness_figure",
     "spectral_density",
     "suggest_rho",

@@ -24,15 +24,15 @@ _INK, _MUTED, _RULE = "#1b1b1f", "#5c5f66", "#dcdde1"
 _SPLITS = {EXPOSED: "the perturbation's batch", TRAINING: "other training data", HELD_OUT: "held-out data"}
 _STATISTICS = {RUNNING: "running statistics", BATCH: "statistics of each batch"}
 _NAMES = {
-    "output": "I(X;Ŷ)",
-    "superfluous": "I(X;Ŷ|Y), superfluous",
-    "useful": "I(Ŷ;Y), useful",
+    "output": "I(X;Ŷ) lost",
+    "superfluous": "superfluous I(X;Ŷ|Y) lost",
+    "useful": "useful I(Ŷ;Y) lost",
+    "superfluous_share": "superfluous share of what is lost",
     "divergence": "KL of predictions",
-    "accuracy_drop": "accuracy",
+    "accuracy_drop": "accuracy lost",
     "loss_rise": "rise of the cross-entropy",
-    "input_exposed": "rise on the batch less rise elsewhere",
-    "superfluous_share": "superfluous share",
-    "hidden": "I(X;Z|Y), hidden layer",
+    "input_exposed": "rise on the batch, less rise elsewhere",
+    "hidden": "I(X;Z|Y) of the layer lost",
 }
 
 
@@ -43,6 +43,7 @@ def draw_forgetting(
     *,
     split: str = TRAINING,
     statistics: str = RUNNING,
+    legend: bool = True,
 ) -> None:
     """Draw what models forget, by group: a bar per model, with its standard error.
 
@@ -52,6 +53,7 @@ def draw_forgetting(
         name: of the estimate.
         split: where it is measured.
         statistics: by what layers normalize.
+        legend: whether to say there which colour is whose.
 
     Raises:
         ConfigurationError: for no results, or an estimate that one of them does not have.
@@ -78,8 +80,8 @@ def draw_forgetting(
                 label=label if place == 0 else None,
             )
     axes.set_xticks(range(len(groups)), ["all samples" if group == WHOLE else group for group in groups])
-    _style(axes, f"lost of {_NAMES.get(name, name)}", f"{_SPLITS.get(split, split)}, {_STATISTICS[statistics]}")
-    if len(results) > 1:
+    _style(axes, _worded(name), f"{_SPLITS.get(split, split)}, {_STATISTICS[statistics]}")
+    if legend and len(results) > 1:
         axes.legend(frameon=False, fontsize=8)
 
 
@@ -92,6 +94,7 @@ def draw_forgetting_along(
     split: str = TRAINING,
     group: str = WHOLE,
     statistics: str = RUNNING,
+    legend: bool = True,
 ) -> None:
     """Draw what models forget along training: a colour per run, a solid line for the own, dashes for the common probe.
 
@@ -105,6 +108,7 @@ def draw_forgetting_along(
         split: where it is measured.
         group: of samples.
         statistics: by what layers normalize.
+        legend: whether to say there which line is whose.
 
     Raises:
         ConfigurationError: for runs of which none has it.
@@ -130,9 +134,10 @@ def draw_forgetting_along(
             "look at what the records hold"
         )
     where = _SPLITS.get(split, split) + ("" if group == WHOLE else f", {group}")
-    _style(axes, f"lost of {_NAMES.get(name, name)}", f"{where}, {_STATISTICS[statistics]}")
+    _style(axes, _worded(name), f"{where}, {_STATISTICS[statistics]}")
     axes.set_xlabel("epoch", color=_INK)
-    axes.legend(frameon=False, fontsize=8)
+    if legend:
+        axes.legend(frameon=False, fontsize=8)
 
 
 def forgetting_figure(
@@ -145,8 +150,8 @@ def forgetting_figure(
     """A figure of :func:`draw_forgetting`, a panel per estimate."""
     figure, panels = _panels(len(names))
     for axes, name in zip(panels, names, strict=True):
-        draw_forgetting(axes, results, name, split=split, statistics=statistics)
-    return figure
+        draw_forgetting(axes, results, name, split=split, statistics=statistics, legend=False)
+    return _with_legend(figure, panels)
 
 
 def forgetting_along_figure(
@@ -161,14 +166,29 @@ def forgetting_along_figure(
     kept = {label: list(lines) for label, lines in records.items()}
     figure, panels = _panels(len(names))
     for axes, name in zip(panels, names, strict=True):
-        draw_forgetting_along(axes, kept, name, split=split, group=group, statistics=statistics)
-    return figure
+        draw_forgetting_along(axes, kept, name, split=split, group=group, statistics=statistics, legend=False)
+    return _with_legend(figure, panels)
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
     figure = require("matplotlib.figure", extra="analysis").Figure(figsize=(4.2 * count, 3.2), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False)
     return figure, list(axes[0])
+
+
+def _with_legend(figure: Figure, panels: Sequence[Axes]) -> Figure:
+    """One for all panels, below them."""
+    handles, labels = max((axes.get_legend_handles_labels() for axes in panels), key=lambda found: len(found[1]))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False, fontsize=8)
+    return figure
+
+
+def _worded(name: str) -> str:
+    """An estimate in words; of another label, by that label's name."""
+    kind, _, other = name.partition("_")
+    if name not in _NAMES and kind in ("superfluous", "useful"):
+        return f"I(Ŷ; {other}) lost" if kind == "useful" else f"I(X;Ŷ | {other}) lost"
+    return _NAMES.get(name, name)
 
 
 def _style(axes: Axes, value: str, title: str) -> None:
