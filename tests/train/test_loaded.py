@@ -98,7 +98,9 @@ def test_digests_are_those_of_weights_and_configuration(run, copied):
 
 def test_reading_writes_nothing_and_leaves_the_generators_alone(run):
     before, state = files(run), torch.get_rng_state()
-    load(run, device="cpu").samples("train", 20)
+    loaded = load(run, device="cpu")
+    loaded.samples("train", 20)
+    assert loaded.describe()["perturbation"]["rho"] == 0.1
     assert files(run) == before
     assert torch.equal(torch.get_rng_state(), state)
 

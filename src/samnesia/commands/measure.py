@@ -87,7 +87,11 @@ class Measure:
         chosen = choose(self.runs, along=self.along, averaged=self.average, labels=self.labels)
         out = self.out or self._own(chosen[0].run.directory)
         console = Console()
-        examined = examine(chosen, parts, look, out, watch(console))
+        try:
+            examined = examine(chosen, parts, look, out, watch(console))
+        except KeyboardInterrupt:
+            kept = f"; what has been measured is kept in {out}, and the same command goes on from there"
+            raise KeyboardInterrupt(f"interrupted{kept}") from None
         show(examined, parts, console)
         for sentence in examined.refused:
             console.print(f"not measured: {sentence}", highlight=False, markup=False, soft_wrap=True)

@@ -35,7 +35,7 @@ from samnesia.examine.bench import Bench, Look
 from samnesia.examine.chosen import Chosen
 from samnesia.examine.parts import Part
 from samnesia.examine.parts.part import Entry, Task
-from samnesia.examine.store import FIGURES, Store
+from samnesia.examine.store import FIGURES, SCHEMA, Store
 from samnesia.perturb.errors import SamnesiaError, UnsupportedError
 from samnesia.train.log import locked
 
@@ -195,6 +195,7 @@ def _content(
         for one in chosen
     }
     return {
+        "schema": SCHEMA,
         "samnesia": version("samnesia"),
         "look": look.decisive,
         "runs": runs,

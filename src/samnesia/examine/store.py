@@ -66,7 +66,7 @@ class Store:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Write down all that was asked for."""
-        write_json(self.out / RESULT, plain({"schema": SCHEMA, **content}))
+        write_json(self.out / RESULT, plain(content))
 
     def _path(self, what: str, key: Mapping[str, Any]) -> Path:
         digest = hashlib.sha256(json.dumps(plain(key), sort_keys=True).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8548f", "#3a9bd9", "#6b6f76")
 MARKERS = ("o", "s", "^", "D", "v")
 WIDTH, HEIGHT = 3.6, 2.9
 """Inches of a panel."""
+DPI = 200
 
 
 def style() -> AbstractContextManager[Any]:
@@ -69,10 +71,17 @@ def panels(count: int, *, columns: int = 3, width: float = WIDTH, height: float 
     return made, axes
 
 
+def name_runs(figure: Figure, labels: Sequence[str], more: Sequence[Any] = ()) -> None:
+    """A legend below all panels: the runs by their colours, and more entries."""
+    line = require("matplotlib.lines", extra="analysis").Line2D
+    runs = [line([], [], color=COLOURS[i % len(COLOURS)], linewidth=2.2, label=label) for i, label in enumerate(labels)]
+    figure.legend(handles=[*runs, *more], loc="outside lower center", ncols=min(len(runs) + len(more), 6))
+
+
 def save(figure: Figure, directory: Path, name: str) -> list[Path]:
     """Write ``NAME.png`` and ``NAME.svg``."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / f"{name}.{kind}" for kind in ("png", "svg")]
     for path in paths:
-        figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
     return paths

@@ -141,7 +141,8 @@ class Loaded:
         total = config.epochs * plan.steps
         step = min(self.position.epoch * plan.steps + self.position.step, total - 1)
         lowest, highest = config.optimizer.lr * config.schedule.lowest, config.optimizer.lr
-        stand_in = nn.Linear(1, 1)  # the method's parts are wanted, and not one that hooks itself to the model
+        # the method's parts are wanted, and not one that hooks itself to the model; it draws no weights
+        stand_in = nn.utils.skip_init(nn.Linear, 1, 1)
         optimizer = torch.optim.SGD(stand_in.parameters())
         method = config.method.build(Training(stand_in, optimizer, self.criterion, lr_min=lowest, lr_max=highest))
         if method.ascent is None:

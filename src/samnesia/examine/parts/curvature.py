@@ -92,6 +92,7 @@ class Curvature(Part):
             name = "curvature" + ("" if matrix == "hessian" else f"-{matrix.replace('_', '-')}")
             figure, (left, right) = panels(2, width=4.0)
             draw_density(left, {label: _density(entry.values[matrix]["density"]) for label, entry in last.items()})
+            left.set_title("Spectral density")
             _draw_leading(right, {label: entry.values[matrix]["eigenvalues"] for label, entry in last.items()})
             yield name, figure
             if len({entry.epoch for entry in entries}) == 1:
@@ -103,7 +104,7 @@ class Curvature(Part):
             yield f"{name}-spectra-along", density_along_figure(some, pairs=pairs)
             figure, (left, right) = panels(2, width=4.0)
             draw_eigenvalues(left, pairs)
-            left.set_yscale("symlog", linthresh=0.1)
+            left.set(title="Ends of the spectrum")
             _draw_along(right, entries, matrix)
             yield f"{name}-along", figure
 
@@ -176,7 +177,7 @@ def _draw_along(axes: Axes, entries: Sequence[Entry], matrix: str) -> None:
         errors = [traces[epoch]["error"] or 0.0 for epoch in epochs]
         values = [traces[epoch]["value"] for epoch in epochs]
         axes.errorbar(epochs, values, errors, marker="o", markersize=3, linewidth=1.3, capsize=2, label=label)
-    axes.set(xlabel="epoch", ylabel="trace", title="")
+    axes.set(xlabel="epoch", ylabel="trace", title="Trace")
     axes.legend()
 
 

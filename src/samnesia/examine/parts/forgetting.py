@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _SHOWN = {  # of the estimates, those in table and figures: name, and how it reads
     "superfluous": "I(X;Ŷ|Y) lost",
     "useful": "I(Ŷ;Y) lost",
-    "divergence": "KL",
+    "divergence": "KL(before ‖ after)",
     "loss_rise": "loss rise",
 }
 _SPLITS = {"exposed": "exposed", "training": "training", "held_out": "held-out"}
@@ -36,7 +37,7 @@ class Forgetting(Part):
     m: int | None = None
     """Samples that share a perturbation; None is as the run was trained with."""
     perturbations: int = 4
-    """Batches that perturb, each by itself."""
+    """Batches that perturb, each by itself; fewer, where the samples do not make as many."""
 
     def __post_init__(self) -> None:
         for name, least in (("m", 1), ("perturbations", 1)):
@@ -65,6 +66,7 @@ class Forgetting(Part):
         m = self.m or loaded.config.micro_batch or loaded.config.batch_size
         samples = loaded.samples(look.split, look.samples, seed=look.seed, batch_size=m)
         subject = bench.subject_of(loaded, samples)
+        perturbations = min(self.perturbations, max(1, len(samples) // m))
         probes = {"common": CommonProbe(rho=self.rho)}
         if own is not None:
             probes["own"] = CommonProbe(rho=own.rho, ball=own.ball, ascent=own.ascent, objective=own.objective)
@@ -72,7 +74,7 @@ class Forgetting(Part):
             name: probe_forgetting(
                 subject,
                 probe,
-                perturbations=self.perturbations,
+                perturbations=perturbations,
                 held_out=self._held_out(bench, place, m),
                 groups=samples.groups,
                 others=samples.second_labels,
@@ -93,30 +95,36 @@ class Forgetting(Part):
 
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """Each estimate on exposed, training and held-out samples; along training, over epochs."""
-        from samnesia.examine.style import panels
-
-        last = latest(entries)
+        last, labels = latest(entries), in_order(entries)
         for probe in _PROBES:
             found = {label: entry.values[probe] for label, entry in last.items() if probe in entry.values}
             if not found:
                 continue
-            figure, axes = panels(len(_SHOWN), columns=4, width=2.9)
-            for one, (name, title) in zip(axes, _SHOWN.items(), strict=True):
-                _draw_bars(one, found, name, title)
-            axes[0].legend()
-            figure.suptitle(_title(probe, found), x=0.01, ha="left", fontsize="medium", fontweight="bold")
-            yield f"forgetting-{probe}", figure
+            yield (
+                f"forgetting-{probe}",
+                self._figure(partial(_draw_bars, found=found, labels=labels), labels, _title(probe, found)),
+            )
             mine = [entry for entry in entries if probe in entry.values]
             if len({entry.epoch for entry in mine}) > 1:
-                figure, axes = panels(len(_SHOWN), columns=4, width=2.9)
-                for one, (name, title) in zip(axes, _SHOWN.items(), strict=True):
-                    _draw_along(one, mine, probe, name, title)
-                axes[0].legend()
-                figure.suptitle(_title(probe, found), x=0.01, ha="left", fontsize="medium", fontweight="bold")
-                yield f"forgetting-{probe}-along", figure
+                yield f"forgetting-{probe}-along", self._figure(
+                    partial(_draw_along, entries=mine, probe=probe, labels=labels), labels,
+                    f"{_title(probe, found)}, on training samples",
+                )  # fmt: skip
+
+    def _figure(self, draw: Callable[..., None], labels: Sequence[str], title: str) -> Figure:
+        """A panel for each estimate."""
+        from samnesia.examine.style import HEIGHT, name_runs, panels
+
+        figure, axes = panels(len(_SHOWN), columns=4, width=2.9, height=HEIGHT + 0.4)
+        for one, (name, words) in zip(axes, _SHOWN.items(), strict=True):
+            draw(one, name=name)
+            one.set(ylabel="nats", title=words)
+        name_runs(figure, labels)
+        figure.suptitle(title, x=0.01, ha="left", fontsize="medium", fontweight="bold")
+        return figure
 
     def rows(self, values: Values) -> Mapping[str, str]:
-        """On training samples, with their groups, and E4; by running statistics."""
+        """On training samples, with their groups, and on the exposed ones; by running statistics."""
         found: dict[str, str] = {}
         for probe in _PROBES:
             if probe not in values:
@@ -125,11 +133,12 @@ class Forgetting(Part):
             found[f"{probe}: norm"] = _text(values[probe]["norm"])
             for group, named in one["training"].items():
                 ending = "" if group == "all" else f", {group}"
-                for name, title in _SHOWN.items():
-                    if group == "all" or name in ("superfluous", "loss_rise"):
-                        found[f"{probe}: {title}{ending}"] = _text(named[name])
-            if "input_exposed" in one["exposed"]["all"]:
-                found[f"{probe}: loss rise, exposed more"] = _text(one["exposed"]["all"]["input_exposed"])
+                for name in _SHOWN if group == "all" else ("superfluous",):
+                    found[f"{probe}: {_SHOWN[name]}{ending}"] = _text(named[name])
+            for name in ("superfluous", "divergence", "input_exposed"):
+                if name in one["exposed"]["all"]:
+                    title = _SHOWN.get(name, "loss rise beyond training's")
+                    found[f"{probe}: {title}, exposed"] = _text(one["exposed"]["all"][name])
         return found
 
 
@@ -139,7 +148,7 @@ def _title(probe: str, found: Mapping[str, Values]) -> str:
     return f"Under the {next(iter(found.values()))['probe']}"
 
 
-def _draw_bars(axes: Axes, found: Mapping[str, Values], name: str, title: str) -> None:
+def _draw_bars(axes: Axes, *, found: Mapping[str, Values], labels: Sequence[str], name: str) -> None:
     from samnesia.examine.style import MUTED
 
     splits = [split for split in _SPLITS if all(split in one["values"]["running"] for one in found.values())]
@@ -148,20 +157,19 @@ def _draw_bars(axes: Axes, found: Mapping[str, Values], name: str, title: str) -
         cells = [one["values"]["running"][split]["all"][name] for split in splits]
         places = [place + (index - (len(found) - 1) / 2) * width for place in range(len(splits))]
         axes.bar(places, [_value(cell) for cell in cells], 0.92 * width, yerr=[_error(cell) for cell in cells],
-                 color=f"C{index}", ecolor=MUTED, capsize=2, error_kw={"linewidth": 0.8}, label=label)  # fmt: skip
+                 color=f"C{labels.index(label)}", ecolor=MUTED, capsize=2, error_kw={"linewidth": 0.8})  # fmt: skip
     axes.axhline(0.0, color=MUTED, linewidth=0.7)
     axes.set_xticks(range(len(splits)), [_SPLITS[split] for split in splits])
-    axes.set(ylabel="nats", title=title)
 
 
-def _draw_along(axes: Axes, entries: Sequence[Entry], probe: str, name: str, title: str) -> None:
-    for index, label in enumerate(in_order(entries)):
+def _draw_along(axes: Axes, *, entries: Sequence[Entry], probe: str, labels: Sequence[str], name: str) -> None:
+    for label in in_order(entries):
         mine = sorted((entry for entry in entries if entry.label == label), key=lambda entry: entry.epoch)
         cells = [entry.values[probe]["values"]["running"]["training"]["all"][name] for entry in mine]
         axes.errorbar([entry.epoch for entry in mine], [_value(cell) for cell in cells],
-                      [_error(cell) for cell in cells], color=f"C{index}", marker="o", markersize=3, linewidth=1.2,
-                      capsize=2, label=label)  # fmt: skip
-    axes.set(xlabel="epoch", ylabel="nats", title=title)
+                      [_error(cell) for cell in cells], color=f"C{labels.index(label)}", marker="o", markersize=3,
+                      linewidth=1.2, capsize=2)  # fmt: skip
+    axes.set_xlabel("epoch")
 
 
 def _value(cell: Sequence[Any]) -> float:

@@ -135,6 +135,7 @@ class Landscape(Part):
             for one, (label, plane) in zip(axes, planes.items(), strict=True):
                 draw_plane(one, _plane(plane))
                 one.set_title(label)
+                one.locator_params(nbins=5)
             yield "landscape-planes", figure
         for entry in entries:
             if "trajectory" in entry.values:

@@ -116,18 +116,20 @@ class Sharpness(Part):
 
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """The rise over the radius, a panel for each ball; along training, over epochs at the middle radius."""
-        from samnesia.examine.style import panels
+        from samnesia.examine.style import HEIGHT, name_runs, panels
 
-        last = latest(entries)
+        last, labels = latest(entries), in_order(entries)
         kinds = [kind for kind in _BALLS if all(kind in entry.values for entry in last.values())]
-        figure, axes = panels(len(kinds))
+        figure, axes = panels(len(kinds), height=HEIGHT + 0.3)
         for one, kind in zip(axes, kinds, strict=True):
             _draw_over_rho(one, kind, {label: entry.values[kind] for label, entry in last.items()})
+        name_runs(figure, labels, [_sample(*look) for look in _KINDS.values()])
         yield "sharpness", figure
         if len({entry.epoch for entry in entries}) > 1:
-            figure, axes = panels(len(kinds))
+            figure, axes = panels(len(kinds), height=HEIGHT + 0.3)
             for one, kind in zip(axes, kinds, strict=True):
                 _draw_along(one, kind, entries)
+            name_runs(figure, labels)
             yield "sharpness-along", figure
 
     def rows(self, values: Values) -> Mapping[str, str]:
@@ -152,10 +154,8 @@ def _ball(kind: str) -> Ball:
 
 
 def _draw_over_rho(axes: Axes, kind: str, found: Mapping[str, Sequence[Values]]) -> None:
-    from samnesia.examine.style import MUTED
-
-    heights = []
-    for index, (label, several) in enumerate(found.items()):
+    heights: list[float] = []
+    for index, several in enumerate(found.values()):
         for measure, (_, marker, dashes) in _KINDS.items():
             points = [(one["rho"], one[measure]["value"], one[measure]["error"] or 0.0) for one in several]
             points = [point for point in points if point[1] is not None]
@@ -163,20 +163,16 @@ def _draw_over_rho(axes: Axes, kind: str, found: Mapping[str, Sequence[Values]])
                 heights += [value for _, value, _ in points]
                 rhos, values, errors = zip(*points, strict=True)
                 axes.errorbar(rhos, values, errors, color=f"C{index}", marker=marker, markersize=3.5, linestyle=dashes,
-                              linewidth=1.2, capsize=2, label=label if measure == "worst" else None)  # fmt: skip
-    radii = [one["rho"] for one in next(iter(found.values()))]
+                              linewidth=1.2, capsize=2)  # fmt: skip
+    several = next(iter(found.values()))
+    radii = [one["rho"] for one in several]
     axes.set_xscale("log")
     axes.set_xticks(radii, [f"{rho:g}" for rho in radii], minor=False)
     axes.set_xticks([], minor=True)
     if heights and min(heights) > 0.0:
         axes.set_yscale("log")
-    convention = next(iter(found.values()))[0]["worst"]["convention"].partition(": ")[2].partition(", T ")[0]
-    axes.set(xlabel="rho", ylabel="rise of the loss", title=_TITLES[kind])
-    axes.text(1.0, 1.02, convention.partition(", ")[0], transform=axes.transAxes, ha="right", color=MUTED, fontsize=7)
-    handles = axes.get_legend_handles_labels()
-    first = axes.legend(*handles, loc="upper left")
-    axes.add_artist(first)
-    axes.legend(handles=[_sample(*look) for look in _KINDS.values()], loc="lower right")
+    meaning = several[0]["worst"]["convention"].partition(": ")[2].partition(", T of")[0].partition(", no scal")[0]
+    axes.set(xlabel=f"rho:  {meaning}", ylabel="rise of the loss", title=_TITLES[kind])
 
 
 def _sample(name: str, marker: str, dashes: Any) -> Any:
@@ -197,9 +193,9 @@ def _draw_along(axes: Axes, kind: str, entries: Sequence[Entry]) -> None:
         rho = middle[0]["rho"]
         epochs = [entry.epoch for entry in mine]
         values = [float("nan") if one["worst"]["value"] is None else one["worst"]["value"] for one in middle]
-        axes.plot(epochs, values, color=f"C{index}", marker="o", markersize=3, linewidth=1.3, label=label)
+        axes.plot(epochs, values, color=f"C{index}", marker="o", markersize=3, linewidth=1.3)
+    axes.set_yscale("symlog", linthresh=1e-2)
     axes.set(xlabel="epoch", ylabel="rise of the loss, worst case", title=f"{_TITLES[kind]}, rho {rho:g}")
-    axes.legend()
 
 
 def _rise(one: Values) -> str:
