@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,10 +71,16 @@ def panels(count: int, *, columns: int = 3, width: float = WIDTH, height: float 
     return made, axes
 
 
-def name_runs(figure: Figure, labels: Sequence[str], more: Sequence[Any] = ()) -> None:
-    """A legend below all panels: the runs by their colours, and more entries."""
+def name_runs(
+    figure: Figure, labels: Sequence[str], more: Sequence[Any] = (), shown: Container[str] | None = None
+) -> None:
+    """A legend below all panels: the runs that are shown by their colours, and more entries."""
     line = require("matplotlib.lines", extra="analysis").Line2D
-    runs = [line([], [], color=COLOURS[i % len(COLOURS)], linewidth=2.2, label=label) for i, label in enumerate(labels)]
+    runs = [
+        line([], [], color=COLOURS[index % len(COLOURS)], linewidth=2.2, label=label)
+        for index, label in enumerate(labels)
+        if shown is None or label in shown
+    ]
     figure.legend(handles=[*runs, *more], loc="outside lower center", ncols=min(len(runs) + len(more), 6))
 
 

@@ -99,7 +99,9 @@ class Curvature(Part):
                 continue
             densities = _by_epoch(entries, lambda values: _density(values[matrix]["density"]))  # noqa: B023 (used here)
             pairs = _by_epoch(entries, lambda values: _pairs(values[matrix]["eigenvalues"]))  # noqa: B023
-            shown = _some(sorted({epoch for one in densities.values() for epoch in one}))
+            shared = set.intersection(*(set(one) for one in densities.values()))
+            several = len(shared) > 1
+            shown = _some(sorted(shared if several else {epoch for one in densities.values() for epoch in one}))
             some = {label: {e: one[e] for e in shown if e in one} for label, one in densities.items()}
             yield f"{name}-spectra-along", density_along_figure(some, pairs=pairs)
             figure, (left, right) = panels(2, width=4.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -102,16 +102,16 @@ class Forgetting(Part):
                 continue
             yield (
                 f"forgetting-{probe}",
-                self._figure(partial(_draw_bars, found=found, labels=labels), labels, _title(probe, found)),
+                self._figure(partial(_draw_bars, found=found, labels=labels), labels, found, _title(probe, found)),
             )
             mine = [entry for entry in entries if probe in entry.values]
             if len({entry.epoch for entry in mine}) > 1:
                 yield f"forgetting-{probe}-along", self._figure(
-                    partial(_draw_along, entries=mine, probe=probe, labels=labels), labels,
+                    partial(_draw_along, entries=mine, probe=probe, labels=labels), labels, found,
                     f"{_title(probe, found)}, on training samples",
                 )  # fmt: skip
 
-    def _figure(self, draw: Callable[..., None], labels: Sequence[str], title: str) -> Figure:
+    def _figure(self, draw: Callable[..., None], labels: Sequence[str], shown: Container[str], title: str) -> Figure:
         """A panel for each estimate."""
         from samnesia.examine.style import HEIGHT, name_runs, panels
 
@@ -119,7 +119,7 @@ class Forgetting(Part):
         for one, (name, words) in zip(axes, _SHOWN.items(), strict=True):
             draw(one, name=name)
             one.set(ylabel="nats", title=words)
-        name_runs(figure, labels)
+        name_runs(figure, labels, shown=shown)
         figure.suptitle(title, x=0.01, ha="left", fontsize="medium", fontweight="bold")
         return figure
 

@@ -140,7 +140,7 @@ class Landscape(Part):
         for entry in entries:
             if "trajectory" in entry.values:
                 figure = trajectory_figure(_trajectory(entry.values["trajectory"]))
-                figure.suptitle(f"Way of {entry.label}", x=0.01, ha="left", fontsize="medium", fontweight="bold")
+                figure.axes[0].set_title(f"Way of {entry.label}", loc="right")
                 yield f"landscape-way-{_file(entry.label)}", figure
             if "connection" in entry.values:
                 figure = connection_figure(_connection(entry.values["connection"]))
