@@ -198,6 +198,13 @@ def test_a_result_is_plain_json_says_that_it_is_a_reconstruction_and_where_sampl
 
 def test_what_cannot_be_measured_is_refused():
     model = net()
+    spread = Subject(model, F.cross_entropy, batches())
+    spread.distributed = True
+    with pytest.raises(UnsupportedError, match="measure in one process"):
+        probe_forgetting(spread, CommonProbe())
+    with pytest.raises(ConfigurationError, match="no variance"):
+        lonely = HeldOut([(batches()[0][0][:1], batches()[0][1][:1])])
+        probe_forgetting(Subject(model, F.cross_entropy, batches()), CommonProbe(), held_out=lonely)
     with pytest.raises(ConfigurationError, match="between 1 and 4"):
         probe_forgetting(Subject(model, F.cross_entropy, batches()), CommonProbe(), perturbations=5)
     ragged = [*batches(), (batches()[0][0][:1], batches()[0][1][:1])]
