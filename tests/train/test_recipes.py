@@ -38,7 +38,7 @@ def flatten(part, prefix=""):
 
 
 # part fields whose kind a row need not name: how a run is watched, not what it is
-WATCHING = {"checkpoints.kind", "evaluation.kind", "logging.kind", "hardware.kind", "when.kind"}
+WATCHING = {"checkpoints.kind", "evaluation.kind", "logging.kind", "record.kind", "hardware.kind", "when.kind"}
 
 
 def test_the_table_has_a_row_for_every_recipe_and_no_other():

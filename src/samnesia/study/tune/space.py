@@ -25,7 +25,7 @@ Values = dict[str, Any]
 RHO = "method.rho"
 WIDTH = 8.0
 """The radius is searched between the recipe's over this and times this."""
-_FIXED = ("recipe", "seed", "epochs", "evaluation", "checkpoints", "logging", "hardware")
+_FIXED = ("recipe", "seed", "epochs", "evaluation", "checkpoints", "logging", "record", "hardware")
 _DIGITS = 3
 
 
