@@ -35,7 +35,7 @@ from samnesia.examine.bench import Bench, Look
 from samnesia.examine.chosen import Chosen
 from samnesia.examine.parts import Part
 from samnesia.examine.parts.part import Entry, Task
-from samnesia.examine.store import FIGURES, SCHEMA, Store
+from samnesia.examine.store import FIGURES, SCHEMA, Store, code
 from samnesia.perturb.errors import SamnesiaError, UnsupportedError
 from samnesia.train.log import locked
 
@@ -172,7 +172,7 @@ def _key(task: Task, look: Look) -> dict[str, Any]:
         "options": task.options,
         "look": look.decisive,
         "weights": [one.digest for one in task.places],
-        "samnesia": version("samnesia"),
+        "code": code(),
     }
 
 

@@ -7,7 +7,7 @@
     OUT/parts/curvature-2f1c….json      a measurement each, written as soon as it is there, and never done again
 
 A part is known by what decides its numbers: what is measured and its options, how it is looked at, weights and
-configuration of its checkpoints, and the version of samnesia.
+configuration of its checkpoints, and the code that measures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,14 @@ class Store:
     def _path(self, what: str, key: Mapping[str, Any]) -> Path:
         digest = hashlib.sha256(json.dumps(plain(key), sort_keys=True).encode()).hexdigest()
         return self.out / PARTS / f"{what}-{digest[:16]}.json"
+
+
+@lru_cache(maxsize=1)
+def code() -> str:
+    """A digest of the code that measures: what another version has measured is measured again."""
+    package = Path(__file__).resolve().parent.parent
+    files = sorted(file for part in ("measure", "perturb", "examine/parts") for file in (package / part).rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def plain(value: Any) -> Any:

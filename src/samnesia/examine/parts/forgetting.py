@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SHOWN = {  # of the estimates, those in table and figures: name, and how it reads
     "superfluous": "I(X;Ŷ|Y) lost",
     "useful": "I(Ŷ;Y) lost",
-    "divergence": "KL(before ‖ after)",
+    "divergence": "KL",
     "loss_rise": "loss rise",
 }
 _SPLITS = {"exposed": "exposed", "training": "training", "held_out": "held-out"}
@@ -130,15 +130,15 @@ class Forgetting(Part):
             if probe not in values:
                 continue
             one = values[probe]["values"]["running"]
-            found[f"{probe}: norm"] = _text(values[probe]["norm"])
+            found[f"{probe}: norm"] = f"{values[probe]['norm'][0]:.3g}"
             for group, named in one["training"].items():
                 ending = "" if group == "all" else f", {group}"
                 for name in _SHOWN if group == "all" else ("superfluous",):
                     found[f"{probe}: {_SHOWN[name]}{ending}"] = _text(named[name])
             for name in ("superfluous", "divergence", "input_exposed"):
                 if name in one["exposed"]["all"]:
-                    title = _SHOWN.get(name, "loss rise beyond training's")
-                    found[f"{probe}: {title}, exposed"] = _text(one["exposed"]["all"][name])
+                    title = _SHOWN.get(name, "E4 (loss)")
+                    found[f"{probe}: exposed, {title}"] = _text(one["exposed"]["all"][name])
         return found
 
 
