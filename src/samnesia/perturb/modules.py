@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -203,6 +204,20 @@ def _immutable(buffer: Tensor) -> bool:
     if 0 in (strides := buffer.stride()):
         return any(stride == 0 and size > 1 for stride, size in zip(strides, buffer.shape, strict=True))
     return buffer.is_inference()
+
+
+@contextmanager
+def parameters_kept(model: nn.Module) -> Iterator[None]:
+    """Around ``torch.func.functional_call``, which puts tensors in the place of a model's parameters.
+
+    A module that has two names in the model (torch 2.15 swaps it twice, and back in the same order) would keep them.
+    """
+    kept = [(module, dict(module._parameters)) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, parameters in kept:
+            module._parameters.update(parameters)
 
 
 def forget_cached_weights() -> None:

@@ -266,3 +266,41 @@ def test_a_loss_that_is_not_finite_is_refused(matrix):
 def test_a_step_that_is_none_is_refused(step):
     with pytest.raises(ConfigurationError, match="cannot take differences over a step"):
         DifferenceHessian(step)
+
+
+class Recurring(nn.Module):
+    """One module under two names, after which ``torch.func.functional_call`` does not put its parameters back."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.again = self.hidden = nn.Linear(3, 3).double()
+        self.last = nn.Linear(3, 2).double()
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.again(torch.tanh(self.hidden(x)))))
+
+
+def test_a_module_with_two_names_keeps_its_parameters():
+    model = Recurring()
+    batch = (torch.randn(6, 3, dtype=torch.float64), torch.arange(6) % 2)
+    before = list(model.parameters())
+    product(Subject(model, nn.CrossEntropyLoss(), [batch]), GaussNewton())
+    assert all(now is one for now, one in zip(model.parameters(), before, strict=True))
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return {"logits": self.linear(x)}
+
+
+def test_an_output_that_is_no_tensor_has_a_hessian_and_no_gauss_newton_matrix():
+    batch = (torch.randn(6, 3), torch.arange(6) % 2)
+    subject = Subject(Named(), lambda output, target: nn.functional.cross_entropy(output["logits"], target), [batch])
+    product(subject, Hessian())
+    with pytest.raises(UnsupportedError, match="output is a dict"):
+        product(subject, GaussNewton())

@@ -141,6 +141,20 @@ class WithUnusedAndFrozen(nn.Module):
         return self.last(torch.tanh(self.elsewhere(torch.tanh(self.frozen(x)))))
 
 
+class Recurring(nn.Module):
+    """One module under two names, after which ``functional_call`` does not put its parameters back."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Sequential(nn.Flatten(), nn.Linear(X[0].numel(), 4)).double()
+        self.again = self.hidden = nn.Linear(4, 4).double()
+        self.last = nn.Linear(4, 3).double()
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.again(torch.tanh(self.hidden(torch.tanh(self.first(x)))))))
+
+
 class Doubled(nn.Module):
     def forward(self, weight):
         return 2 * weight
@@ -164,6 +178,7 @@ def in_eval_mode():
 
 MODELS = {
     "tied": Tied,
+    "module with two names": Recurring,
     "parametrized": parametrized,
     "GroupNorm": lambda: network(norm=lambda n: nn.GroupNorm(1, n)),
     "BatchNorm without statistics": without_statistics,
@@ -175,9 +190,11 @@ MODELS = {
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_kinds_of_models(make, row):
     loop, side_by_side = pair(row, make)
+    parameters = list(side_by_side.model.parameters())
     by_loop(loop, X, Y, 4)
     Vectorized(side_by_side, 4).backward(X, Y)
     assert_close(gradients(side_by_side.model), gradients(loop.model))
+    assert all(now is before for now, before in zip(side_by_side.model.parameters(), parameters, strict=True))
 
 
 @pytest.mark.parametrize("row", [BY_NAME["sam"], BY_NAME["gsam"], BY_NAME["random"]], ids=str)

@@ -25,6 +25,7 @@ from samnesia.measure.curvature.space import Space
 from samnesia.measure.statistics import BatchStatistics, normalizers
 from samnesia.measure.subject import Criterion, Subject
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.modules import parameters_kept
 
 Ends = Literal["both", "largest", "smallest", "magnitude"]
 """Of a spectrum: algebraically, or the largest magnitudes wherever they lie."""
@@ -122,7 +123,7 @@ class GaussNewton(Matrix):
 
         def of(batch: Batch, vector: list[Tensor]) -> Sequence[Tensor]:
             slot[0] = batch
-            with _twice("Gauss-Newton matrix"), _no_fast_path():
+            with _twice("Gauss-Newton matrix"), _no_fast_path(), parameters_kept(subject.model):
                 found: list[Tensor] = operator @ vector
             return found
 
@@ -180,6 +181,14 @@ def _check_gauss_newton(subject: Subject) -> None:
         raise UnsupportedError(
             "cannot multiply with the Gauss-Newton matrix by the statistics of each batch, because it is a sum over "
             "samples, and these are no longer independent; leave statistics= out, or give matrix=Hessian()"
+        )
+    with subject.looking(), torch.no_grad():
+        output = subject.model(next(subject.batches())[0])
+    if not isinstance(output, Tensor):
+        raise UnsupportedError(
+            f"cannot multiply with the Gauss-Newton matrix of a model whose output is a {type(output).__name__}, "
+            "because its Jacobian is that of one tensor; wrap the model to return the tensor that the criterion takes, "
+            "or give matrix=Hessian()"
         )
 
 

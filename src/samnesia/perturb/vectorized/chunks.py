@@ -14,7 +14,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from samnesia.perturb.ascents import Ascent, Need, _StepByStep
 from samnesia.perturb.errors import ConfigurationError, NoGradientError, SamnesiaError, UnsupportedError
-from samnesia.perturb.modules import check_gradients, forget_cached_weights, get_random_state, set_random_state
+from samnesia.perturb.modules import (
+    check_gradients,
+    forget_cached_weights,
+    get_random_state,
+    parameters_kept,
+    set_random_state,
+)
 from samnesia.perturb.rules import Rule
 from samnesia.perturb.vectorized.moves import LOOP, Perturbation, Setting, advance
 from samnesia.perturb.vectorized.samples import Chunks
@@ -153,7 +159,7 @@ class Block:
         held = [group is not None for group in setting.parameters.groups]
         dimensions = {name: 0 if stacked and h else None for name, h in zip(setting.names, held, strict=True)}
         run = vmap(criteria, in_dims=(dimensions, 0), randomness="different")
-        with _side_by_side(setting.devices), _under_vmap():
+        with _side_by_side(setting.devices), _under_vmap(), parameters_kept(method.model):
             values, losses = run(dict(zip(setting.names, weights, strict=True)), self._data.batched)
         if first_pass:
             self.losses = losses
