@@ -200,3 +200,23 @@ def test_results_are_plain_values():
     assert set(plain["smallest"][0]) == {"value", "residual", "distance", "converged"}
     assert math.isnan(found.ratio(6))
     assert "largest / fifth" in str(found)
+
+
+def test_a_matrix_of_zeros_has_no_ratio():
+    """A loss that is linear in the weights."""
+    batch = (torch.ones(4, 2), torch.zeros(4))
+    found = eigenpairs(Subject(nn.Linear(2, 1), lambda output, _: output.mean(), [batch]), 2)
+    assert values(found.pairs) == [0.0] * 3
+    assert found.converged
+    assert math.isnan(found.ratio(2))
+    assert "ratio_1_2" not in found.as_dict()
+
+
+def test_ends_do_not_stand_in_for_each_other():
+    """Lanczos' space is closed after three products: two eigenvalues, and one zero of many."""
+    subject, written = cases.written("cnn, cross-entropy")
+    diagonal = torch.zeros(len(written.matrix), dtype=torch.float64)
+    diagonal[:2] = torch.tensor([5.0, 4.0])
+    found = eigenpairs(subject, 2, matrix=cases.Written(torch.diag(diagonal)))
+    assert values(found.largest) == pytest.approx([5.0, 4.0])
+    assert values(found.smallest) == pytest.approx([0.0, 0.0], abs=1e-12)

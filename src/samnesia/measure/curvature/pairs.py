@@ -67,8 +67,11 @@ class Eigenpairs:
         return all(pair.converged for pair in self.pairs)
 
     def ratio(self, index: int) -> float:
-        """λ_1 / λ_index at the upper end, such as λ_max / λ_5 (Foret et al., ICLR 2021); NaN if there are fewer."""
-        if not 1 <= index <= len(self.largest):
+        """λ_1 / λ_index at the upper end, such as λ_max / λ_5 (Foret et al., ICLR 2021).
+
+        NaN if there are fewer, or if λ_index is 0, as of a matrix of low rank.
+        """
+        if not 1 <= index <= len(self.largest) or self.largest[index - 1].value == 0.0:
             return math.nan
         return self.largest[0].value / self.largest[index - 1].value
 

@@ -147,7 +147,8 @@ class _Search:
 
     def finished(self, ritz: Ritz) -> bool:
         """Whether all that are wanted are there and have converged."""
-        if len(ritz.values) < self.k:
+        ends = len(self.lower(ritz.values, self.k)) + len(self.upper(ritz.values, self.k))
+        if not self.k <= ends <= len(ritz.values):  # what one end has is not to stand in for the other
             return False
         return bool(self.good(ritz)[self.wanted(ritz.values)].all())
 
