@@ -41,7 +41,7 @@ def test_two_runs_beside_each_other(samnesia, runs, tmp_path):
     out = tmp_path / "out"
     code, text, err = samnesia(*runs, "--what", "curvature", "calibration", "--out", out, *QUICK, *CURVATURE)
     assert (code, err) == (0, "")
-    assert "measured calibration of sgd, epoch 3 in" in text and "(4 of 4)" in text
+    assert "calibration of sgd, epoch 3: measured in" in text and "(4 of 4)" in text
     for line in ("λmax", "trace", "train ECE", "test NLL (nats)", "train margin, flipped"):
         assert line in text
     content = json.loads((out / "measure.json").read_text())
@@ -64,6 +64,7 @@ def test_a_single_run_is_measured_into_its_directory(samnesia, runs, tmp_path):
     assert (run / "measured" / "figures" / "calibration-train.png").exists()
     code, again, _ = samnesia(run, "--what", "calibration", *QUICK)
     assert code == 0 and again.splitlines()[1:] == text.splitlines()[1:]
+    assert again.splitlines()[0] == "calibration of run, epoch 3: there already (1 of 1)"
     assert cli.main(["resume", str(run)]) == 0, "it is still a run that has finished"
 
 

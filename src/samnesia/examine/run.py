@@ -154,7 +154,7 @@ def _done(
         except SamnesiaError as error:
             raise type(error)(f"{name}: {error}") from error
         kept = store.keep(task.what, key, content)
-    watch.measured(time.perf_counter() - begun)
+    watch.measured(None if known else time.perf_counter() - begun)
     return {
         "what": task.what,
         "run": task.label,

@@ -23,8 +23,8 @@ class Watch(ABC):
         """The next one begins."""
 
     @abstractmethod
-    def measured(self, seconds: float) -> None:
-        """It is done."""
+    def measured(self, seconds: float | None) -> None:
+        """It is done; None where it had been measured before."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -73,7 +73,7 @@ class Bars(Watch):
         """Say which one."""
         self._bar.update(self._all, description=f"{name} ({self._done + 1} of {self._tasks})")
 
-    def measured(self, seconds: float) -> None:
+    def measured(self, seconds: float | None) -> None:
         """One more."""
         self._done += 1
         self._bar.update(self._all, completed=self._done)
@@ -111,12 +111,11 @@ class Lines(Watch):
         """Remember it."""
         self._name = name
 
-    def measured(self, seconds: float) -> None:
+    def measured(self, seconds: float | None) -> None:
         """Say it."""
         self._done += 1
-        self._console.print(
-            f"measured {self._name} in {seconds:.1f} s ({self._done} of {self._tasks})", highlight=False
-        )
+        how = "there already" if seconds is None else f"measured in {seconds:.1f} s"
+        self._console.print(f"{self._name}: {how} ({self._done} of {self._tasks})", highlight=False, markup=False)
 
     def stop(self) -> None:
         """Nothing."""
