@@ -220,3 +220,65 @@ def test_which_samples_were_drawn_and_how_many_a_batch_has():
     whole = Subject(net(), nn.CrossEntropyLoss(), DataLoader(samples, batch_size=5))
     assert whole.chosen is None
     assert whole.batch_sizes == [5, 5, 5, 5, 2]
+
+
+class Flipping:
+    """Random flips by a generator of its own: the sum of an image stays what it is."""
+
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(0)
+
+    def __iter__(self):
+        for x, y in DataLoader(data(), 11):
+            flipped = torch.rand(len(x), 1, 1, 1, generator=self.generator) < 0.5
+            yield torch.where(flipped, x.flip(-1), x), y
+
+
+class Dealing:
+    """Samples of one class change places, with their targets."""
+
+    def __init__(self):
+        self.passes = 0
+
+    def __iter__(self):
+        self.passes += 1
+        yield data().tensors[0][:8].roll(self.passes, 0), torch.zeros(8, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("source", [Flipping, Dealing])
+def test_changes_that_leave_sums_alone_are_seen(source):
+    with pytest.raises(ConfigurationError, match="batches that change from one pass to the next"):
+        Subject(net(), nn.CrossEntropyLoss(), source())
+
+
+class Inner(nn.Module):
+    """Autocast inside the forward, by a context that was made before."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.cast = nn.Linear(6, 3), torch.autocast("cpu", torch.bfloat16)
+
+    def forward(self, x):
+        with self.cast:
+            return self.linear(x).float()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_around_autocast_neither_casts_nor_hides_that_weights_moved(inside):
+    torch.manual_seed(0)
+    model = Inner() if inside else nn.Linear(6, 3)
+    subject = Subject(model, nn.CrossEntropyLoss(), [(torch.randn(8, 6), torch.arange(8) % 3)])
+
+    def losses():
+        found = []
+        for size in (0.0, 1.0):
+            with subject.looking(), subject.at([size * p.detach() for p in subject.parameters]), torch.enable_grad():
+                found.append(float(subject.loss_of(next(subject.batches())).detach()))
+        return found
+
+    with subject.looking():
+        alone = losses()
+    with torch.autocast("cpu", torch.bfloat16), subject.looking():
+        assert losses() == alone
+    assert alone[0] != alone[1]

@@ -14,6 +14,7 @@ from samnesia.perturb.errors import ConfigurationError
 
 Batch = tuple[Any, Tensor]
 _AHEAD = 2  # batches that are looked at twice before anything is computed
+_PIECE = 1 << 20  # entries that are summed at a time: in double precision a batch of images would be large
 
 
 class Batches:
@@ -167,11 +168,19 @@ def halves(output: Any, targets: Tensor) -> list[tuple[float, Any, Tensor]] | No
 
 
 def mark(batch: Batch) -> tuple[int, tuple[str, ...]]:
-    """Size and sums of a batch: other samples, or another order of them, have others."""
-    inputs = [float(t.detach().sum(dtype=torch.float64)) for t in _tensors(batch[0])]
-    targets = batch[1].detach().double().reshape(len(batch[1]), -1).sum(1)
-    order = torch.arange(1, len(targets) + 1, dtype=torch.float64, device=targets.device)
-    return count(batch), tuple(value.hex() for value in (*inputs, float(targets @ order)))  # NaN equals NaN as text
+    """Size of a batch and sums of its entries, each times its place: other entries, or another order, have others.
+
+    Plain sums would not see an image that is flipped, or samples of one class that change places.
+    """
+    return count(batch), tuple(_sum(t).hex() for t in (*_tensors(batch[0]), batch[1]))  # NaN equals NaN as text
+
+
+def _sum(tensor: Tensor) -> float:
+    entries = tensor.detach().to_dense().reshape(-1)
+    entries = torch.view_as_real(entries).reshape(-1) if entries.is_complex() else entries
+    places = torch.arange(1, min(len(entries), _PIECE) + 1, dtype=torch.float64, device=entries.device)
+    pieces = enumerate(entries.split(_PIECE), start=1)
+    return sum(number * float((piece * places[: len(piece)]).sum()) for number, piece in pieces)
 
 
 def _tensors(item: Any) -> Iterator[Tensor]:

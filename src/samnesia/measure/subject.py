@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from samnesia.measure.progress import Progress, Silent
 from samnesia.measure.statistics import RunningStatistics, Statistics, dropouts
 from samnesia.measure.traceless import generators_kept
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
-from samnesia.perturb.modules import ModelState, innermost, parameter_name
+from samnesia.perturb.modules import ModelState, forget_cached_weights, innermost, parameter_name
 from samnesia.perturb.sync import reshard
 from samnesia.perturb.tensors import Weights, is_dtensor, local
 
@@ -36,7 +36,8 @@ class Subject:
     r"""A model, its criterion and batches: the loss :math:`L(w) = \frac1N \sum_i \ell(f_w(x_i), y_i)` and its kin.
 
     The model runs in evaluation mode (no dropout; normalization layers by their running statistics, or see
-    ``statistics``), with attention by the kernel that can be differentiated twice. Modes, buffers, gradients,
+    ``statistics``), in its own precision (without ``torch.autocast``, unless its forward asks for it), with attention
+    by the kernel that can be differentiated twice. Modes, buffers, gradients,
     ``requires_grad`` and the global random generators are afterwards what they were, bit by bit, also if something
     raises. Only parameters that are trained (``requires_grad``) are differentiated and moved.
 
@@ -143,7 +144,7 @@ class Subject:
         """The model in the state in which it is measured; afterwards it is as it was. May be nested."""
         state = ModelState(self.model, {p.device for p in self.model.parameters()})
         modes = [(module, module.training) for module in self.model.modules()]
-        with generators_kept(self.model), sdpa_kernel(SDPBackend.MATH):
+        with generators_kept(self.model), sdpa_kernel(SDPBackend.MATH), self._own_precision():
             try:
                 self.model.eval()
                 self.statistics.prepare(self.model)
@@ -163,13 +164,22 @@ class Subject:
             with torch.no_grad():
                 for p, offset in zip(moved, offsets, strict=True):
                     p.add_(offset)
-            reshard(self.model)
+            self._written()
             yield
         finally:
             with torch.no_grad():
                 for p, value in zip(moved, kept, strict=True):
                     p.copy_(value)
-            reshard(self.model)
+            self._written()
+
+    def _written(self) -> None:
+        """Nobody is to go on with what was made of the weights as they were."""
+        reshard(self.model)
+        forget_cached_weights()
+
+    def _own_precision(self) -> AbstractContextManager[Any]:
+        kind = self.device.type
+        return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
     @contextmanager
     def counting(self, name: str, products: float) -> Iterator[None]:
