@@ -74,6 +74,19 @@ def test_notes_say_what_a_reader_has_to_know(tmp_path):
     assert notes(lost) == ["its test_accuracy is not finite at the last epoch: left out."]
 
 
+def test_a_study_from_before_a_field_of_configurations_came_goes_on(tmp_path, monkeypatch):
+    """As one whose runs were made when nothing could be recorded."""
+    run_study(study(epochs=1), tmp_path, progress=False)
+    for path in tmp_path.glob("cells/*/outcome.json"):
+        content = json.loads(path.read_text())
+        del content["settings"]["record"]
+        path.write_text(json.dumps(content))
+    monkeypatch.setattr(Training, "run", None)  # nothing is left to do
+    assert (run_study(study(epochs=1), tmp_path, progress=False).table["status"] == "finished").all()
+    with pytest.raises(ConfigurationError, match=r"settings of its cell .* have changed since it was run \(epochs"):
+        run_study(study(epochs=2), tmp_path, progress=False)
+
+
 def test_a_result_of_other_settings_is_refused(tmp_path):
     work, _ = do(tmp_path / "cell")
     with pytest.raises(ConfigurationError, match=r"other settings \(method.rho: 0.05 -> 0.1; epochs: 3 -> 4\)"):

@@ -39,6 +39,7 @@ from samnesia.train.config import (
     RunConfig,
     Steps,
     Table,
+    renewed,
 )
 from samnesia.train.parts.methods import (
     ASAM,
@@ -354,3 +355,13 @@ def test_a_configuration_knows_how_many_steps_it_perturbs():
     assert RunConfig("x", method=SAM(), when=late, epochs=5).perturbed_steps(10) == 10
     assert RunConfig("x", method=SAM(), when=late, epochs=3).perturbed_steps(10) == 0
     assert RunConfig("x", epochs=5).perturbed_steps(10) == 0
+
+
+def test_settings_from_before_a_field_came_are_those_of_today():
+    today = RunConfig("x", epochs=5).to_json()
+    before = {name: value for name, value in today.items() if name != "record"}
+    assert renewed(before) == today
+    assert renewed({"config": before, "seeds": [1]}) == {"config": today, "seeds": [1]}
+    assert renewed({"radius": 0.1, "part": {"kind": "SAM"}}) == {"radius": 0.1, "part": {"kind": "SAM"}}
+    unreadable = before | {"nobody_knows": 1}
+    assert renewed(unreadable) == unreadable

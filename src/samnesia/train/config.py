@@ -7,9 +7,12 @@ bit by bit, on the same machine. Its parts (:mod:`samnesia.train.parts`) are dat
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.parts.augmentations import PadCropFlip, Plain, RandomResizedCropFlip
 from samnesia.train.parts.averages import EMA, SWA, Average
 from samnesia.train.parts.checks import MOST_EPOCHS, check_share, require
@@ -199,3 +202,15 @@ class RunConfig:
         """
         config: RunConfig = from_plain(RunConfig, plain)
         return config
+
+
+def renewed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that were written down earlier as they would be written today.
+
+    In a configuration, also inside of others, fields that came since stand at their defaults. What is none, or cannot
+    be read any more, is returned as it is.
+    """
+    if settings.get("kind") == RunConfig.__name__:
+        with suppress(ConfigurationError):
+            return RunConfig.from_json(dict(settings)).to_json()
+    return {name: renewed(value) if isinstance(value, Mapping) else value for name, value in settings.items()}

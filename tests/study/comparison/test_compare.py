@@ -126,9 +126,9 @@ def test_an_interruption_says_what_is_kept(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"methods": ()}, "cannot compare with methods"),
+        ({"methods": ()}, "cannot compare without methods"),
         ({"methods": ("sgd", "sgd")}, "methods sgd sgd"),
-        ({"seeds": ()}, "cannot compare with seeds"),
+        ({"seeds": ()}, "cannot compare without seeds"),
         ({"seeds": (1, 1)}, "seeds 1 1"),
         ({"seeds": (-1,)}, "seed -1"),
         ({"methods": ("sgd", "samm")}, "did you mean 'sam'"),

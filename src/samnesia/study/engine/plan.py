@@ -14,6 +14,7 @@ from samnesia.study.design import Design, Levels, Study
 from samnesia.study.engine.jobs import Job
 from samnesia.study.engine.store import CELLS, Finished, cell_name, find_cell
 from samnesia.study.hypotheses import Hypothesis, in_scope
+from samnesia.train.config import renewed
 from samnesia.train.log import RESULT
 from samnesia.train.parts.checks import require
 from samnesia.train.plain import differences, to_plain
@@ -67,7 +68,7 @@ def _check_settings(name: str, directory: Path, job: Job) -> None:
     found = find_cell(directory)
     if not isinstance(found, Finished):
         return
-    changed = differences(found.settings, plain_settings(job.work.settings, job.name))
+    changed = differences(renewed(found.settings), plain_settings(job.work.settings, job.name))
     require(
         not changed,
         f"cannot go on with the study in {directory.parent.parent}, because the settings of its cell {name} have "

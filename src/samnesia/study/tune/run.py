@@ -11,7 +11,7 @@ from samnesia.extras import require as require_package
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.engine.store import read_object
 from samnesia.train import recipes
-from samnesia.train.config import RunConfig
+from samnesia.train.config import RunConfig, renewed
 from samnesia.train.log import locked, write_json
 from samnesia.train.parts.checks import require
 from samnesia.train.plain import differences
@@ -184,7 +184,7 @@ def _check_unchanged(out: Path, plan: Plan) -> None:
     if not (out / TUNING).exists():
         return
     there = read_object(out / TUNING, remedy="use another --out").get("definition")
-    changed = ["it is damaged"] if not isinstance(there, dict) else differences(there, plan.definition())
+    changed = ["it is damaged"] if not isinstance(there, dict) else differences(renewed(there), plan.definition())
     require(
         not changed,
         f"cannot go on with the search in {out}, because another one was begun there ({'; '.join(changed)}); use "
