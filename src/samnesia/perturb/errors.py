@@ -19,6 +19,7 @@
     ├── UnperturbedParametersWarning         trainable parameters that the optimizer does not hold
     ├── DamagedCheckpointWarning             a checkpoint that cannot be used; the one before it is
     ├── DamagedSampleWarning                 a sample that cannot be decoded, and is left out
+    ├── RecordingWarning                     a measure along a run that could not be taken
     └── TrainingCollapsedWarning             a run that ended near chance
 """
 
