@@ -282,3 +282,12 @@ def test_around_autocast_neither_casts_nor_hides_that_weights_moved(inside):
     with torch.autocast("cpu", torch.bfloat16), subject.looking():
         assert losses() == alone
     assert alone[0] != alone[1]
+
+
+def test_class_weights_are_seen_where_each_batch_has_one_class():
+    batches = [(torch.randn(6, 4, generator=torch.Generator().manual_seed(i)), torch.full((6,), i)) for i in range(3)]
+    torch.manual_seed(0)
+    model = nn.Linear(4, 3)
+    Subject(model, nn.CrossEntropyLoss(), batches)
+    with pytest.raises(ConfigurationError, match="not the mean over the samples"):
+        Subject(model, nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0])), batches)

@@ -41,7 +41,11 @@ class Batches:
                 "cannot measure with a loader that shuffles, because every pass has to see the same batches; build it "
                 "with shuffle=False, or give samples= to draw some by a seed"
             )
-        self._marks = [mark(batch) for batch in self._taken()]
+        self._marks = []
+        self.last: Batch | None = None  # until somebody has looked at it
+        for batch in self._taken():
+            self._marks.append(mark(batch))
+            self.last = batch
         self.count = len(self._marks)
         self.sizes = [size for size, _ in self._marks]
         self.samples = sum(self.sizes)
@@ -158,13 +162,26 @@ def count(batch: Batch) -> int:
     return len(batch[1])
 
 
-def halves(output: Any, targets: Tensor) -> list[tuple[float, Any, Tensor]] | None:
-    """(share, output, targets) of two unequal parts of a batch; None where it cannot be cut."""
+Answered = tuple[Tensor, Tensor]
+"""What a model put out for a batch, and the targets."""
+
+
+def halves(answered: Answered) -> tuple[Answered, Answered] | None:
+    """Two unequal parts of a batch; None where it cannot be cut."""
+    output, targets = answered
     size = len(targets)
     if not isinstance(output, Tensor) or output.ndim == 0 or len(output) != size or size < 2:
         return None
     cut = max(1, size // 3)
-    return [(cut / size, output[:cut], targets[:cut]), (1.0 - cut / size, output[cut:], targets[cut:])]
+    return (output[:cut], targets[:cut]), (output[cut:], targets[cut:])
+
+
+def joined(left: Answered, right: Answered) -> Answered | None:
+    """Two batches as one; None where they do not fit together."""
+    for a, b in zip(left, right, strict=True):
+        if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or not a.ndim or a.shape[1:] != b.shape[1:]:
+            return None
+    return torch.cat([left[0], right[0]]), torch.cat([left[1], right[1]])
 
 
 def mark(batch: Batch) -> tuple[int, tuple[str, ...]]:

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from samnesia.measure.batches import Batch, Batches, count, halves
+from samnesia.measure.batches import Answered, Batch, Batches, count, halves, joined
 from samnesia.measure.progress import Progress, Silent
 from samnesia.measure.statistics import RunningStatistics, Statistics, dropouts
 from samnesia.measure.traceless import generators_kept
@@ -311,13 +311,21 @@ class Subject:
                     f"cannot measure at a loss of {float(loss)} (first batch), because nothing near it has a slope or "
                     "a curvature; look at the weights and the inputs"
                 )
-            parts = halves(output, first[1])
-            if parts is None:
-                return
-            whole = sum(share * float(self.criterion(o, t)) for share, o, t in parts)
-            if abs(whole - float(loss)) > _AGREES * max(abs(float(loss)), abs(whole)):
-                raise ConfigurationError(
-                    f"cannot measure with this criterion, because its value for a batch ({float(loss):.6g}) is not the "
-                    f"mean over the samples (by halves: {whole:.6g}), as with class weights, ignored targets or "
-                    "reduction='sum'; give a criterion that is the plain mean over samples"
-                )
+            if (parts := halves((output, first[1]))) is not None:
+                self._check_mean(float(loss), *parts)
+            last, self._batches.last = self._batches.last, None
+            if self.num_batches > 1 and last is not None:  # of other classes, where samples are sorted by them
+                ends = (output, first[1]), (self.model(last[0]), last[1])
+                if (both := joined(*ends)) is not None:
+                    self._check_mean(float(self.criterion(*both)), *ends)
+
+    def _check_mean(self, loss: float, *parts: Answered) -> None:
+        """Refuse a criterion whose value for samples together is not the mean of its values for parts of them."""
+        sizes = [len(targets) for _, targets in parts]
+        mean = sum(size * float(self.criterion(*part)) for size, part in zip(sizes, parts, strict=True)) / sum(sizes)
+        if abs(mean - loss) > _AGREES * max(abs(loss), abs(mean)):
+            raise ConfigurationError(
+                f"cannot measure with this criterion, because its value for a batch ({loss:.6g}) is not the mean over "
+                f"the samples (by parts: {mean:.6g}), as with class weights, ignored targets or reduction='sum'; give "
+                "a criterion that is the plain mean over samples"
+            )
