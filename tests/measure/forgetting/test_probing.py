@@ -215,3 +215,23 @@ def test_what_cannot_be_measured_is_refused():
         data = [(x, targets(y)) for x, y in batches()]
         with pytest.raises(UnsupportedError, match=words):
             probe_forgetting(Subject(line, lambda output, _: output.square().mean(), data), CommonProbe())
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.line = nn.Linear(6, 3).double()
+
+    def forward(self, x):
+        return {"logits": self.line(x)}
+
+
+def test_outputs_that_are_no_logits_are_refused():
+    named = Subject(Named(), lambda output, y: F.cross_entropy(output["logits"], y), batches())
+    with pytest.raises(UnsupportedError, match="outputs of type dict"):
+        probe_forgetting(named, CommonProbe())
+    first, (x, y), *_ = batches()
+    with pytest.raises(ConfigurationError, match="outputs that are not finite"):
+        probe_forgetting(
+            Subject(Named().line, F.cross_entropy, [first, (math.nan * x, y)]), CommonProbe(), perturbations=1
+        )

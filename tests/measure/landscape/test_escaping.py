@@ -13,6 +13,7 @@ import torch
 import samnesia
 from samnesia.measure.landscape.escaping import escape, fit_growth
 from samnesia.measure.statistics import BatchStatistics
+from samnesia.measure.subject import Subject
 from samnesia.perturb.ascents import Ascent, Need
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.passes import PerturbedGradient
@@ -182,3 +183,10 @@ def test_several_processes_are_refused_in_a_sentence():
     subject.distributed = True
     with pytest.raises(UnsupportedError, match="over several processes"):
         escape(subject)
+
+
+def test_there_is_no_escape_from_a_loss_that_is_not_finite():
+    x, y = torch.randn(3, 2), torch.arange(3) % 2
+    subject = Subject(torch.nn.Linear(2, 2), torch.nn.CrossEntropyLoss(), [(x, y), (math.nan * x, y)])
+    with pytest.raises(ConfigurationError, match="loss of nan"):
+        escape(subject, steps=2, repeats=1)

@@ -10,6 +10,7 @@ import torch
 
 import samnesia
 from samnesia.measure import Subject, gradient_norm
+from samnesia.perturb.errors import ConfigurationError
 from tests.measure.sharpness.surfaces import BALLS, network
 
 
@@ -52,3 +53,11 @@ def test_at_a_minimum_it_is_zero_and_one_batch_has_no_error():
     assert found.whole == 0.0 and math.isnan(found.per_batch.error)
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["per_batch_error"] is None
     assert "gradient norm 0 over all 3 samples" in str(found)
+
+
+def test_at_a_loss_that_is_not_finite_there_is_none():
+    """In a later batch, which no other check has seen."""
+    x, y = torch.randn(3, 2), torch.arange(3) % 2
+    subject = Subject(torch.nn.Linear(2, 2), torch.nn.CrossEntropyLoss(), [(x, y), (math.nan * x, y)])
+    with pytest.raises(ConfigurationError, match="loss of nan"):
+        gradient_norm(subject)

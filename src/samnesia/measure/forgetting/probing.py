@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,8 +84,10 @@ def probe_forgetting(
         Means over the perturbations with their standard error (over samples, where there is only one).
 
     Raises:
-        ConfigurationError: for fewer full batches than perturbations, or labels that do not fit.
-        UnsupportedError: for a subject that is spread over processes, or targets that are no classes.
+        ConfigurationError: for fewer full batches than perturbations, labels that do not fit, or outputs that are not
+            finite at the unperturbed weights.
+        UnsupportedError: for a subject that is spread over processes, outputs that are no logits, or targets that are
+            no classes.
     """
     if subject.distributed or subject.sharded:
         raise UnsupportedError(
@@ -106,6 +109,7 @@ def probe_forgetting(
         with subject.looking():
             batches = [batch for i, batch in enumerate(subject.batches()) if i in numbers]
         before = {key: look.at(data, way) for key, data, way in ways}
+        _check_finite(before.values())
         held = {key: look.estimator.held(before[key].logits, before[key].labels, data.others) for key, data, _ in ways}
         for index, number in enumerate(numbers):
             move = probe.perturbation(subject, batches, index)
@@ -154,7 +158,7 @@ class _Look:
             statistics.prepare(model)
             with captured(model, name) as hidden:
                 for inputs, targets in data.batches():
-                    logits.append(model(inputs).cpu())
+                    logits.append(_logits(model(inputs)))
                     labels.append(_classes(targets).cpu())
                     if name is not None:
                         features.append(taken(hidden, len(targets), name))
@@ -186,6 +190,23 @@ def perturbing(sizes: Sequence[int], perturbations: int) -> list[int]:
             f"({max(sizes)} samples), and one is needed; give perturbations between 1 and {len(full)}, or more data"
         )
     return [full[i * len(full) // perturbations] for i in range(perturbations)]
+
+
+def _logits(output: Any) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise UnsupportedError(
+            f"cannot estimate forgetting from outputs of type {type(output).__name__}, because a prediction requires "
+            "logits [n, K]; wrap the model to return them alone"
+        )
+    return output.cpu()
+
+
+def _check_finite(seen: Iterable[_Seen]) -> None:
+    if not all(bool(one.logits.isfinite().all()) for one in seen):
+        raise ConfigurationError(
+            "cannot estimate forgetting from outputs that are not finite before anything is perturbed, because they "
+            "are no probabilities; look at the weights and the inputs"
+        )
 
 
 def _rows(sizes: Sequence[int], number: int) -> slice:

@@ -171,14 +171,14 @@ def escape(
         floor: the loss that cannot be left, taken off before the logarithm.
 
     Raises:
-        ConfigurationError: for numbers out of range.
+        ConfigurationError: for numbers out of range, or a loss that is not finite.
         UnsupportedError: for a subject over several processes, or weights that are sharded.
     """
     window = (0, steps) if window is None else window
     _check(subject, lr, steps, repeats, window)
     passes = 2 * repeats * steps + 2
     with subject.looking(), subject.counting("escape", passes):
-        batches, start = list(subject.batches()), height(subject).loss
+        batches, start = list(subject.batches()), subject.loss()
         orders = _orders(len(batches), steps, repeats, seed)
         taken = [[batches[i] for i in order] for order in orders]
         makers: dict[str, Callable[..., PerturbedGradient]] = {

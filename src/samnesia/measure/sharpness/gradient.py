@@ -66,6 +66,7 @@ def gradient_norm(subject: Subject, ball: Ball | None = None) -> GradientNorm:
         ball: the geometry; None is SAM's.
 
     Raises:
+        ConfigurationError: for a loss that is not finite.
         UnsupportedError: for a sharded model.
     """
     check_differentiable(subject)
@@ -80,14 +81,15 @@ def gradient_norm(subject: Subject, ball: Ball | None = None) -> GradientNorm:
 
     with subject.counting("gradient norm", 1.0):
         whole = [g.to(p.dtype) for g, p in zip(subject.mean(of), subject.parameters, strict=True)]
+    slope = _slope(geometry, weights, whole)
+    if not math.isfinite(slope):
+        subject.loss()  # says so, if it is the loss that is not finite
     found = torch.tensor(norms, dtype=torch.float64)
     total, batches = (float(v) for v in subject.summed([torch.stack([found.sum(), torch.ones_like(found).sum()])])[0])
     mean = total / batches
     squares = float(subject.summed([(found - mean).square().sum()])[0])
     error = math.sqrt(squares / (batches - 1.0) / batches) if batches > 1 else math.nan
-    return GradientNorm(
-        _slope(geometry, weights, whole), Estimate(mean, error, int(batches)), geometry, subject.samples
-    )
+    return GradientNorm(slope, Estimate(mean, error, int(batches)), geometry, subject.samples)
 
 
 def _slope(ball: Ball, weights: Weights, gradient: list[Tensor]) -> float:
