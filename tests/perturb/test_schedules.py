@@ -27,7 +27,7 @@ from tests.problems import assert_same, batches, differentiate, network, observe
         (samnesia.after(0), list(range(10))),
         (samnesia.before(2), [0, 1]),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_steps_on_which_a_schedule_fires(when, steps):
     assert [step for step in range(10) if when(step)] == steps
