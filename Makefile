@@ -1,12 +1,14 @@
 # Every target builds .venv by itself when it is missing or stale; nothing has to be installed by hand before.
 #   make PYTHON=python3.12 test    builds the environment with that interpreter
 #   make EXTRAS=train,dev test     installs less (the tests of what is left out then fail on the missing package)
+#   make JOBS=8 test               runs the tests in so many processes, a file in each
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 EXTRAS ?= all
 OUT ?= runs/demo
+JOBS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -30,10 +32,10 @@ demo: $(STAMP)
 	$(BIN)/samnesia demo --out $(OUT)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow and not gpu" $(ARGS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not gpu" $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
