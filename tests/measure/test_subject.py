@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -147,6 +148,13 @@ def test_attention_can_be_differentiated_twice():
     assert sum(float(g.abs().sum()) for g in second if g is not None) > 0.0
 
 
+class Two(NamedTuple):
+    """Inputs with names."""
+
+    left: Tensor
+    right: tuple[Tensor, None]
+
+
 class Weighted(nn.Module):
     """A mean that is none over samples."""
 
@@ -208,6 +216,13 @@ def test_rows_of_a_batch_are_a_smaller_batch_whatever_its_inputs_are():
     assert torch.equal(targets, torch.tensor([2, 0]))
     assert torch.equal(inputs["a"], x[[2, 0]]) and torch.equal(inputs["b"][0], x[[2, 0]] + 1.0)
     assert torch.equal(inputs["b"][1], torch.ones(())) and inputs["c"] == "text"
+
+
+def test_named_tuples_stay_what_they_are_in_a_smaller_batch():
+    x, y = torch.arange(12.0).view(4, 3), torch.arange(4)
+    inputs, _ = rows_of((Two(x, (x + 1.0, None)), y), torch.tensor([2, 0]))
+    assert isinstance(inputs, Two)
+    assert torch.equal(inputs.left, x[[2, 0]]) and torch.equal(inputs.right[0], x[[2, 0]] + 1.0)
 
 
 def test_which_samples_were_drawn_and_how_many_a_batch_has():

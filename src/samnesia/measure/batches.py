@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler, Subset
 
-from samnesia.measure.traceless import on_device
+from samnesia.measure.traceless import changed, on_device
 from samnesia.perturb.errors import ConfigurationError
 
 Batch = tuple[Any, Tensor]
@@ -215,16 +215,10 @@ def rows_of(batch: Batch, rows: Tensor) -> Batch:
     """The samples of a batch at these places (indices on any device): a smaller batch."""
     size = count(batch)
 
-    def taken(item: Any) -> Any:
-        if isinstance(item, Tensor):
-            return item[rows.to(item.device)] if item.ndim and len(item) == size else item
-        if isinstance(item, Mapping):
-            return type(item)({key: taken(value) for key, value in item.items()})  # type: ignore[call-arg]
-        if isinstance(item, tuple | list):
-            return type(item)(taken(part) for part in item)
-        return item
+    def taken(tensor: Tensor) -> Tensor:
+        return tensor[rows.to(tensor.device)] if tensor.ndim and len(tensor) == size else tensor
 
-    return taken(batch[0]), taken(batch[1])
+    return changed(batch[0], taken), taken(batch[1])
 
 
 def _changing(how: str) -> ConfigurationError:

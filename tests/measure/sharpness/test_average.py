@@ -11,7 +11,7 @@ import torch
 import samnesia
 from samnesia.measure import EntrywiseGaussian, EntrywiseUniform, OnSphere, Subject, average_case, worst_case
 from samnesia.measure.sharpness.hill import Around
-from samnesia.measure.sharpness.noise import seeded
+from samnesia.measure.traceless import seeded
 from samnesia.perturb.errors import ConfigurationError
 from tests.measure.sharpness.surfaces import BALLS, cut, network, points, two_weights
 from tests.measure.sharpness.test_worst import Cliff, mean_of
@@ -115,7 +115,7 @@ def test_the_model_is_left_bit_by_bit():
 def test_a_loss_that_is_no_number_is_an_infinite_rise():
     found = average_case(Subject(Cliff(math.nan), mean_of, cut(*points(), 5)), 0.8, directions=3)
     assert found.value == math.inf and "not finite in 3 of 3 directions" in str(found)
-    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["value"] is None
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["rise"]["value"] is None
 
 
 def test_it_says_what_its_radius_means():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from samnesia.measure.subject import Subject
+from samnesia.measure.traceless import seeded
 from samnesia.perturb.errors import UnsupportedError
 from samnesia.perturb.tensors import is_dtensor, shards
 
@@ -58,22 +59,11 @@ class Space:
 
     def gaussian(self, seed: int) -> Tensor:
         """A standard normal vector, the same in all processes."""
-        return self.join(self._weights.gaussian(self._generators(seed)))
+        return self.join(self._weights.gaussian(seeded(seed)))
 
     def signs(self, seed: int) -> Tensor:
         """A vector of independent +1 and -1 (Rademacher), the same in all processes."""
         return torch.where(self.gaussian(seed) >= 0.0, 1.0, -1.0).to(self.dtype)
-
-    @staticmethod
-    def _generators(seed: int) -> Callable[[torch.device], torch.Generator]:
-        made: dict[torch.device, torch.Generator] = {}
-
-        def of(device: torch.device) -> torch.Generator:
-            if device not in made:
-                made[device] = torch.Generator(device).manual_seed(seed)
-            return made[device]
-
-        return of
 
 
 def _holders(parameter: Tensor) -> int:

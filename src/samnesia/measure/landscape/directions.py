@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from samnesia.measure.landscape.weights import OtherWeights, as_tensors, weights_of
 from samnesia.measure.subject import Subject
+from samnesia.measure.traceless import seeded
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.modules import parameter_name
 from samnesia.perturb.tensors import Weights
@@ -68,14 +69,7 @@ def random_direction(subject: Subject, *, seed: int = 0, vectors: bool = False) 
         seed: of the noise. Each tensor's noise is the same whether ``vectors`` move or not, and on every process.
         vectors: whether biases and the parameters of normalization layers move, too, each normalized as one vector.
     """
-    generators: dict[torch.device, torch.Generator] = {}
-
-    def generator(device: torch.device) -> torch.Generator:
-        if device not in generators:
-            generators[device] = torch.Generator(device).manual_seed(seed)
-        return generators[device]
-
-    noise = subject.weights.gaussian(generator)
+    noise = subject.weights.gaussian(seeded(seed))
     return Axis(tuple(filter_normalized(subject, noise, vectors=vectors)), f"random direction (seed {seed})")
 
 

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from samnesia.measure.estimate import Estimate
 from samnesia.measure.sharpness.hill import Around, Offsets, Seen, WholeData
-from samnesia.measure.sharpness.noise import Noise, OnSphere, seeded
+from samnesia.measure.sharpness.noise import Noise, OnSphere
 from samnesia.measure.sharpness.result import AverageCase
 from samnesia.measure.subject import Subject
+from samnesia.measure.traceless import seeded
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
 

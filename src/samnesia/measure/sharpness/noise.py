@@ -99,18 +99,6 @@ class EntrywiseUniform(Noise):
         return _entrywise("U(-rho, rho)", ball)
 
 
-def seeded(seed: int) -> Generators:
-    """One generator per device, each beginning at the seed."""
-    made: dict[torch.device, torch.Generator] = {}
-
-    def of(device: torch.device) -> torch.Generator:
-        if device not in made:
-            made[device] = torch.Generator(device).manual_seed(seed)
-        return made[device]
-
-    return of
-
-
 def _entrywise(law: str, ball: Ball) -> str:
     scaling = ball.scaling.describe()
     return f"e / T ~ {law} in each entry, {scaling}" if scaling else f"e ~ {law} in each entry"

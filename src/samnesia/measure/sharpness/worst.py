@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 from samnesia.measure.sharpness.climb import AutoPGD, Climb, Place
 from samnesia.measure.sharpness.hill import Around, WholeData, check_differentiable
-from samnesia.measure.sharpness.noise import EntrywiseGaussian, seeded
+from samnesia.measure.sharpness.noise import EntrywiseGaussian
 from samnesia.measure.sharpness.result import WorstCase
 from samnesia.measure.subject import Subject
+from samnesia.measure.traceless import seeded
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
 
