@@ -23,15 +23,20 @@ from samnesia.perturb.errors import ConfigurationError
 from tests.measure.forgetting.test_probes import batches, net
 
 
+def estimate(value: float | None, error: float | None) -> dict:
+    """As it is written."""
+    return {"value": value, "error": error, "count": 4}
+
+
 def line(epoch: float, value: float | None, *, own: bool = True) -> dict:
     """As a run records it."""
-    cells = {"running": {"training": {"all": {"superfluous": [value, 0.1], "useful": [value, None]}}}}
+    cells = {"running": {"training": {"all": {"superfluous": estimate(value, 0.1), "useful": estimate(value, None)}}}}
     forgetting = {"own": {"values": cells} if own else None, "common": {"values": cells}}
     return {
         "step": int(10 * epoch),
         "epoch": epoch,
         "forgetting": forgetting,
-        "sharpness": {"values": {"running": [2.0, 0.5]}},
+        "sharpness": {"values": {"running": estimate(2.0, 0.5)}},
     }
 
 

@@ -253,7 +253,7 @@ def test_a_result_is_plain_json_and_says_when_classes_have_few_samples():
     before, after, labels = draw(3, 40, 8)
     found = forgotten(before, after, labels, groups={"odd": labels % 2 == 1})
     plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert plain["groups"]["all"]["output"][0] == found["output"].value
+    assert plain["groups"]["all"]["output"]["value"] == found["output"].value
     assert plain["samples"]["all"] == 40
     assert found.per_class == int(torch.bincount(labels)[torch.bincount(labels) > 0].min())
     assert found.few and "few" in str(found)
@@ -265,7 +265,7 @@ def test_logits_that_overflowed_give_no_number_and_no_error():
     after[0, 0] = math.nan
     found = forgotten(before, after, labels)
     assert math.isnan(found["output"].value)
-    assert found.as_dict()["groups"]["all"]["output"] == [None, None]
+    assert found.as_dict()["groups"]["all"]["output"] == {"value": None, "error": None, "count": 20}
 
 
 def test_impossible_classes_are_no_trouble():

@@ -188,8 +188,8 @@ def test_a_sigmoid_net_with_soft_targets():
 def test_a_result_is_plain_json_says_that_it_is_a_reconstruction_and_where_samples_are_few():
     found = probe_forgetting(Subject(net(), F.cross_entropy, batches()), CommonProbe(rho=0.0), perturbations=1)
     plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert plain["values"]["running"]["exposed"]["all"]["superfluous_share"] == [None, None]
-    assert plain["m"] == 10 and plain["norm"] == [0.0, None]
+    assert plain["values"]["running"]["exposed"]["all"]["superfluous_share"]["value"] is None
+    assert plain["m"] == 10 and plain["norm"] == {"value": 0.0, "error": None, "count": 1}
     text = str(found)
     assert "reconstruction" in text and "only" in text and "input_exposed" in text
     with pytest.raises(ConfigurationError, match="there are only 'exposed', 'training'"):

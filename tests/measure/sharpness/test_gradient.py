@@ -51,7 +51,7 @@ def test_at_a_minimum_it_is_zero_and_one_batch_has_no_error():
     subject = Subject(model, lambda output, target: (0.0 * output).mean(), [(torch.ones(3, 2).double(), torch.ones(3))])
     found = gradient_norm(subject)
     assert found.whole == 0.0 and math.isnan(found.per_batch.error)
-    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["per_batch_error"] is None
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["per_batch"]["error"] is None
     assert "gradient norm 0 over all 3 samples" in str(found)
 
 

@@ -185,7 +185,7 @@ def test_a_loss_that_is_no_number_is_an_infinite_rise_in_words(beyond: float):
     assert found.value == math.inf and math.isnan(found.error)
     assert "not finite" in str(found)
     plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert plain["value"] is None and plain["finite"] is False
+    assert plain["rise"]["value"] is None and plain["finite"] is False
     near = worst_case(Subject(Cliff(beyond), mean_of, cut(*points(), 5)), 0.4, restarts=0)
     assert near.value == pytest.approx(0.4, rel=1e-12)
 
@@ -248,7 +248,7 @@ def test_it_says_how_it_was_measured():
     ):
         assert part in text
     plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert plain["value"] == found.value and plain["steps"] == 4 and len(plain["values"]) == 3
+    assert plain["rise"]["value"] == found.value and plain["steps"] == 4 and len(plain["values"]) == 3
 
 
 def test_a_sharded_model_is_refused_because_its_gradient_would_be_zero():

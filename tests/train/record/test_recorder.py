@@ -185,9 +185,9 @@ def test_what_is_recorded_is_what_the_method_does(tmp_path):
         rises.append(float(pointwise["loss_rise"][inside].mean()))
         lost.append(float(pointwise["superfluous_true"][~inside & (y != clean)].mean()))
     values = found["values"]["running"]
-    assert values["exposed"]["all"]["loss_rise"][0] == pytest.approx(sum(rises) / 2.0, rel=1e-6)
-    assert values["training"]["flipped"]["superfluous_true"][0] == pytest.approx(sum(lost) / 2.0, rel=1e-6)
-    assert found["norm"][0] == pytest.approx(0.3, rel=1e-6)
+    assert values["exposed"]["all"]["loss_rise"]["value"] == pytest.approx(sum(rises) / 2.0, rel=1e-6)
+    assert values["training"]["flipped"]["superfluous_true"]["value"] == pytest.approx(sum(lost) / 2.0, rel=1e-6)
+    assert found["norm"]["value"] == pytest.approx(0.3, rel=1e-6)
     assert line["epoch"] == step / STEPS
 
 
@@ -269,7 +269,7 @@ def test_targets_that_are_no_classes_and_models_in_parts_are_refused(tmp_path):
         trained(replace(numbers, record=BOTH), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     trained(replace(numbers, record=replace(BOTH, forgetting=None)), tmp_path / "sharp")
-    assert lines(tmp_path / "sharp" / "records.jsonl")[0]["sharpness"]["values"]["running"][0] is not None
+    assert lines(tmp_path / "sharp" / "records.jsonl")[0]["sharpness"]["values"]["running"]["value"] is not None
     run = begun(config())
     run.engine.in_parts = True
     with pytest.raises(ConfigurationError, match="cannot record measures with strategy fsdp"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest
 from samnesia.train.parts.checks import require
@@ -130,7 +130,7 @@ class Forgetting(Part):
             if probe not in values:
                 continue
             one = values[probe]["values"]["running"]
-            found[f"{probe}: norm"] = f"{values[probe]['norm'][0]:.3g}"
+            found[f"{probe}: norm"] = f"{values[probe]['norm']['value']:.3g}"
             for group, named in one["training"].items():
                 ending = "" if group == "all" else f", {group}"
                 for name in _SHOWN if group == "all" else ("superfluous",):
@@ -172,15 +172,15 @@ def _draw_along(axes: Axes, *, entries: Sequence[Entry], probe: str, labels: Seq
     axes.set_xlabel("epoch")
 
 
-def _value(cell: Sequence[Any]) -> float:
-    return float("nan") if cell[0] is None else float(cell[0])
+def _value(cell: Values) -> float:
+    return float("nan") if cell["value"] is None else float(cell["value"])
 
 
-def _error(cell: Sequence[Any]) -> float:
-    return 0.0 if cell[1] is None else float(cell[1])
+def _error(cell: Values) -> float:
+    return cell["error"] or 0.0
 
 
-def _text(cell: Sequence[Any]) -> str:
-    if cell[0] is None:
+def _text(cell: Values) -> str:
+    if cell["value"] is None:
         return "none"
-    return f"{cell[0]:.3g}" + ("" if cell[1] is None else f" ± {cell[1]:.1g}")
+    return f"{cell['value']:.3g}" + ("" if cell["error"] is None else f" ± {cell['error']:.1g}")

@@ -138,10 +138,10 @@ class Sharpness(Part):
         for kind in _BALLS:
             several = values.get(kind, [])
             for one in several:
-                found[f"{_SHORT[kind]}, rho {one['rho']:g}"] = _rise(one["worst"])
+                found[f"{_SHORT[kind]}, rho {one['rho']:g}"] = _rise(one["worst"]["rise"])
             if several:
                 middle = several[len(several) // 2]
-                found[f"{_SHORT[kind]}, rho {middle['rho']:g}, m {values['m']}"] = _rise(middle["m"])
+                found[f"{_SHORT[kind]}, rho {middle['rho']:g}, m {values['m']}"] = _rise(middle["m"]["rise"])
         found["gradient norm"] = f"{values['gradient']['value']:.3g}"
         return found
 
@@ -157,8 +157,8 @@ def _draw_over_rho(axes: Axes, kind: str, found: Mapping[str, Sequence[Values]])
     heights: list[float] = []
     for index, several in enumerate(found.values()):
         for measure, (_, marker, dashes) in _KINDS.items():
-            points = [(one["rho"], one[measure]["value"], one[measure]["error"] or 0.0) for one in several]
-            points = [point for point in points if point[1] is not None]
+            rises = [(one["rho"], one[measure]["rise"]) for one in several]
+            points = [(rho, one["value"], one["error"] or 0.0) for rho, one in rises if one["value"] is not None]
             if points:
                 heights += [value for _, value, _ in points]
                 rhos, values, errors = zip(*points, strict=True)
@@ -192,7 +192,7 @@ def _draw_along(axes: Axes, kind: str, entries: Sequence[Entry]) -> None:
         middle = [entry.values[kind][len(entry.values[kind]) // 2] for entry in mine]
         rho = middle[0]["rho"]
         epochs = [entry.epoch for entry in mine]
-        values = [float("nan") if one["worst"]["value"] is None else one["worst"]["value"] for one in middle]
+        values = [float("nan") if one is None else one for one in (found["worst"]["rise"]["value"] for found in middle)]
         axes.plot(epochs, values, color=f"C{index}", marker="o", markersize=3, linewidth=1.3)
     axes.set_yscale("symlog", linthresh=1e-2)
     axes.set(xlabel="epoch", ylabel="rise of the loss, worst case", title=f"{_TITLES[kind]}, rho {rho:g}")

@@ -15,7 +15,7 @@ from torch import Tensor
 from samnesia.extras import require
 from samnesia.measure.batches import Batch
 from samnesia.measure.calibration.links import Link, Sigmoid, Softmax, gathered
-from samnesia.measure.estimate import Estimate
+from samnesia.measure.estimate import Estimate, plain
 from samnesia.measure.subject import Subject
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 
@@ -81,15 +81,15 @@ class Margins:
         return cls(Estimate.of(list(values)), float((values < 0).mean()), quantiles, edges, counts.astype(float))
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Margins:
+    def from_dict(cls, written: Mapping[str, Any]) -> Margins:
         """What :meth:`as_dict` has written."""
-        arrays = (np.array(plain[name], dtype=float) for name in ("quantiles", "edges", "counts"))
-        return cls(_estimate(plain["mean"]), plain["behind"], *arrays)
+        arrays = (np.array(written[name], dtype=float) for name in ("quantiles", "edges", "counts"))
+        return cls(Estimate.from_dict(written["mean"]), written["behind"], *arrays)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         arrays = {name: _list(getattr(self, name)) for name in ("quantiles", "edges", "counts")}
-        return {"mean": _plain(self.mean), "behind": self.behind, **arrays}
+        return {"mean": self.mean.as_dict(), "behind": self.behind, **arrays}
 
     def __str__(self) -> str:
         """The mean and five quantiles."""
@@ -152,12 +152,12 @@ class Calibration:
         return {
             "link": type(self.link).__name__.lower(),
             "samples": self.samples,
-            "accuracy": _plain(self.accuracy),
-            "confidence": _plain(self.confidence),
+            "accuracy": self.accuracy.as_dict(),
+            "confidence": self.confidence.as_dict(),
             "ece": self.ece,
             "worst_bin": self.worst_bin,
-            "brier": _plain(self.brier),
-            "nll": _plain(self.nll),
+            "brier": self.brier.as_dict(),
+            "nll": self.nll.as_dict(),
             "bins": {name: _list(getattr(self.bins, name)) for name in _COLUMNS},
             "probability_margins": self.probability_margins.as_dict(),
             "logit_margins": self.logit_margins.as_dict(),
@@ -165,18 +165,18 @@ class Calibration:
         }
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Calibration:
+    def from_dict(cls, written: Mapping[str, Any]) -> Calibration:
         """What :meth:`as_dict` has written: to be drawn, say."""
-        estimates = {name: _estimate(plain[name]) for name in ("accuracy", "confidence", "brier", "nll")}
+        estimates = {name: Estimate.from_dict(written[name]) for name in ("accuracy", "confidence", "brier", "nll")}
         return cls(
-            link={"softmax": Softmax(), "sigmoid": Sigmoid()}[plain["link"]],
-            samples=plain["samples"],
-            ece=plain["ece"],
-            worst_bin=plain["worst_bin"],
-            bins=Bins(*(np.array(plain["bins"][name], dtype=float) for name in _COLUMNS)),
-            probability_margins=Margins.from_dict(plain["probability_margins"]),
-            logit_margins=Margins.from_dict(plain["logit_margins"]),
-            groups={name: cls.from_dict(group) for name, group in plain["groups"].items()},
+            link={"softmax": Softmax(), "sigmoid": Sigmoid()}[written["link"]],
+            samples=written["samples"],
+            ece=written["ece"],
+            worst_bin=written["worst_bin"],
+            bins=Bins(*(np.array(written["bins"][name], dtype=float) for name in _COLUMNS)),
+            probability_margins=Margins.from_dict(written["probability_margins"]),
+            logit_margins=Margins.from_dict(written["logit_margins"]),
+            groups={name: cls.from_dict(group) for name, group in written["groups"].items()},
             **estimates,
         )
 
@@ -299,14 +299,5 @@ def _checked(groups: Mapping[str, Tensor], samples: int) -> dict[str, Tensor]:
     return {name: mask.cpu() for name, mask in groups.items()}
 
 
-def _plain(estimate: Estimate) -> dict[str, Any]:
-    error = None if math.isnan(estimate.error) else estimate.error
-    return {"value": estimate.value, "error": error, "count": estimate.count}
-
-
-def _estimate(plain: Mapping[str, Any]) -> Estimate:
-    return Estimate(plain["value"], math.nan if plain["error"] is None else plain["error"], plain["count"])
-
-
 def _list(values: Array) -> list[float | None]:
-    return [None if math.isnan(value) else value for value in values.tolist()]
+    return [plain(value) for value in values.tolist()]

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from samnesia.measure.estimate import plain
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
@@ -80,8 +82,8 @@ class Eigenpairs:
         ratios = {f"ratio_1_{i}": self.ratio(i) for i in (2, 5) if not math.isnan(self.ratio(i))}
         return {
             "matrix": self.matrix,
-            "largest": [_plain(pair) for pair in self.largest],
-            "smallest": [_plain(pair) for pair in self.smallest],
+            "largest": [_written(pair) for pair in self.largest],
+            "smallest": [_written(pair) for pair in self.smallest],
             **ratios,
             "products": self.products,
             "tolerance": self.tolerance,
@@ -105,6 +107,10 @@ class Eigenpairs:
         return "\n".join(lines)
 
 
-def _plain(pair: Pair) -> dict[str, Any]:
-    residual = pair.residual if math.isfinite(pair.residual) else None
-    return {"value": pair.value, "residual": residual, "distance": pair.distance, "converged": pair.converged}
+def _written(pair: Pair) -> dict[str, Any]:
+    return {
+        "value": pair.value,
+        "residual": plain(pair.residual),
+        "distance": pair.distance,
+        "converged": pair.converged,
+    }

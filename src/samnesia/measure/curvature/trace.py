@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from samnesia.measure.curvature.operators import Hessian, Matrix, Operator
@@ -38,9 +38,9 @@ class Moments:
         """Plain values."""
         return {
             "matrix": self.matrix,
-            "trace": _plain(self.trace),
-            "frobenius_norm": _plain(self.frobenius_norm),
-            "mean_eigenvalue": _plain(self.mean_eigenvalue),
+            "trace": self.trace.as_dict(),
+            "frobenius_norm": self.frobenius_norm.as_dict(),
+            "mean_eigenvalue": self.mean_eigenvalue.as_dict(),
             "dimension": self.dimension,
             "products": self.products,
             "error": self.error,
@@ -118,11 +118,6 @@ def _enough(traces: Sequence[float], squares: Sequence[float], relative_error: f
 def _root(squared: Estimate) -> Estimate:
     value = math.sqrt(squared.value)
     return Estimate(value, squared.error / (2.0 * value) if value else squared.error, squared.count)
-
-
-def _plain(estimate: Estimate) -> dict[str, Any]:
-    found = asdict(estimate)
-    return {**found, "error": None if math.isnan(estimate.error) else estimate.error}
 
 
 def _check(vectors: int, relative_error: float | None) -> None:

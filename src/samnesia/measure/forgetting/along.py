@@ -82,13 +82,17 @@ def sharpness_course(lines: Iterable[Line], *, statistics: str = RUNNING) -> Cou
 
 def _course(lines: Iterable[Line], path: Sequence[str], words: str) -> Course:
     found = [(line["step"], line["epoch"], _at(line, path)) for line in lines]
-    points = [(step, epoch, *pair) for step, epoch, pair in found if pair is not None and pair[0] is not None]
+    points = [
+        (step, epoch, one["value"], math.nan if one["error"] is None else one["error"])
+        for step, epoch, one in found
+        if one is not None and one["value"] is not None
+    ]
     if not points:
         raise ConfigurationError(
             f"cannot follow {words} along training, because it was recorded on no step; look at what the lines hold"
         )
     steps, epochs, values, errors = zip(*points, strict=True)
-    return Course(steps, epochs, values, tuple(math.nan if error is None else error for error in errors))
+    return Course(steps, epochs, values, errors)
 
 
 def _at(line: Line, path: Sequence[str]) -> Any:

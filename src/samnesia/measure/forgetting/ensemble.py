@@ -31,7 +31,7 @@ from torch import Tensor
 from samnesia.measure.calibration.links import Link, Softmax
 from samnesia.measure.estimate import Estimate
 from samnesia.measure.forgetting.corrections import Correction, MillerMadow
-from samnesia.measure.forgetting.estimators import Labels, log_outcomes, masks, plain
+from samnesia.measure.forgetting.estimators import Labels, log_outcomes, masks
 from samnesia.perturb.errors import ConfigurationError
 
 FEWEST = 3
@@ -53,7 +53,7 @@ class ModelSpecific:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        groups = {group: {name: plain(e) for name, e in found.items()} for group, found in self.groups.items()}
+        groups = {group: {name: e.as_dict() for name, e in found.items()} for group, found in self.groups.items()}
         return {"groups": groups, "models": self.models, "samples": self.samples}
 
     def __str__(self) -> str:

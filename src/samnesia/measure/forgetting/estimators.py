@@ -106,9 +106,9 @@ class Estimates:
         return self.per_class < FEW
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values: ``{"groups": {group: {name: [value, error]}}, "samples": …, "per_class": …}``."""
+        """Plain JSON values: ``{"groups": {group: {name: estimate}}, "samples": …, "per_class": …}``."""
         return {
-            "groups": {group: {name: plain(e) for name, e in found.items()} for group, found in self.groups.items()},
+            "groups": {group: {name: e.as_dict() for name, e in found.items()} for group, found in self.groups.items()},
             "samples": {group: next(iter(found.values())).count for group, found in self.groups.items()},
             "per_class": self.per_class,
         }
@@ -240,11 +240,6 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
     value = math.fsum(above) / total
     rest = [(a - value * b) * count / total for a, b in zip(above, below, strict=True)]
     return Estimate(value, Estimate.of(rest).error, count)
-
-
-def plain(estimate: Estimate) -> list[float | None]:
-    """``[value, error]`` for JSON, which has no NaN: None."""
-    return [x if math.isfinite(x) else None for x in (estimate.value, estimate.error)]
 
 
 def of_samples(pointwise: Mapping[str, Tensor], mask: Tensor) -> dict[str, Estimate]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from samnesia.measure.estimate import Estimate
-from samnesia.measure.forgetting.estimators import FEW, WHOLE, plain
+from samnesia.measure.forgetting.estimators import FEW, WHOLE
 from samnesia.perturb.errors import ConfigurationError
 
 EXPOSED, TRAINING, HELD_OUT = "exposed", "training", "held_out"
@@ -59,10 +59,10 @@ class Forgetting:
         return estimate
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; each estimate is ``[value, standard error]``, null where it does not exist."""
+        """Plain JSON values; what an estimate does not have is None."""
         cells = {
             view: {
-                split: {g: {name: plain(e) for name, e in found.items()} for g, found in groups.items()}
+                split: {g: {name: e.as_dict() for name, e in found.items()} for g, found in groups.items()}
                 for split, groups in splits.items()
             }
             for view, splits in self.cells.items()
@@ -72,7 +72,7 @@ class Forgetting:
             "probe": self.probe,
             "perturbations": self.perturbations,
             "m": self.m,
-            "norm": plain(self.norm),
+            "norm": self.norm.as_dict(),
             "samples": {split: dict(groups) for split, groups in self.samples.items()},
             "per_class": dict(self.per_class),
             "estimated": dict(self.method),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from samnesia.measure.estimate import plain
 from samnesia.measure.landscape.directions import direction_to
 from samnesia.measure.landscape.heights import positions, scan
 from samnesia.measure.landscape.lines import Line, line_of
@@ -82,8 +83,8 @@ class Segment:
         """Plain values for JSON."""
         error = self.error_barrier
         return self.line.as_dict() | {
-            "loss_barrier": _plain(self.loss_barrier),
-            "error_barrier": None if error is None else _plain(error),
+            "loss_barrier": _written(self.loss_barrier),
+            "error_barrier": None if error is None else _written(error),
         }
 
 
@@ -243,5 +244,5 @@ def _ends(line: Line, values: Sequence[float]) -> tuple[float, float]:
     return at[0.0], at[1.0]
 
 
-def _plain(barrier: Barrier) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in asdict(barrier).items()}
+def _written(barrier: Barrier) -> dict[str, float | None]:
+    return {name: plain(value) for name, value in asdict(barrier).items()}

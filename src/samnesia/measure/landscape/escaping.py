@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from samnesia.measure.batches import Batch
-from samnesia.measure.estimate import Estimate
-from samnesia.measure.landscape.heights import height, plain
+from samnesia.measure.estimate import Estimate, plain
+from samnesia.measure.landscape.heights import height
 from samnesia.measure.subject import Criterion, Subject
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.methods.sam import sam, unperturbed
@@ -65,7 +65,7 @@ class Growth:
         return {
             "label": self.label,
             "losses": [[plain(loss) for loss in one] for one in self.losses],
-            "rate": _plain(self.rate),
+            "rate": self.rate.as_dict(),
             "fit": plain(self.fit),
         }
 
@@ -122,7 +122,7 @@ class Escape:
         return {
             "perturbed": self.perturbed.as_dict(),
             "control": self.control.as_dict(),
-            "gain": _plain(self.gain),
+            "gain": self.gain.as_dict(),
             "rho": self.rho,
             "lr": self.lr,
             "steps": self.steps,
@@ -281,10 +281,6 @@ def _name(method: Any) -> str:
     made = getattr(method, "func", method)  # of a partial
     name = str(getattr(made, "__name__", type(made).__name__))
     return name.upper() if name in ("sam", "asam", "gsam", "obf") else name
-
-
-def _plain(estimate: Estimate) -> dict[str, float | int | None]:
-    return {"value": plain(estimate.value), "error": plain(estimate.error), "count": estimate.count}
 
 
 def _check(subject: Subject, lr: float, steps: int, repeats: int, window: tuple[int, int]) -> None:

@@ -88,11 +88,6 @@ def positions(span: Span, points: int) -> tuple[float, ...]:
     return tuple(0.0 if abs(t) < 1e-12 * (high - low) else t for t in found)
 
 
-def plain(value: float | None) -> float | None:
-    """For JSON, which has no NaN and no infinity."""
-    return value if value is not None and math.isfinite(value) else None
-
-
 def errors_of(heights: Sequence[Height]) -> tuple[float, ...] | None:
     """The error rates, if there are any."""
     found = [h.error for h in heights if h.error is not None]

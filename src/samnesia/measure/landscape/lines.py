@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from samnesia.measure.estimate import plain
 from samnesia.measure.landscape.directions import Direction, as_axis
-from samnesia.measure.landscape.heights import Height, Span, errors_of, plain, positions, scan
+from samnesia.measure.landscape.heights import Height, Span, errors_of, positions, scan
 from samnesia.measure.landscape.normalization import KeptStatistics, PointStatistics
 from samnesia.measure.subject import Subject
 

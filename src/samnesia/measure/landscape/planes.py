@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from samnesia.measure.estimate import plain
 from samnesia.measure.landscape.directions import Axis, Direction, as_axis
-from samnesia.measure.landscape.heights import Height, Span, errors_of, plain, positions, scan
+from samnesia.measure.landscape.heights import Height, Span, errors_of, positions, scan
 from samnesia.measure.landscape.normalization import KeptStatistics, PointStatistics
 from samnesia.measure.landscape.principal import principal_directions
 from samnesia.measure.landscape.weights import OtherWeights

@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from samnesia.measure.sharpness.result import WorstCase, plain
+from samnesia.measure.estimate import plain
+from samnesia.measure.sharpness.result import WorstCase
 from samnesia.measure.subject import Subject
 from samnesia.perturb.ball import L2, Ball, Unscaled
 from samnesia.perturb.errors import ConfigurationError

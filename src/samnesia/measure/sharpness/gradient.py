@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from samnesia.measure.batches import Batch
-from samnesia.measure.estimate import Estimate
-from samnesia.measure.sharpness.hill import TINY, check_differentiable, loss_and_gradient
-from samnesia.measure.sharpness.result import plain
+from samnesia.measure.estimate import Estimate, plain
+from samnesia.measure.sharpness.hill import TINY, check_differentiable
 from samnesia.measure.subject import Subject
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.tensors import Weights
@@ -47,9 +46,7 @@ class GradientNorm:
         return {
             "measure": "gradient norm",
             "value": plain(self.whole),
-            "per_batch": plain(self.per_batch.value),
-            "per_batch_error": plain(self.per_batch.error),
-            "batches": self.per_batch.count,
+            "per_batch": self.per_batch.as_dict(),
             "ball": self.ball.describe(),
             "samples": self.samples,
         }
@@ -75,7 +72,7 @@ def gradient_norm(subject: Subject, ball: Ball | None = None) -> GradientNorm:
     norms: list[float] = []
 
     def of(batch: Batch) -> list[Tensor]:
-        _, *gradient = loss_and_gradient(subject, batch)
+        gradient = subject.gradient_of(batch)
         norms.append(_slope(geometry, weights, gradient))
         return gradient
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from samnesia.measure.estimate import Estimate
+from samnesia.measure.estimate import Estimate, plain
 from samnesia.measure.sharpness.noise import Noise
 from samnesia.perturb.ball import Ball
 
@@ -91,8 +91,7 @@ class Sharpness:
         """Plain values for JSON; numbers that are not finite are None."""
         return {
             "measure": self.measure,
-            "value": plain(self.value),
-            "error": plain(self.error),
+            "rise": self.rise.as_dict(),
             "error_over": self.over,
             "finite": math.isfinite(self.value),
             "rho": self.rho,
@@ -158,7 +157,7 @@ class AverageCase(Sharpness):
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return super().as_dict() | {"directions": self.directions, "error_over_batches": plain(self.batches.error)}
+        return super().as_dict() | {"directions": self.directions, "over_batches": self.batches.as_dict()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +177,3 @@ class MSharpness(Sharpness):
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return super().as_dict() | {"m": self.m, "steps": self.steps, "left_out": self.left_out}
-
-
-def plain(value: float) -> float | None:
-    """The number, or None where it is not finite."""
-    return value if math.isfinite(value) else None
