@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -113,6 +113,36 @@ def test_batch_statistics_are_those_of_training():
     assert subject.loss() == pytest.approx(float(sum(loss.item() for loss in losses)) / 2, rel=1e-12)
     assert subject.describe()["normalization"] == "statistics of each batch"
     assert subject.describe()["dropout"] == "off"
+
+
+def test_other_statistics_need_no_other_look_at_the_data():
+    passes: list[int] = []
+
+    class Counted(DataLoader[tuple[Tensor, Tensor]]):
+        def __iter__(self) -> Any:
+            passes.append(1)
+            return super().__iter__()
+
+    subject = Subject(net(), nn.CrossEntropyLoss(), Counted(data(20), batch_size=10))
+    made, loss = len(passes), subject.loss()
+    other = subject.with_statistics(BatchStatistics())
+    assert len(passes) == made + 1
+    fresh = Subject(net(), nn.CrossEntropyLoss(), DataLoader(data(20), 10), statistics=BatchStatistics())
+    assert other.loss() == fresh.loss()
+    assert other.products == 1 and subject.products == 1
+    assert subject.loss() == loss != other.loss()
+
+
+def test_loss_and_gradient_of_a_batch_are_of_one_forward():
+    subject = Subject(net(), nn.CrossEntropyLoss(), DataLoader(data(20), batch_size=10))
+    calls: list[int] = []
+    subject.model.register_forward_hook(lambda *_: calls.append(1))
+    with subject.looking():
+        batch = next(subject.batches())
+        loss, gradient = subject.loss_and_gradient_of(batch)
+        assert len(calls) == 1 and not loss.requires_grad
+        assert loss == subject.loss_of(batch)
+        assert same(gradient, subject.gradient_of(batch))
 
 
 def test_some_samples_are_drawn_by_a_seed_and_only_they_are_loaded():

@@ -7,6 +7,7 @@ is, and that nothing of the model is changed afterwards.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -120,6 +121,12 @@ class Subject:
     def chosen(self) -> Tensor | None:
         """The numbers of the samples that were drawn of all there are, in the order of a pass; None where all are."""
         return self._batches.chosen
+
+    def with_statistics(self, statistics: Statistics) -> Subject:
+        """The same model and samples, normalized otherwise; no pass over the data, and ``products`` begins at 0."""
+        other = copy.copy(self)
+        other.statistics, other.products = statistics, 0
+        return other
 
     def describe(self) -> dict[str, Any]:
         """What has to stand beside each figure: mode, statistics, samples, order, criterion, precision, processes."""
@@ -235,23 +242,24 @@ class Subject:
 
         Of sharded parameters it is that of the batches of all processes together, and has no graph.
         """
+        return self.loss_and_gradient_of(batch, create_graph=create_graph)[1]
+
+    def loss_and_gradient_of(self, batch: Batch, *, create_graph: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """The loss of a batch, without a graph, and :meth:`gradient_of`: one forward and one backward."""
         if self.sharded:
-            return self._gathered_gradient_of(batch)
+            return self._gathered(batch)
         with torch.enable_grad():
+            loss = self.loss_of(batch)
             found = torch.autograd.grad(
-                self.loss_of(batch),
-                self.parameters,
-                create_graph=create_graph,
-                allow_unused=True,
-                materialize_grads=True,
+                loss, self.parameters, create_graph=create_graph, allow_unused=True, materialize_grads=True
             )
-        return list(found)
+        return loss.detach(), list(found)
 
     def gradient(self) -> list[Tensor]:
         """The gradient of L over all samples, in one pass."""
         return self.mean(self.gradient_of)
 
-    def _gathered_gradient_of(self, batch: Batch) -> list[Tensor]:
+    def _gathered(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """By backward, in which weights are gathered, and gradients averaged over processes and scattered."""
         kept = [p.grad for p in self.parameters]
         share = count(batch) * dist.get_world_size() / self._together(batch) if self.distributed else 1.0
@@ -259,8 +267,10 @@ class Subject:
             for p in self.parameters:
                 p.grad = None
             with torch.enable_grad():
-                (self.loss_of(batch) * share).backward()
-            return [torch.zeros_like(p.detach()) if p.grad is None else p.grad for p in self.parameters]
+                loss = self.loss_of(batch)
+                (loss * share).backward()
+            found = [torch.zeros_like(p.detach()) if p.grad is None else p.grad for p in self.parameters]
+            return loss.detach(), found
         finally:
             for p, gradient in zip(self.parameters, kept, strict=True):
                 p.grad = gradient

@@ -153,15 +153,13 @@ class _Look:
         """The data through the model, with the weights as they stand."""
         model, logits, labels, features = self.subject.model, list[Tensor](), list[Tensor](), list[Tensor]()
         name = None if self.layer is None else self.layer.name
-        with self.subject.looking(), torch.no_grad():
-            model.eval()
-            statistics.prepare(model)
-            with captured(model, name) as hidden:
-                for inputs, targets in data.batches():
-                    logits.append(_logits(model(inputs)))
-                    labels.append(_classes(targets).cpu())
-                    if name is not None:
-                        features.append(taken(hidden, len(targets), name))
+        looking = self.subject.with_statistics(statistics).looking()
+        with looking, torch.no_grad(), captured(model, name) as hidden:
+            for inputs, targets in data.batches():
+                logits.append(_logits(model(inputs)))
+                labels.append(_classes(targets).cpu())
+                if name is not None:
+                    features.append(taken(hidden, len(targets), name))
         return _Seen(torch.cat(logits), torch.cat(labels), torch.cat(features) if features else None)
 
     def forgotten(self, before: _Seen, after: _Seen, data: Data, held: Mapping[str, Tensor]) -> dict[str, Tensor]:

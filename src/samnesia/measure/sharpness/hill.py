@@ -103,10 +103,10 @@ class WholeData:
         subject, losses, sizes = self._subject, [], []
 
         def of(batch: Batch) -> list[Tensor]:
-            found = loss_and_gradient(subject, batch) if slope else [loss_alone(subject, batch)]
-            losses.append(float(found[0].detach()))
+            loss, slopes = _loss_and(slope, subject, batch)
+            losses.append(float(loss))
             sizes.append(float(count(batch)))
-            return found
+            return [loss, *slopes]
 
         with subject.at(offsets):
             loss, *means = subject.mean(of)
@@ -140,25 +140,19 @@ class MicroBatch:
         with subject.at(offsets):
             for piece in self._pieces:
                 share = count(piece) / self.samples
-                loss, *slopes = loss_and_gradient(subject, piece) if slope else [loss_alone(subject, piece)]
-                losses.append(float(loss.detach()) * share)
+                loss, slopes = _loss_and(slope, subject, piece)
+                losses.append(float(loss) * share)
                 for total, value in zip(gradient, slopes, strict=True):
                     total.add_(value, alpha=share)
         return Seen(_finite(math.fsum(losses)), gradient, torch.tensor(losses, dtype=torch.float64))
 
 
-def loss_and_gradient(subject: Subject, batch: Batch) -> list[Tensor]:
-    """[loss, gradient of each parameter] of a batch, in one forward and one backward."""
-    with torch.enable_grad():
-        loss = subject.loss_of(batch)
-        found = torch.autograd.grad(loss, subject.parameters, allow_unused=True, materialize_grads=True)
-    return [loss.detach(), *found]
-
-
-def loss_alone(subject: Subject, batch: Batch) -> Tensor:
-    """The loss of a batch, without a graph."""
+def _loss_and(slope: bool, subject: Subject, batch: Batch) -> tuple[Tensor, Offsets]:
+    """The loss of a batch, without a graph, and its gradient, if asked for."""
+    if slope:
+        return subject.loss_and_gradient_of(batch)
     with torch.no_grad():
-        return subject.loss_of(batch)
+        return subject.loss_of(batch), []
 
 
 def check_differentiable(subject: Subject) -> None:

@@ -62,13 +62,9 @@ class Scene:
         ways: dict[str, Statistics] = {RUNNING: RunningStatistics()}
         if normalizers(self.subject.model):
             ways[BATCH] = BatchStatistics()
-        before, values = self.subject.statistics, {}
-        try:
-            for name, way in ways.items():
-                self.subject.statistics = way
-                values[name] = plain(m_sharpness(self.subject, rho, self.m).rise)
-        finally:
-            self.subject.statistics = before
+        values = {}
+        for name, way in ways.items():
+            values[name] = plain(m_sharpness(self.subject.with_statistics(way), rho, self.m).rise)
         return {"values": values, "rho": rho, "m": self.m}
 
 
