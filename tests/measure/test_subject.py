@@ -336,3 +336,90 @@ def test_class_weights_are_seen_where_each_batch_has_one_class():
     Subject(model, nn.CrossEntropyLoss(), batches)
     with pytest.raises(ConfigurationError, match="not the mean over the samples"):
         Subject(model, nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0])), batches)
+
+
+@pytest.mark.parametrize("ignored", [-100, 3])
+def test_targets_that_the_criterion_ignores_are_refused_in_whichever_batch_they_are(ignored):
+    batches = [(x, y.clamp(max=2)) for x, y in DataLoader(data(), 5)]
+    Subject(net(), nn.CrossEntropyLoss(ignore_index=ignored), batches)
+    batches[2] = batches[2][0], batches[2][1].index_fill(0, torch.tensor([1, 3]), ignored)
+    sentence = f"2 targets of batch 2 that the criterion ignores .ignore_index={ignored}"
+    with pytest.raises(ConfigurationError, match=sentence):
+        Subject(net(), nn.CrossEntropyLoss(ignore_index=ignored), batches)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_in_half_precision_are_refused_by_their_type(dtype):
+    model = nn.Linear(6, 3).to(dtype)
+    with pytest.raises(UnsupportedError, match=rf"'weight' of type {dtype}.*deepcopy.model..float"):
+        Subject(model, nn.CrossEntropyLoss(), [(torch.randn(8, 6).to(dtype), torch.arange(8) % 3)])
+
+
+def test_a_loss_in_half_precision_of_whole_weights_is_not_taken_for_another_mean():
+    torch.manual_seed(0)
+    model = nn.Linear(6, 3)
+
+    def rounded(output: Tensor, target: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(output, target).bfloat16()
+
+    for seed in range(20):
+        torch.manual_seed(seed)
+        Subject(model, rounded, [(torch.randn(8, 6), torch.arange(8) % 3)])
+
+
+class Backwards(torch.utils.data.Sampler[int]):
+    """An order of its own, and a generator that it draws from for nothing."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+
+    def __iter__(self) -> Any:
+        torch.rand(1, generator=self.generator)
+        return iter(range(21, -1, -1))
+
+
+@pytest.mark.parametrize("samples", [None, 9])
+@pytest.mark.parametrize("sampler", [False, True])
+def test_generators_of_a_loader_are_left_as_they_were(samples, sampler):
+    generator = torch.Generator().manual_seed(3)
+    order = {"sampler": Backwards(generator)} if sampler else {"generator": generator}
+    before = generator.get_state()
+    subject = Subject(net(), nn.CrossEntropyLoss(), DataLoader(data(), 5, **order), samples=samples)
+    assert torch.equal(before, generator.get_state())
+    subject.gradient()
+    next(subject.batches())
+    assert torch.equal(before, generator.get_state())
+
+
+def test_inference_mode_is_refused_in_a_sentence():
+    model, batches = net(), list(DataLoader(data(), 5))
+    subject = Subject(model, nn.CrossEntropyLoss(), batches)
+    with torch.inference_mode():
+        with pytest.raises(UnsupportedError, match="under torch.inference_mode"):
+            Subject(model, nn.CrossEntropyLoss(), batches)
+        with pytest.raises(UnsupportedError, match="under torch.inference_mode"):
+            subject.gradient()
+
+
+@pytest.mark.parametrize("how", ["in place", "a part in place", "a part wrapped", "wrapped"])
+def test_a_compiled_model_is_differentiated_twice(how):
+    torch.manual_seed(0)
+    model: nn.Module = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3))
+    plain = Subject(model, nn.CrossEntropyLoss(), [(torch.randn(8, 6), torch.arange(8) % 3)])
+
+    def second(subject: Subject) -> list[Tensor]:
+        with subject.looking():
+            gradient = subject.gradient_of(next(subject.batches()), create_graph=True)
+            return list(torch.autograd.grad(sum(g.square().sum() for g in gradient), subject.parameters))  # type: ignore[arg-type]
+
+    wanted = second(plain)
+    if how == "in place":
+        model.compile(backend="aot_eager")
+    elif how == "a part in place":
+        model[0].compile(backend="aot_eager")
+    elif how == "a part wrapped":
+        model[0] = torch.compile(model[0], backend="aot_eager")
+    else:
+        model = torch.compile(model, backend="aot_eager")
+    model(torch.randn(8, 6)).sum().backward()
+    assert same(wanted, second(Subject(model, nn.CrossEntropyLoss(), list(plain.batches()))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,11 +22,19 @@ class Batches:
     """Batches on a device, drawn by a seed if fewer samples are wanted; every pass must give those of the first.
 
     Raises:
-        ConfigurationError: for no batches, one that is no pair (inputs, targets), more samples than there are, or
-            batches that differ from one pass to the next.
+        ConfigurationError: for no batches, one that is no pair (inputs, targets), more samples than there are, a
+            target that is ``ignored``, or batches that differ from one pass to the next.
     """
 
-    def __init__(self, source: Iterable[Batch], device: torch.device, *, samples: int | None, seed: int) -> None:
+    def __init__(
+        self,
+        source: Iterable[Batch],
+        device: torch.device,
+        *,
+        samples: int | None,
+        seed: int,
+        ignored: int | None = None,
+    ) -> None:
         if samples is not None and samples < 1:
             raise ConfigurationError(
                 f"cannot measure {samples} samples, because a mean is over one at least; give samples >= 1, or None"
@@ -34,16 +43,27 @@ class Batches:
         self._rows: list[Tensor] | None = None
         self._source, self.drawn = source, "all, in order"
         self.chosen: Tensor | None = None
-        if samples is not None:
-            self._draw(source, samples, seed)
-        elif shuffles(source):
+        if samples is None and shuffles(source):
             raise ConfigurationError(
                 "cannot measure with a loader that shuffles, because every pass has to see the same batches; build it "
                 "with shuffle=False, or give samples= to draw some by a seed"
             )
-        self._marks = []
+        self._marks: list[Mark] = []
         self.last: Batch | None = None  # until somebody has looked at it
-        for batch in self._taken():
+        with own_generators_kept(source):
+            if samples is not None:
+                self._draw(source, samples, seed)
+            self._look(ignored)
+            self.first()
+
+    def _look(self, ignored: int | None) -> None:
+        for number, batch in enumerate(self._taken()):
+            if ignored is not None and (left_out := int((batch[1] == ignored).sum())):
+                raise ConfigurationError(
+                    f"cannot measure with {left_out} targets of batch {number} that the criterion ignores "
+                    f"(ignore_index={ignored}), because its value is then no mean over all samples; leave them out of "
+                    "the data"
+                )
             self._marks.append(mark(batch))
             self.last = batch
         self.count = len(self._marks)
@@ -54,26 +74,27 @@ class Batches:
                 "cannot measure on an empty loader, because a mean is over one sample at least; look at what it loads, "
                 "and whether it can be gone through more than once"
             )
-        self.first()
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass."""
         seen = 0
-        for batch in self._taken():
-            self._compare(seen, batch)
-            seen += 1
-            yield batch
+        with own_generators_kept(self._source):
+            for batch in self._taken():
+                self._compare(seen, batch)
+                seen += 1
+                yield batch
         if seen != self.count:
             raise _changing(f"{seen} batches after {self.count}")
 
     def first(self) -> Batch:
         """The first batch; the first ones are compared with those of the pass before."""
         found: Batch | None = None
-        for i, batch in enumerate(self._taken()):
-            self._compare(i, batch)
-            found = found or batch
-            if i + 1 == _AHEAD:
-                break
+        with own_generators_kept(self._source):
+            for i, batch in enumerate(self._taken()):
+                self._compare(i, batch)
+                found = found or batch
+                if i + 1 == _AHEAD:
+                    break
         if found is None:
             raise _changing(f"no batch after {self.count}")
         return found
@@ -109,6 +130,23 @@ class Batches:
             self._rows = [
                 chosen[(chosen >= a) & (chosen < b)] - a for a, b in zip(starts[:-1], starts[1:], strict=True)
             ]
+
+
+@contextmanager
+def own_generators_kept(source: Any) -> Iterator[None]:
+    """Leave the generators that a DataLoader or its samplers were given as they were found.
+
+    They may be those of the loader that trains, which would go on in another order.
+    """
+    samplers = [getattr(source, name, None) for name in ("sampler", "batch_sampler")]
+    parts = [source, *samplers, *(getattr(sampler, "sampler", None) for sampler in samplers)]
+    found = [g for part in parts if isinstance(g := getattr(part, "generator", None), torch.Generator)]
+    states = [g.get_state() for g in found]
+    try:
+        yield
+    finally:
+        for g, state in zip(found, states, strict=True):
+            g.set_state(state)
 
 
 def shuffles(source: Any) -> bool:
@@ -184,7 +222,11 @@ def joined(left: Answered, right: Answered) -> Answered | None:
     return torch.cat([left[0], right[0]]), torch.cat([left[1], right[1]])
 
 
-def mark(batch: Batch) -> tuple[int, tuple[str, ...]]:
+Mark = tuple[int, tuple[str, ...]]
+"""By which a batch is known again."""
+
+
+def mark(batch: Batch) -> Mark:
     """Size of a batch and sums of its entries, each times its place: other entries, or another order, have others.
 
     Plain sums would not see an image that is flipped, or samples of one class that change places.

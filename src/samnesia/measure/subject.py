@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -46,9 +47,11 @@ class Subject:
     batches: a loader that shuffles or augments at random is refused, here or in the first pass that differs.
 
     Args:
-        model: any module, also wrapped in DistributedDataParallel, or compiled.
+        model: any module with weights in single or double precision, also wrapped in DistributedDataParallel, or
+            compiled: it runs uncompiled here, because compiled code cannot be differentiated twice.
         criterion: ``(output, target) -> scalar``, the mean over the samples of a batch; sums and class weights are
-            refused, because their mean over batches of different sizes is another function.
+            refused, because their mean over batches of different sizes is another function, and so are targets that
+            are its ``ignore_index``.
         batches: (inputs, targets), such as a DataLoader; gone through once per pass.
         samples: how many of the samples to look at, drawn without replacement; None looks at all. Of a DataLoader over
             a dataset with indices only those are loaded, in the order of the dataset, whether it shuffles or not.
@@ -60,7 +63,8 @@ class Subject:
     Raises:
         ConfigurationError: for no batches, a batch that is no pair, a criterion that gives no mean over samples, a loss
             that is not finite, or more samples than there are.
-        UnsupportedError: for a model without trainable parameters.
+        UnsupportedError: for a model without trainable parameters, or with such in half precision; and under
+            ``torch.inference_mode()``.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Subject:
         distributed: bool = False,
         progress: Progress | None = None,
     ) -> None:
+        _refuse_inference_mode()
         reshard(model)
         named = {parameter_name(name): p for name, p in model.named_parameters() if p.requires_grad}
         if not named:
@@ -84,6 +89,7 @@ class Subject:
             )
         self.wrapped = model
         self.names, self.parameters = list(named), list(named.values())
+        self._check_types()
         self.sharded = any(is_dtensor(p) for p in self.parameters)
         self.model = model if self.sharded else innermost(model)
         self.criterion, self.statistics = criterion, statistics or RunningStatistics()
@@ -96,7 +102,8 @@ class Subject:
                 "torch.distributed.init_process_group() first, or leave distributed out"
             )
         with generators_kept(model):
-            self._batches = Batches(batches, self.device, samples=samples, seed=seed)
+            ignored = getattr(criterion, "ignore_index", None)
+            self._batches = Batches(batches, self.device, samples=samples, seed=seed, ignored=ignored)
         self.local_samples = self._batches.samples
         self.samples = self._everywhere(self.local_samples)
         self._check_shares()
@@ -151,7 +158,8 @@ class Subject:
         """The model in the state in which it is measured; afterwards it is as it was. May be nested."""
         state = ModelState(self.model, {p.device for p in self.model.parameters()})
         modes = [(module, module.training) for module in self.model.modules()]
-        with generators_kept(self.model), sdpa_kernel(SDPBackend.MATH), self._own_precision():
+        _refuse_inference_mode()
+        with generators_kept(self.model), sdpa_kernel(SDPBackend.MATH), self._own_precision(), _uncompiled():
             try:
                 self.model.eval()
                 self.statistics.prepare(self.model)
@@ -295,6 +303,15 @@ class Subject:
                     value.copy_(moved)
         return list(values)
 
+    def _check_types(self) -> None:
+        for name, p in zip(self.names, self.parameters, strict=True):
+            if p.dtype not in (torch.float32, torch.float64):
+                raise UnsupportedError(
+                    f"cannot measure with the parameter {name!r} of type {p.dtype}, because what rounding does to a "
+                    "loss, a move or a gradient in that type is no smaller than what is measured; measure a copy in "
+                    "single precision (copy.deepcopy(model).float(), with floating inputs likewise)"
+                )
+
     def _check_shares(self) -> None:
         """Sharded weights are gathered by all processes at the same time, batch by batch."""
         if self.sharded and self.distributed:
@@ -322,20 +339,34 @@ class Subject:
                     "a curvature; look at the weights and the inputs"
                 )
             if (parts := halves((output, first[1]))) is not None:
-                self._check_mean(float(loss), *parts)
+                self._check_mean(loss, *parts)
             last, self._batches.last = self._batches.last, None
             if self.num_batches > 1 and last is not None:  # of other classes, where samples are sorted by them
                 ends = (output, first[1]), (self.model(last[0]), last[1])
                 if (both := joined(*ends)) is not None:
-                    self._check_mean(float(self.criterion(*both)), *ends)
+                    self._check_mean(self.criterion(*both), *ends)
 
-    def _check_mean(self, loss: float, *parts: Answered) -> None:
+    def _check_mean(self, together: Tensor, *parts: Answered) -> None:
         """Refuse a criterion whose value for samples together is not the mean of its values for parts of them."""
+        loss, eps = float(together), torch.finfo(together.dtype).eps
         sizes = [len(targets) for _, targets in parts]
         mean = sum(size * float(self.criterion(*part)) for size, part in zip(sizes, parts, strict=True)) / sum(sizes)
-        if abs(mean - loss) > _AGREES * max(abs(loss), abs(mean)):
+        if abs(mean - loss) > max(_AGREES, 4.0 * eps) * max(abs(loss), abs(mean)):
             raise ConfigurationError(
                 f"cannot measure with this criterion, because its value for a batch ({loss:.6g}) is not the mean over "
                 f"the samples (by parts: {mean:.6g}), as with class weights, ignored targets or reduction='sum'; give "
                 "a criterion that is the plain mean over samples"
             )
+
+
+def _refuse_inference_mode() -> None:
+    if torch.is_inference_mode_enabled():
+        raise UnsupportedError(
+            "cannot measure under torch.inference_mode(), because what is computed there has no gradient; leave it "
+            "out, as measures switch gradients on and off themselves"
+        )
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Modules run as they are written, also those that were compiled in place; nothing where nobody compiles."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

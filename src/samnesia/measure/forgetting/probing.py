@@ -20,6 +20,7 @@ from samnesia.measure.forgetting.probes import Probe, norm
 from samnesia.measure.forgetting.result import BATCH, HELD_OUT, RUNNING, TRAINING, Forgetting
 from samnesia.measure.statistics import BatchStatistics, RunningStatistics, Statistics, normalizers
 from samnesia.measure.subject import Subject
+from samnesia.measure.traceless import generators_kept
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 
 
@@ -99,7 +100,8 @@ def probe_forgetting(
     sizes = list(subject.batch_sizes)
     datas = [Data(TRAINING, subject.batches, *(_of_chosen(subject, labels) for labels in (groups, others)))]
     if held_out is not None:
-        there = Batches(held_out.batches, subject.device, samples=None, seed=0)
+        with generators_kept(subject.model):
+            there = Batches(held_out.batches, subject.device, samples=None, seed=0)
         datas.append(Data(HELD_OUT, there.__iter__, held_out.groups, held_out.others))
         sizes += there.sizes
     views = _views(subject, min(sizes))
