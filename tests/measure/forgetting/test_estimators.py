@@ -307,3 +307,15 @@ def test_groups_and_logits_that_do_not_fit_are_refused():
         forgotten(before, after, labels, groups={"some": torch.ones(9, dtype=torch.bool)})
     with pytest.raises(ConfigurationError, match="same samples and classes"):
         forgotten(before, after[:, :2], labels)
+
+
+@pytest.mark.parametrize(("wrong", "words"), [(-100, "from -100 to 2"), (3, "from 0 to 3")])
+@pytest.mark.parametrize("link", [Softmax(), Sigmoid()])
+def test_labels_that_are_none_of_the_classes_are_refused_but_others_may_have_more(wrong, words, link):
+    logits, labels = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
+    others = {"fine": torch.arange(6)}
+    assert information(logits, labels, link=link, others=others)["useful_fine"].value > 0.0
+    labels[1] = wrong
+    for call in (lambda: information(logits, labels, link=link), lambda: forgotten(logits, logits, labels, link=link)):
+        with pytest.raises(ConfigurationError, match=f"labels {words} for logits of 3 classes"):
+            call()

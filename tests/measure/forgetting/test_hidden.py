@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from samnesia.measure.forgetting.hidden import hidden_features, hidden_information, noise_scale
 from samnesia.measure.subject import Subject
@@ -82,6 +84,8 @@ def test_the_noise_of_a_budget_lets_that_much_pass_at_most():
         assert found["jensen"].value == pytest.approx(nats, rel=1e-9)
         assert found["lower"].value < found["superfluous"].value < found["upper"].value < nats
     assert noise_scale(torch.ones(6, 2), one_class(6)) == 1.0
+    assert noise_scale(torch.ones(6, 2) * torch.linspace(1.0, 1.0 + 3e-7, 6)[:, None], one_class(6)) == 1.0  # rounding
+    assert noise_scale(1e-6 * features(6, 2), one_class(6)) < 1e-5
 
 
 def test_many_rows_are_cut_without_a_trace(monkeypatch):
@@ -89,6 +93,33 @@ def test_many_rows_are_cut_without_a_trace(monkeypatch):
     here = hidden_information(h, labels)
     monkeypatch.setattr("samnesia.measure.forgetting.hidden._ROWS", 7)
     assert hidden_information(h, labels)["superfluous"].value == pytest.approx(here["superfluous"].value, rel=1e-12)
+
+
+class Alive(TorchDispatchMode):
+    """How many entries of tensors [..., 3] are held at once, at most."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive, self.most = weakref.WeakValueDictionary(), 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for each in (found, *args):
+            if isinstance(each, Tensor) and each.shape[1:] == (3,):
+                self.alive[id(each)] = each
+        self.most = max(self.most, sum(each.numel() for each in self.alive.values()))
+        return found
+
+
+def test_noise_is_never_held_for_all_samples_at_once(monkeypatch):
+    h, labels = features(500, 3), one_class(500)
+    monkeypatch.setattr("samnesia.measure.forgetting.hidden._ROWS", 50)
+    most = []
+    for draws in (1, 20):
+        with Alive() as alive:
+            hidden_information(h, labels, scale=1.0, draws=draws)
+        most.append(alive.most)
+    assert most[1] <= most[0] + 3 * 50 * 3
 
 
 def test_groups_and_bad_input():

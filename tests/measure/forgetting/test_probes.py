@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +17,7 @@ from samnesia.measure.forgetting.probes import (
     OtherBatch,
     OwnProbe,
     PermutedLabels,
+    Probe,
     RiseMatched,
     norm,
 )
@@ -244,3 +248,38 @@ def test_what_cannot_be_probed_is_refused():
     method = METHODS["sam"](other, torch.optim.SGD(other.parameters(), lr=0.1))
     with pytest.raises(ConfigurationError, match="another model"):
         OwnProbe(method).perturbation(subject, batches(), 0)
+
+
+@dataclass(frozen=True)
+class Shifted(Probe):
+    """Adds the same to all biases."""
+
+    size: float
+
+    def perturbation(self, subject: Subject, batches: Sequence[Batch], index: int) -> list[Tensor]:
+        """Of the bias."""
+        return [torch.zeros_like(p) if p.ndim > 1 else torch.full_like(p, self.size) for p in subject.parameters]
+
+    def __str__(self) -> str:
+        return "given direction"
+
+
+@pytest.mark.parametrize(("breaks", "refused"), [(0.5, True), (1.5, False)])
+def test_a_rise_is_not_matched_by_a_loss_that_is_no_number(breaks: float, refused: bool):
+    model = nn.Linear(6, 3).double()
+    nn.init.zeros_(model.weight), nn.init.zeros_(model.bias)
+
+    def bowl(output: Tensor, target: Tensor) -> Tensor:
+        """Squares on one side; on the other they end in NaN."""
+        height = output.square().sum(1)
+        return torch.where((output[:, 0] > 0) & (height > breaks), torch.nan, height).mean()
+
+    subject = Subject(model, bowl, batches())
+    match = RiseMatched(Shifted(0.1), Shifted(-(3**-0.5)))  # a rise of 1
+    if not refused:
+        assert norm(match.perturbation(subject, batches(), 0)) == pytest.approx(1.0, rel=2e-3)
+        return
+    with pytest.raises(ConfigurationError, match="the loss is no number any more"):
+        match.perturbation(subject, batches(), 0)
+    with pytest.raises(ConfigurationError, match="a rise of the loss by nan"):
+        RiseMatched(Shifted(-0.1), Shifted(1.0)).perturbation(subject, batches(), 0)

@@ -15,7 +15,7 @@ from samnesia.measure.calibration.links import Sigmoid
 from samnesia.measure.forgetting.corrections import PlugIn
 from samnesia.measure.forgetting.estimators import Estimator, forgotten
 from samnesia.measure.forgetting.hidden import hidden_information, noise_scale
-from samnesia.measure.forgetting.probes import CommonProbe, OwnProbe
+from samnesia.measure.forgetting.probes import CommonProbe, OtherBatch, OwnProbe, PermutedLabels, RiseMatched
 from samnesia.measure.forgetting.probing import HeldOut, HiddenLayer, probe_forgetting
 from samnesia.measure.subject import Subject
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
@@ -235,3 +235,40 @@ def test_outputs_that_are_no_logits_are_refused():
         probe_forgetting(
             Subject(Named().line, F.cross_entropy, [first, (math.nan * x, y)]), CommonProbe(), perturbations=1
         )
+
+
+def test_other_training_data_are_without_the_batch_that_perturbed():
+    model, data = net(), batches(6)
+    subject = Subject(model, F.cross_entropy, data)
+    x, y = joined(data)
+    nulls = [OtherBatch(CommonProbe(rho=0.4)), PermutedLabels(OtherBatch(CommonProbe(rho=0.4)))]
+    for probe in (*nulls, RiseMatched(nulls[0], CommonProbe(rho=0.2))):
+        found = probe_forgetting(subject, probe, perturbations=3)
+        rises, apart = [], []
+        for index, (number, other) in enumerate(((0, 2), (2, 4), (4, 0))):
+            offsets = probe.perturbation(subject, [data[i] for i in (0, 2, 4)], index)
+            seen = [logits(model, x, e) for e in (None, offsets)]
+            rise = Estimator().forgotten(*seen, y)["loss_rise"]
+            places = torch.arange(60) // 10
+            rises.append(float(rise[(places != number) & (places != other)].mean()))
+            apart.append(float(rise[places == number].mean()) - rises[-1])
+        assert found.of("loss_rise", "training").value == pytest.approx(sum(rises) / 3.0, rel=1e-9)
+        assert found.of("input_exposed", "exposed").value == pytest.approx(sum(apart) / 3.0, rel=1e-9)
+        assert found.samples["training"]["all"] == 40
+
+
+def test_held_out_loaders_leave_the_global_generators_alone():
+    subject, before = Subject(net(), F.cross_entropy, batches()), torch.get_rng_state()
+    held_out = HeldOut(DataLoader(TensorDataset(*joined(batches())), batch_size=10))
+    probe_forgetting(subject, CommonProbe(), perturbations=2, held_out=held_out)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_dead_layer_has_no_noise_of_its_own():
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)).double()
+    nn.init.constant_(model[0].bias, -100.0)
+    subject = Subject(model, F.cross_entropy, batches())
+    with pytest.raises(ConfigurationError, match=r"the noise of the layer '1'.*is it dead.*scale="):
+        probe_forgetting(subject, CommonProbe(), perturbations=2, layer=HiddenLayer("1"))
+    found = probe_forgetting(subject, CommonProbe(), perturbations=2, layer=HiddenLayer("1", scale=0.5))
+    assert found.of("hidden_before", "training").value == pytest.approx(0.0, abs=1e-12)

@@ -34,15 +34,19 @@ class Collected:
         self._values: dict[tuple[str, str, str], dict[str, list[Estimate]]] = {}
         self.samples: dict[str, dict[str, int]] = {}
 
-    def add(self, view: str, data: Data, pointwise: Mapping[str, Tensor], exposed: slice | None) -> None:
-        """One perturbation's, of one set of data."""
+    def add(self, view: str, data: Data, pointwise: Mapping[str, Tensor], rows: tuple[slice, slice] | None) -> None:
+        """One perturbation's, of one set of data.
+
+        ``rows`` are, of training data, those that are exposed and those that the perturbation was made of, which are
+        others under a null. Neither is other training data.
+        """
         count = len(next(iter(pointwise.values())))
         for group, members in masks(data.groups, count).items():
             parts = {data.name: members}
-            if exposed is not None:
-                inside = torch.zeros(count, dtype=torch.bool)
-                inside[exposed] = True
-                parts = {EXPOSED: members & inside, TRAINING: members & ~inside}
+            if rows is not None:
+                exposed, seen = torch.zeros(2, count, dtype=torch.bool)
+                exposed[rows[0]] = seen[rows[0]] = seen[rows[1]] = True
+                parts = {EXPOSED: members & exposed, TRAINING: members & ~seen}
             found = {split: of_samples(pointwise, mask) for split, mask in parts.items() if mask.any()}
             if len(found) == 2:
                 on, off = (found[split]["loss_rise"] for split in (EXPOSED, TRAINING))

@@ -37,14 +37,15 @@ class Estimator:
         Args:
             logits: [n, K].
             labels: classes [n].
-            others: further labels of the samples by name, [n] each, such as the true classes where labels are noisy.
+            others: further labels of the samples by name, [n] each, such as the true classes where labels are noisy;
+                of any classes, also more than K.
         """
         _check(logits, labels)
         log_p = log_outcomes(self.link, logits)
         output = self.correction.pointwise(log_p, torch.zeros_like(labels))
         found = {"output": output}
         for ending, classes in _by_ending(labels, others):
-            _check(logits, classes)
+            _check(logits, classes, within=classes is labels)
             superfluous = self.correction.pointwise(log_p, classes.unique(return_inverse=True)[1])
             found[f"superfluous{ending}"] = superfluous
             found[f"useful{ending}"] = output - superfluous
@@ -150,7 +151,7 @@ def information(
             samples: so the groups add up, and a small one has no more bias than a large one.
 
     Raises:
-        ConfigurationError: for labels or groups that do not fit the logits.
+        ConfigurationError: for labels or groups that do not fit the logits, such as a label that is none of 0…K-1.
         UnsupportedError: for logits of another shape.
     """
     estimator = Estimator(link=link, correction=correction)
@@ -255,11 +256,18 @@ def _by_ending(labels: Tensor, others: Labels | None) -> list[tuple[str, Tensor]
     return [("", labels), *((f"_{name}", classes) for name, classes in (others or {}).items())]
 
 
-def _check(logits: Tensor, labels: Tensor, after: Tensor | None = None) -> None:
+def _check(logits: Tensor, labels: Tensor, after: Tensor | None = None, *, within: bool = True) -> None:
+    """Refuse labels that are not one class per sample, or, with ``within``, none of those that have a logit."""
     if labels.is_floating_point() or labels.dtype == torch.bool or labels.shape != logits.shape[:1] or not len(labels):
         raise ConfigurationError(
             f"cannot estimate forgetting with labels {labels.dtype} of shape {list(labels.shape)} for logits of shape "
             f"{list(logits.shape)}, because each sample requires one class, and one sample is the least; give int64 [n]"
+        )
+    if within and logits.ndim == 2 and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
+        raise ConfigurationError(
+            f"cannot estimate forgetting with labels from {int(labels.min())} to {int(labels.max())} for logits of "
+            f"{logits.shape[1]} classes, because a label says which of them is right; leave out samples without a "
+            f"label, and number the classes from 0 to {logits.shape[1] - 1}"
         )
     if after is not None and after.shape != logits.shape:
         raise ConfigurationError(

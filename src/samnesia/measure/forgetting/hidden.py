@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +55,8 @@ def hidden_information(
         scale: s, the noise; None is :func:`noise_scale` of these features. Values under different scales are of
             different quantities: to compare two sets of weights, give both the same.
         draws: of the noise, for each sample.
-        seed: of the noise. One seed gives one noise for all features of a shape, so that differences have little of it.
+        seed: of the noise. One seed gives one noise for all features of a shape and of these labels, so that
+            differences have little of it.
         groups: of samples; see :func:`samnesia.measure.information`.
 
     Raises:
@@ -69,13 +71,19 @@ def noise_scale(features: Tensor, labels: Tensor, nats: float = 1.0) -> float:
     r"""The noise s at which at most so many nats pass (by the bound ``jensen``): :math:`\sqrt{\mathrm{tr\,Cov}/nats}`.
 
     It is in units of the spread of the features within their classes, whatever their number, and keeps the information
-    away from log n_y, where it could not fall any more. 1 where features do not depend on the sample.
+    away from log n_y, where it could not fall any more. 1 where features do not depend on the sample, to rounding.
     """
-    features = _flat(features, labels)
-    squares = 0.0
+    return spread(features, labels) / math.sqrt(nats) or 1.0
+
+
+def spread(features: Tensor, labels: Tensor) -> float:
+    """The root of tr Cov of the features within their classes; 0 where it is no more than their rounding."""
+    rounding = torch.finfo(features.dtype).eps if features.is_floating_point() else 0.0
+    features, squares = _flat(features, labels), 0.0
     for members in _members(labels):
         squares += float((features[members] - features[members].mean(0)).square().sum())
-    return math.sqrt(squares / len(features) / nats) or 1.0
+    found = math.sqrt(squares / len(features))
+    return found if found > 8.0 * rounding * math.sqrt(float(features.square().sum()) / len(features)) else 0.0
 
 
 def hidden_pointwise(features: Tensor, labels: Tensor, *, scale: float, draws: int, seed: int) -> dict[str, Tensor]:
@@ -89,8 +97,7 @@ def hidden_pointwise(features: Tensor, labels: Tensor, *, scale: float, draws: i
     found = {
         name: torch.zeros(len(features), dtype=torch.float64) for name in ("superfluous", "lower", "upper", "jensen")
     }
-    generator = torch.Generator().manual_seed(_NOISE + seed)
-    noise = [torch.randn(features.shape, generator=generator, dtype=torch.float64) for _ in range(draws)]
+    generators = [np.random.default_rng((_NOISE + seed, draw)) for draw in range(draws)]  # rows may be cut anywhere
     for members in _members(labels):
         theirs = features[members] - features[members].mean(0)  # the same, with fewer digits lost
         for rows in torch.arange(len(members)).split(_ROWS):
@@ -99,8 +106,9 @@ def hidden_pointwise(features: Tensor, labels: Tensor, *, scale: float, draws: i
             found["lower"][at] = -_log_mean_exp(-0.25 * half)
             found["upper"][at] = -_log_mean_exp(-half)
             found["jensen"][at] = half.mean(1)
-            for drawn in noise:
-                shift = (own * drawn[at]).sum(1, keepdim=True) - drawn[at] @ theirs.T
+            for generator in generators:  # never all noise at once: that would be draws times as much as the features
+                drawn = torch.from_numpy(generator.standard_normal(own.shape))
+                shift = (own * drawn).sum(1, keepdim=True) - drawn @ theirs.T
                 found["superfluous"][at] -= _log_mean_exp(-half - shift) / draws
     return found
 

@@ -48,6 +48,10 @@ class Probe(ABC):
     def perturbation(self, subject: Subject, batches: Sequence[Batch], index: int) -> Perturbation:
         """The perturbation for ``batches[index]``; ``index`` also decides what is drawn."""
 
+    def source(self, index: int, count: int) -> int:
+        """The index of the batch, of ``count``, whose samples the perturbation for ``batches[index]`` is made of."""
+        return index
+
     @abstractmethod
     def __str__(self) -> str:
         """What it does, in a few words, to stand beside a figure."""
@@ -161,7 +165,8 @@ class RiseMatched(Probe):
     It tells *what* is forgotten apart from *how much*. The loss is the subject's, as the subject looks at it.
 
     Raises:
-        ConfigurationError: if the loss does not rise as far in this direction, or under the other one not at all.
+        ConfigurationError: if the loss does not rise as far in this direction, or is no number before it has; or if it
+            does not rise under the other one, or without end.
     """
 
     probe: Probe
@@ -182,9 +187,9 @@ class RiseMatched(Probe):
 
             wanted = rise(other)
             high = 1.0
-            while wanted > 0.0 and high < 2.0**24 and rise(_times(direction, high)) < wanted:
+            while 0.0 < wanted < math.inf and high < 2.0**24 and rise(_times(direction, high)) < wanted:
                 high *= 2.0
-            if not (wanted > 0.0 and high < 2.0**24):
+            if not (0.0 < wanted < math.inf and high < 2.0**24):
                 raise ConfigurationError(
                     f"cannot match a rise of the loss by {wanted:.3g} with the {self.probe}, because the loss does not "
                     "rise so in its direction; use a larger radius for what is matched, or another direction"
@@ -193,7 +198,16 @@ class RiseMatched(Probe):
             while high - low > self.tolerance * high:
                 middle = (low + high) / 2.0
                 low, high = (middle, high) if rise(_times(direction, middle)) < wanted else (low, middle)
+            if not math.isfinite(rise(_times(direction, high))):
+                raise ConfigurationError(
+                    f"cannot match a rise of the loss by {wanted:.3g} with the {self.probe}, because on the way there "
+                    "the loss is no number any more; use a smaller radius for what is matched, or another direction"
+                )
         return _times(direction, high)
+
+    def source(self, index: int, count: int) -> int:
+        """That of the probe which is rescaled."""
+        return self.probe.source(index, count)
 
     def __str__(self) -> str:
         """After both."""
@@ -215,6 +229,10 @@ class PermutedLabels(Probe):
         changed[index] = (inputs, targets[order])
         return self.probe.perturbation(subject, changed, index)
 
+    def source(self, index: int, count: int) -> int:
+        """That of the probe."""
+        return self.probe.source(index, count)
+
     def __str__(self) -> str:
         """After the other."""
         return f"{self.probe}, labels permuted"
@@ -234,6 +252,10 @@ class OtherBatch(Probe):
                 "cannot perturb along another batch, because there is only one; measure with perturbations=2 or more"
             )
         return self.probe.perturbation(subject, batches, (index + 1) % len(batches))
+
+    def source(self, index: int, count: int) -> int:
+        """The next."""
+        return self.probe.source((index + 1) % count, count)
 
     def __str__(self) -> str:
         """After the other."""

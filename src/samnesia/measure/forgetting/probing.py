@@ -15,7 +15,7 @@ from samnesia.measure.estimate import Estimate
 from samnesia.measure.forgetting.collecting import Collected, Data
 from samnesia.measure.forgetting.corrections import Correction, MillerMadow
 from samnesia.measure.forgetting.estimators import Estimator, Labels, per_class
-from samnesia.measure.forgetting.hidden import captured, hidden_pointwise, noise_scale, taken
+from samnesia.measure.forgetting.hidden import captured, hidden_pointwise, noise_scale, spread, taken
 from samnesia.measure.forgetting.probes import Probe, norm
 from samnesia.measure.forgetting.result import BATCH, HELD_OUT, RUNNING, TRAINING, Forgetting
 from samnesia.measure.statistics import BatchStatistics, RunningStatistics, Statistics, normalizers
@@ -63,7 +63,8 @@ def probe_forgetting(
     """Measure what a perturbation makes a model forget (E1 to E4), as :mod:`samnesia.measure.forgetting` defines it.
 
     Some of the subject's batches make a perturbation each: their size is the m of m-sharpness. What is forgotten is
-    estimated on that batch (``exposed``), on all other samples of the subject (``training``) and on ``held_out``; with
+    estimated on that batch (``exposed``), on all other samples of the subject (``training``; under :class:`OtherBatch`
+    also without the batch that the perturbation is made of) and on ``held_out``; with
     normalization by running statistics and, where layers keep them, by those of each batch, as in a training step.
     The mean predictions that information refers to are those of the subject's samples together, so that an exposed
     batch of few samples has no larger bias. What is found: see :func:`samnesia.measure.forgotten`; and on ``exposed``
@@ -117,11 +118,12 @@ def probe_forgetting(
             move = probe.perturbation(subject, batches, index)
             norms.append(norm(move))
             exposed = _rows(subject.batch_sizes, number)
+            source = _rows(subject.batch_sizes, numbers[probe.source(index, len(numbers))])
             with subject.at(move):
                 after = {key: look.at(data, way) for key, data, way in ways}
             for key, data, _ in ways:
                 pointwise = look.forgotten(before[key], after[key], data, held[key])
-                found.add(key[0], data, pointwise, exposed if data.name == TRAINING else None)
+                found.add(key[0], data, pointwise, (exposed, source) if data.name == TRAINING else None)
     return Forgetting(
         cells=found.cells(),
         probe=str(probe),
@@ -168,13 +170,23 @@ class _Look:
         """What each sample contributes to what is forgotten of what is ``held``."""
         found = self.estimator.forgotten(before.logits, after.logits, before.labels, data.others, held=held)
         if self.layer is not None and before.features is not None and after.features is not None:
-            scale = self.layer.scale or noise_scale(before.features, before.labels)
+            scale = self.layer.scale or self._scale(self.layer.name, before.features, before.labels)
             old, new = (
                 hidden_pointwise(features, before.labels, scale=scale, draws=self.layer.draws, seed=0)["superfluous"]
                 for features in (before.features, after.features)
             )
             found |= {"hidden": old - new, "hidden_before": old}
         return found
+
+    @staticmethod
+    def _scale(name: str, features: Tensor, labels: Tensor) -> float:
+        if not spread(features, labels):
+            raise ConfigurationError(
+                f"cannot choose the noise of the layer {name!r}, because it puts out the same for all samples of a class "
+                "at the unperturbed weights (is it dead?), and the noise is in units of how far these lie apart; give "
+                "HiddenLayer(scale=), or another layer"
+            )
+        return noise_scale(features, labels)
 
 
 def perturbing(sizes: Sequence[int], perturbations: int) -> list[int]:

@@ -81,6 +81,10 @@ class AsTrained(Probe):
         """That of the probe on its own batches."""
         return self.probe.perturbation(subject, self.batches, index)
 
+    def source(self, index: int, count: int) -> int:
+        """That of the probe."""
+        return self.probe.source(index, count)
+
     def __str__(self) -> str:
         """After the probe."""
         return f"{self.probe}, of mixed samples"
