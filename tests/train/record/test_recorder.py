@@ -368,3 +368,18 @@ class Listening(AscentAware):
 def shaken_net(shape, num_outputs):
     """With such a layer."""
     return torch.nn.Sequential(torch.nn.Flatten(), Listening(), torch.nn.Linear(16, num_outputs))
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_where_no_memory_is_left_a_run_goes_on_unrecorded(tmp_path, monkeypatch, error):
+    recorded = config(record=BOTH)
+
+    def full(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr("samnesia.train.record.scene.m_sharpness", full)
+    with pytest.warns(RecordingWarning, match="nothing is recorded: .*memory"):
+        train(recorded, tmp_path / "run")
+    found = lines(tmp_path / "run" / "records.jsonl")
+    assert all("memory" in line["cannot"] and not {"forgetting", "sharpness"} & set(line) for line in found)
+    assert len(found) > 1

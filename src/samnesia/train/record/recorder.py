@@ -60,7 +60,8 @@ class Recorder:
     def line(self, module: nn.Module, step: int) -> Row | None:
         """What is recorded before a step: ``step``, ``epoch``, a block per measure, ``seconds``; None if not due.
 
-        A measure that cannot be taken, at a loss that is not finite, say, leaves a sentence under ``cannot``.
+        A measure that cannot be taken, at a loss that is not finite or where no memory is left, say, leaves a sentence
+        under ``cannot``.
         """
         if not self._measures or step not in self._due:
             return None
@@ -70,9 +71,9 @@ class Recorder:
         try:
             scene = self._scene(module, step)
             row |= {name: measure.values(scene) for name, measure in self._measures.items()}
-        except SamnesiaError as error:
-            row["cannot"] = str(error)
-            self._warn(f"before step {step} nothing is recorded: {error}")
+        except (SamnesiaError, MemoryError, torch.OutOfMemoryError) as error:
+            row = {"step": row["step"], "epoch": row["epoch"], "cannot": str(error) or "no memory is left"}
+            self._warn(f"before step {step} nothing is recorded: {row['cannot']}")
         finally:
             for layer, value in zip(aware_layers(module), ascending, strict=True):
                 layer.ascending = value
