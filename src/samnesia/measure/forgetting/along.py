@@ -11,7 +11,7 @@ from samnesia.measure.forgetting.estimators import WHOLE
 from samnesia.measure.forgetting.result import RUNNING, TRAINING
 from samnesia.perturb.errors import ConfigurationError
 
-Line = Mapping[str, Any]
+Record = Mapping[str, Any]
 """A line of ``records.jsonl``: ``step``, ``epoch`` and what was measured before that step."""
 
 
@@ -50,7 +50,7 @@ class Course:
 
 
 def forgetting_course(
-    lines: Iterable[Line],
+    lines: Iterable[Record],
     name: str,
     *,
     probe: str = "common",
@@ -75,12 +75,12 @@ def forgetting_course(
     return _course(lines, path, " / ".join(path[1:]))
 
 
-def sharpness_course(lines: Iterable[Line], *, statistics: str = RUNNING) -> Course:
+def sharpness_course(lines: Iterable[Record], *, statistics: str = RUNNING) -> Course:
     """m-sharpness along training, from the same steps; raises ConfigurationError if it was recorded on none."""
     return _course(lines, ("sharpness", "values", statistics), f"m-sharpness / {statistics}")
 
 
-def _course(lines: Iterable[Line], path: Sequence[str], words: str) -> Course:
+def _course(lines: Iterable[Record], path: Sequence[str], words: str) -> Course:
     found = [(line["step"], line["epoch"], _at(line, path)) for line in lines]
     points = [
         (step, epoch, one["value"], math.nan if one["error"] is None else one["error"])
@@ -95,7 +95,7 @@ def _course(lines: Iterable[Line], path: Sequence[str], words: str) -> Course:
     return Course(steps, epochs, values, errors)
 
 
-def _at(line: Line, path: Sequence[str]) -> Any:
+def _at(line: Record, path: Sequence[str]) -> Any:
     found: Any = line
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None

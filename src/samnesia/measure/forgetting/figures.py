@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from samnesia.extras import require
-from samnesia.measure.forgetting.along import Line, forgetting_course
+from samnesia.measure.forgetting.along import Record, forgetting_course
 from samnesia.measure.forgetting.estimators import WHOLE
 from samnesia.measure.forgetting.result import BATCH, EXPOSED, HELD_OUT, RUNNING, TRAINING, Forgetting
 from samnesia.perturb.errors import ConfigurationError
@@ -87,7 +87,7 @@ def draw_forgetting(
 
 def draw_forgetting_along(
     axes: Axes,
-    records: Mapping[str, Iterable[Line]],
+    records: Mapping[str, Iterable[Record]],
     name: str = "superfluous",
     *,
     probes: Sequence[str] = ("own", "common"),
@@ -155,7 +155,7 @@ def forgetting_figure(
 
 
 def forgetting_along_figure(
-    records: Mapping[str, Iterable[Line]],
+    records: Mapping[str, Iterable[Record]],
     names: Sequence[str] = ("superfluous", "useful"),
     *,
     split: str = TRAINING,
