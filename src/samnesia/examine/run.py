@@ -205,7 +205,7 @@ def _content(
 
 
 def _draw(parts: Sequence[Part], measures: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
-    from samnesia.examine.style import save, style
+    from samnesia.measure.figures import save, style
 
     paths = []
     with style():

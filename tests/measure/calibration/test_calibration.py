@@ -168,7 +168,12 @@ def test_what_is_written_is_read_and_drawn():
     assert str(again) == str(found)
     assert "ECE" in str(found) and "first (20)" in str(found)
     figure = reliability_and_margins({"a": found, "b": again})
-    assert [axes.get_title() for axes in figure.axes] == ["Reliability", "Margins", "Margins of a", "Margins of b"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "Reliability",
+        "Margins",
+        "Margins of a",
+        "Margins of b",
+    ]
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == [f"{name} (ECE {found.ece:.3f})" for name in ("a", "b")]
 

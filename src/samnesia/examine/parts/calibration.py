@@ -49,12 +49,13 @@ class Calibration(Part):
         """Reliability and margins of each split, at the last checkpoint of each run."""
         from samnesia.measure.calibration.calibration import Calibration as Found
         from samnesia.measure.calibration.figures import reliability_and_margins
+        from samnesia.measure.figures import entitle
 
         last = latest(entries)
         for split in next(iter(last.values())).values:
             found = {label: Found.from_dict(entry.values[split]) for label, entry in last.items()}
             figure = reliability_and_margins(found)
-            figure.suptitle(f"{split} samples", x=0.01, ha="left", fontsize="medium")
+            entitle(figure, f"{split} samples".capitalize())
             yield f"calibration-{split}", figure
 
     def rows(self, values: Values) -> Mapping[str, str]:

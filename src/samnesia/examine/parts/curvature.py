@@ -84,8 +84,8 @@ class Curvature(Part):
 
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """The density and the leading eigenvalues; along training, spectra and λmax."""
-        from samnesia.examine.style import panels
         from samnesia.measure.curvature.figures import density_along_figure, draw_density, draw_eigenvalues
+        from samnesia.measure.figures import panels
 
         last = latest(entries)
         for matrix in next(iter(last.values())).values:
@@ -161,26 +161,34 @@ def _some(epochs: Sequence[float]) -> list[float]:
 
 def _draw_leading(axes: Axes, found: Mapping[str, Values]) -> None:
     """The largest eigenvalues by their rank."""
-    from samnesia.examine.style import MARKERS
+    from samnesia.measure.figures import colour, marker, tidy
 
     for index, (label, one) in enumerate(found.items()):
         values = [pair["value"] for pair in one["largest"]]
-        axes.plot(range(1, len(values) + 1), values, marker=MARKERS[index % len(MARKERS)], markersize=4, label=label)
+        axes.plot(
+            range(1, len(values) + 1), values, color=colour(index), marker=marker(index), markersize=4, label=label
+        )
     axes.set(xlabel="rank", ylabel="eigenvalue", title="Largest eigenvalues")
     axes.set_ylim(bottom=0)
     axes.set_xticks(range(1, 1 + max(len(one["largest"]) for one in found.values())))
-    axes.legend()
+    tidy(axes, legend=True)
 
 
 def _draw_along(axes: Axes, entries: Sequence[Entry], matrix: str) -> None:
     """Trace along training."""
-    for label, traces in _by_epoch(entries, lambda values: values[matrix]["moments"]["trace"]).items():
+    from samnesia.measure.figures import colour, tidy, whole_steps
+
+    found = _by_epoch(entries, lambda values: values[matrix]["moments"]["trace"])
+    for index, (label, traces) in enumerate(found.items()):
         epochs = sorted(traces)
         errors = [traces[epoch]["error"] or 0.0 for epoch in epochs]
         values = [traces[epoch]["value"] for epoch in epochs]
-        axes.errorbar(epochs, values, errors, marker="o", markersize=3, linewidth=1.3, capsize=2, label=label)
+        axes.errorbar(
+            epochs, values, errors, color=colour(index), marker="o", markersize=3, linewidth=1.3, capsize=2, label=label
+        )
     axes.set(xlabel="epoch", ylabel="trace", title="Trace")
-    axes.legend()
+    whole_steps(axes)
+    tidy(axes, legend=True)
 
 
 def _eigenvalue(pair: Values) -> str:

@@ -113,14 +113,15 @@ class Forgetting(Part):
 
     def _figure(self, draw: Callable[..., None], labels: Sequence[str], shown: Container[str], title: str) -> Figure:
         """A panel for each estimate."""
-        from samnesia.examine.style import HEIGHT, name_runs, panels
+        from samnesia.measure.figures import HEIGHT, entitle, name_below, panels, run_samples, tidy
 
         figure, axes = panels(len(_SHOWN), columns=4, width=2.9, height=HEIGHT + 0.4)
         for one, (name, words) in zip(axes, _SHOWN.items(), strict=True):
             draw(one, name=name)
             one.set(ylabel="nats", title=words)
-        name_runs(figure, labels, shown=shown)
-        figure.suptitle(title, x=0.01, ha="left", fontsize="medium", fontweight="bold")
+            tidy(one)
+        name_below(figure, run_samples(labels, shown))
+        entitle(figure, title)
         return figure
 
     def rows(self, values: Values) -> Mapping[str, str]:
@@ -149,7 +150,7 @@ def _title(probe: str, found: Mapping[str, Values]) -> str:
 
 
 def _draw_bars(axes: Axes, *, found: Mapping[str, Values], labels: Sequence[str], name: str) -> None:
-    from samnesia.examine.style import MUTED
+    from samnesia.measure.figures import INK, colour, zero
 
     splits = [split for split in _SPLITS if all(split in one["values"]["running"] for one in found.values())]
     width = 0.8 / len(found)
@@ -157,19 +158,22 @@ def _draw_bars(axes: Axes, *, found: Mapping[str, Values], labels: Sequence[str]
         cells = [one["values"]["running"][split]["all"][name] for split in splits]
         places = [place + (index - (len(found) - 1) / 2) * width for place in range(len(splits))]
         axes.bar(places, [_value(cell) for cell in cells], 0.92 * width, yerr=[_error(cell) for cell in cells],
-                 color=f"C{labels.index(label)}", ecolor=MUTED, capsize=2, error_kw={"linewidth": 0.8})  # fmt: skip
-    axes.axhline(0.0, color=MUTED, linewidth=0.7)
+                 color=colour(labels.index(label)), ecolor=INK, capsize=2, error_kw={"linewidth": 0.8})  # fmt: skip
+    zero(axes)
     axes.set_xticks(range(len(splits)), [_SPLITS[split] for split in splits])
 
 
 def _draw_along(axes: Axes, *, entries: Sequence[Entry], probe: str, labels: Sequence[str], name: str) -> None:
+    from samnesia.measure.figures import colour, whole_steps
+
     for label in in_order(entries):
         mine = sorted((entry for entry in entries if entry.label == label), key=lambda entry: entry.epoch)
         cells = [entry.values[probe]["values"]["running"]["training"]["all"][name] for entry in mine]
         axes.errorbar([entry.epoch for entry in mine], [_value(cell) for cell in cells],
-                      [_error(cell) for cell in cells], color=f"C{labels.index(label)}", marker="o", markersize=3,
+                      [_error(cell) for cell in cells], color=colour(labels.index(label)), marker="o", markersize=3,
                       linewidth=1.2, capsize=2)  # fmt: skip
     axes.set_xlabel("epoch")
+    whole_steps(axes)
 
 
 def _value(cell: Values) -> float:

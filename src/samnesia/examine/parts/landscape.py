@@ -113,7 +113,7 @@ class Landscape(Part):
 
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """Lines and planes of all runs; a way of training and a way between two runs in a figure each."""
-        from samnesia.examine.style import panels
+        from samnesia.measure.figures import entitle, panels
         from samnesia.measure.landscape.figures import (
             connection_figure,
             draw_lines,
@@ -145,7 +145,7 @@ class Landscape(Part):
             if "connection" in entry.values:
                 figure = connection_figure(_connection(entry.values["connection"]))
                 title = f"{entry.label}, on the samples of {entry.values['samples_of']}"
-                figure.suptitle(title, x=0.01, ha="left", fontsize="medium", fontweight="bold")
+                entitle(figure, title)
                 yield f"landscape-between-{_file(entry.label)}", figure
 
     def rows(self, values: Values) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BALLS = {"l2": "rho", "adaptive": "adaptive_rho", "linf": "linf_rho"}
 _TITLES = {"l2": "Euclidean ball", "adaptive": "Adaptive ball", "linf": "Cube"}
 _SHORT = {"l2": "L2", "adaptive": "adaptive", "linf": "L∞"}
-_KINDS = {"worst": ("worst case", "o", "-"), "m": ("m-sharpness", "s", (0, (4, 1.5))), "average": ("average", "^", ":")}
+_KINDS = {"worst": "worst case", "m": "m-sharpness", "average": "average"}
 
 
 @dataclass(frozen=True)
@@ -116,20 +116,21 @@ class Sharpness(Part):
 
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """The rise over the radius, a panel for each ball; along training, over epochs at the middle radius."""
-        from samnesia.examine.style import HEIGHT, name_runs, panels
+        from samnesia.measure.figures import HEIGHT, dashes, marker, name_below, panels, run_samples, sample
 
         last, labels = latest(entries), in_order(entries)
         kinds = [kind for kind in _BALLS if all(kind in entry.values for entry in last.values())]
         figure, axes = panels(len(kinds), height=HEIGHT + 0.3)
         for one, kind in zip(axes, kinds, strict=True):
             _draw_over_rho(one, kind, {label: entry.values[kind] for label, entry in last.items()})
-        name_runs(figure, labels, [_sample(*look) for look in _KINDS.values()])
+        forms = [sample(name, marker=marker(n), linestyle=dashes(n)) for n, name in enumerate(_KINDS.values())]
+        name_below(figure, run_samples(labels) + forms)
         yield "sharpness", figure
         if len({entry.epoch for entry in entries}) > 1:
             figure, axes = panels(len(kinds), height=HEIGHT + 0.3)
             for one, kind in zip(axes, kinds, strict=True):
                 _draw_along(one, kind, entries)
-            name_runs(figure, labels)
+            name_below(figure, run_samples(labels))
             yield "sharpness-along", figure
 
     def rows(self, values: Values) -> Mapping[str, str]:
@@ -154,16 +155,18 @@ def _ball(kind: str) -> Ball:
 
 
 def _draw_over_rho(axes: Axes, kind: str, found: Mapping[str, Sequence[Values]]) -> None:
+    from samnesia.measure.figures import colour, dashes, marker, tidy
+
     heights: list[float] = []
     for index, several in enumerate(found.values()):
-        for measure, (_, marker, dashes) in _KINDS.items():
+        for form, measure in enumerate(_KINDS):
             rises = [(one["rho"], one[measure]["rise"]) for one in several]
             points = [(rho, one["value"], one["error"] or 0.0) for rho, one in rises if one["value"] is not None]
             if points:
                 heights += [value for _, value, _ in points]
                 rhos, values, errors = zip(*points, strict=True)
-                axes.errorbar(rhos, values, errors, color=f"C{index}", marker=marker, markersize=3.5, linestyle=dashes,
-                              linewidth=1.2, capsize=2)  # fmt: skip
+                look = {"color": colour(index), "marker": marker(form), "linestyle": dashes(form)}
+                axes.errorbar(rhos, values, errors, markersize=3.5, linewidth=1.2, capsize=2, **look)
     several = next(iter(found.values()))
     radii = [one["rho"] for one in several]
     axes.set_xscale("log")
@@ -173,19 +176,13 @@ def _draw_over_rho(axes: Axes, kind: str, found: Mapping[str, Sequence[Values]])
         axes.set_yscale("log")
     meaning = several[0]["worst"]["convention"].partition(": ")[2].partition(", T of")[0].partition(", no scal")[0]
     axes.set(xlabel=f"rho:  {meaning}", ylabel="rise of the loss", title=_TITLES[kind])
-
-
-def _sample(name: str, marker: str, dashes: Any) -> Any:
-    """A line for the legend."""
-    from matplotlib.lines import Line2D
-
-    from samnesia.examine.style import INK
-
-    return Line2D([], [], color=INK, marker=marker, markersize=3.5, linestyle=dashes, linewidth=1.0, label=name)
+    tidy(axes)
 
 
 def _draw_along(axes: Axes, kind: str, entries: Sequence[Entry]) -> None:
     """The worst case at the middle radius over epochs."""
+    from samnesia.measure.figures import colour, tidy, whole_steps
+
     rho = None
     for index, label in enumerate(in_order(entries)):
         mine = sorted((entry for entry in entries if entry.label == label), key=lambda entry: entry.epoch)
@@ -193,9 +190,11 @@ def _draw_along(axes: Axes, kind: str, entries: Sequence[Entry]) -> None:
         rho = middle[0]["rho"]
         epochs = [entry.epoch for entry in mine]
         values = [float("nan") if one is None else one for one in (found["worst"]["rise"]["value"] for found in middle)]
-        axes.plot(epochs, values, color=f"C{index}", marker="o", markersize=3, linewidth=1.3)
+        axes.plot(epochs, values, color=colour(index), marker="o", markersize=3, linewidth=1.3)
     axes.set_yscale("symlog", linthresh=1e-2)
     axes.set(xlabel="epoch", ylabel="rise of the loss, worst case", title=f"{_TITLES[kind]}, rho {rho:g}")
+    whole_steps(axes)
+    tidy(axes)
 
 
 def _rise(one: Values) -> str:

@@ -9,22 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samnesia.extras import require
 from samnesia.measure.curvature.density import SpectralDensity
 from samnesia.measure.curvature.pairs import Eigenpairs
+from samnesia.measure.figures import INK, colour, dashes, page, panels, style, tidy, whole_steps, zero
 from samnesia.perturb.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8548f", "#3a9bd9", "#6b6f76")  # after Okabe and Ito
-_INK, _MUTED, _RULE = "#1b1b1f", "#5c5f66", "#dcdde1"
 _FLOOR = 0.1  # of a single eigenvalue's peak: below, a logarithmic axis shows tails of bumps and nothing else
 _MARGIN = 0.05
 _POINTS = 2048
@@ -43,33 +42,32 @@ def draw_density(axes: Axes, found: Mapping[str, SpectralDensity], *, width: flo
         raise ConfigurationError("cannot draw the density of nothing, because an axis needs a range; give a result")
     page = _Page.of(list(found.values()), width)
     for index, (label, one) in enumerate(found.items()):
-        page.draw(axes, one, _COLOURS[index % len(_COLOURS)], label)
+        page.draw(axes, one, colour(index), label)
     axes.set_xlabel(f"eigenvalue of the {next(iter(found.values())).matrix}")
     axes.set_ylabel("density")
-    _style(axes, legend=len(found) > 1)
+    tidy(axes, legend=len(found) > 1)
 
 
 def draw_eigenvalues(axes: Axes, found: Mapping[str, Mapping[Moment, Eigenpairs]], *, unit: str = "epoch") -> None:
     """The largest and (dashed) the smallest eigenvalue along training, by label."""
     for index, (label, by_moment) in enumerate(found.items()):
-        colour = _COLOURS[index % len(_COLOURS)]
-        for end, dashes in (("largest", "-"), ("smallest", "--")):
+        for form, end in enumerate(("largest", "smallest")):
             shown = [(when, getattr(by_moment[when], end)) for when in sorted(by_moment)]
             points = [(when, pairs[0].value) for when, pairs in shown if pairs]
             if points:
                 name = label if end == "largest" else None
-                axes.plot(*zip(*points, strict=True), dashes, color=colour, marker="o", markersize=3.0, label=name)
-    axes.axhline(0.0, color=_MUTED, linewidth=0.8, zorder=1)
+                look = {"color": colour(index), "linestyle": dashes(form), "marker": "o", "markersize": 3.0}
+                axes.plot(*zip(*points, strict=True), label=name, **look)
+    zero(axes)
+    whole_steps(axes)
     axes.set_xlabel(unit)
     axes.set_ylabel("largest eigenvalue (dashed: smallest)")
-    _style(axes, legend=True)
+    tidy(axes, legend=True)
 
 
 def density_figure(found: Mapping[str, SpectralDensity], *, width: float | None = None) -> Figure:
     """:func:`draw_density` on a page of its own."""
-    figure: Figure = _figure(5.4, 3.4)
-    draw_density(figure.subplots(), found, width=width)
-    return figure
+    return page([partial(draw_density, found=found, width=width)], width=5.4, height=3.4)
 
 
 def density_along_figure(
@@ -93,27 +91,25 @@ def density_along_figure(
     moments = sorted({when for by_moment in found.values() for when in by_moment})
     if not moments:
         raise ConfigurationError("cannot draw densities along training, because there are none; give results by epoch")
-    figure: Figure = _figure(2.4 * len(moments) + 0.6, 1.9 * len(found) + 0.6)
-    panels = figure.subplots(len(found), len(moments), squeeze=False)
-    for column, when in enumerate(moments):
-        shown = [by_moment[when] for by_moment in found.values() if when in by_moment]
-        page = _Page.of(shown, width)
-        for row, (label, by_moment) in enumerate(found.items()):
-            axes = panels[row][column]
-            if when in by_moment:
-                page.draw(axes, by_moment[when], _COLOURS[row % len(_COLOURS)], label)
-                _caption(axes, by_moment[when], (pairs or {}).get(label, {}).get(when))
-                _style(axes, legend=False)
-            else:
-                axes.set_axis_off()
-            axes.set_ylabel(label if column == 0 else "", color=_INK)
-        panels[0][column].set_title(f"{unit} {when:g}", color=_INK, fontsize=9)
-    figure.supxlabel(f"eigenvalue of the {shown[0].matrix}", color=_INK, fontsize=9)
+    with style():
+        figure, every = panels(
+            len(found) * len(moments), columns=len(moments), width=2.4, height=1.9 + 0.4 / len(found)
+        )
+        for column, when in enumerate(moments):
+            shown = [by_moment[when] for by_moment in found.values() if when in by_moment]
+            below = _Page.of(shown, width)
+            for row, (label, by_moment) in enumerate(found.items()):
+                axes = every[row * len(moments) + column]
+                if when in by_moment:
+                    below.draw(axes, by_moment[when], colour(row), label)
+                    _caption(axes, by_moment[when], (pairs or {}).get(label, {}).get(when))
+                    tidy(axes)
+                else:
+                    axes.set_axis_off()
+                axes.set_ylabel(label if column == 0 else "", color=INK)
+            every[column].set_title(f"{unit} {when:g}", loc="center")
+        figure.supxlabel(f"eigenvalue of the {shown[0].matrix}", color=INK, fontsize=8.5)
     return figure
-
-
-def _figure(width: float, height: float) -> Any:
-    return require("matplotlib.figure", extra="analysis").Figure(figsize=(width, height), layout="constrained")
 
 
 @dataclass(frozen=True)
@@ -133,10 +129,10 @@ class _Page:
         single = 1.0 / (max(one.dimension for one in densities) * width * math.sqrt(2.0 * math.pi))
         return cls(grid, width, _FLOOR * single, 3.0 * max(one.at(grid, width=width).max() for one in densities))
 
-    def draw(self, axes: Axes, density: SpectralDensity, colour: str, label: str) -> None:
+    def draw(self, axes: Axes, density: SpectralDensity, shade: str, label: str) -> None:
         heights = density.at(self.grid, width=self.width)
-        axes.plot(self.grid, heights, color=colour, linewidth=1.2, label=label, zorder=3)
-        axes.fill_between(self.grid, self.floor, np.maximum(heights, self.floor), color=colour, alpha=0.15, lw=0.0)
+        axes.plot(self.grid, heights, color=shade, linewidth=1.2, label=label, zorder=3)
+        axes.fill_between(self.grid, self.floor, np.maximum(heights, self.floor), color=shade, alpha=0.15, lw=0.0)
         axes.set(yscale="log", xlim=(self.grid[0], self.grid[-1]), ylim=(self.floor, self.top))
 
 
@@ -145,16 +141,4 @@ def _caption(axes: Axes, density: SpectralDensity, pairs: Eigenpairs | None) -> 
     text = f"λmax {largest[0].value if largest else density.largest:.3g}"
     if pairs is not None and len(largest) >= 5:
         text += f"\nλmax/λ5 {pairs.ratio(5):.2g}"
-    axes.text(0.97, 0.94, text, transform=axes.transAxes, ha="right", va="top", fontsize=8, color=_INK)
-
-
-def _style(axes: Axes, *, legend: bool) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("bottom", "left"):
-        axes.spines[side].set_color(_MUTED)
-    axes.grid(axis="y", color=_RULE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(which="both", colors=_MUTED, labelcolor=_INK, labelsize=8)
-    if legend:
-        axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
+    axes.text(0.97, 0.94, text, transform=axes.transAxes, ha="right", va="top", fontsize=8, color=INK)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from samnesia.extras import require
+from samnesia.measure.figures import INK, colour, dashes, marker, name_below, page, tidy, whole_steps, zero
 from samnesia.measure.forgetting.along import Record, forgetting_course
 from samnesia.measure.forgetting.estimators import WHOLE
 from samnesia.measure.forgetting.result import BATCH, EXPOSED, HELD_OUT, RUNNING, TRAINING, Forgetting
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Hues of Okabe and Ito (2008), which stay apart under the common colour deficiencies; black first.
-_COLOURS = ("#1b1b1f", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-_MARKERS = ("o", "s", "^", "D", "v")
-_DASHES: dict[str, Any] = {"own": "-", "common": (0, (4, 1.5))}
-_INK, _MUTED, _RULE = "#1b1b1f", "#5c5f66", "#dcdde1"
+_FORMS = {"own": 0, "common": 1}
 _SPLITS = {EXPOSED: "the perturbation's batch", TRAINING: "other training data", HELD_OUT: "held-out data"}
 _STATISTICS = {RUNNING: "running statistics", BATCH: "statistics of each batch"}
 _NAMES = {
@@ -34,6 +31,8 @@ _NAMES = {
     "input_exposed": "rise on the batch, less rise elsewhere",
     "hidden": "I(X;Z|Y) of the layer lost",
 }
+
+_UNITS = {"superfluous_share": "of 1", "accuracy_drop": "of 1"}
 
 
 def draw_forgetting(
@@ -75,14 +74,12 @@ def draw_forgetting(
                 estimate.value,
                 width * 0.92,
                 yerr=error,
-                color=_COLOURS[index % len(_COLOURS)],
-                error_kw={"ecolor": _MUTED, "elinewidth": 1.0},
+                color=colour(index),
+                error_kw={"ecolor": INK, "elinewidth": 1.0},
                 label=label if place == 0 else None,
             )
     axes.set_xticks(range(len(groups)), ["all samples" if group == WHOLE else group for group in groups])
-    _style(axes, _worded(name), f"{_SPLITS.get(split, split)}, {_STATISTICS[statistics]}")
-    if legend and len(results) > 1:
-        axes.legend(frameon=False, fontsize=8)
+    _finish(axes, name, f"{_SPLITS.get(split, split)}, {_STATISTICS[statistics]}", legend and len(results) > 1)
 
 
 def draw_forgetting_along(
@@ -115,7 +112,7 @@ def draw_forgetting_along(
     """
     drawn = 0
     for index, (label, lines) in enumerate(records.items()):
-        lines, colour = list(lines), _COLOURS[index % len(_COLOURS)]
+        lines, shade = list(lines), colour(index)
         for probe in probes:
             try:
                 course = forgetting_course(lines, name, probe=probe, split=split, group=group, statistics=statistics)
@@ -125,19 +122,18 @@ def draw_forgetting_along(
             known = [0.0 if math.isnan(error) else error for error in course.errors]
             low = [value - error for value, error in zip(course.values, known, strict=True)]
             high = [value + error for value, error in zip(course.values, known, strict=True)]
-            style = {"color": colour, "linestyle": _DASHES[probe], "marker": _MARKERS[index % len(_MARKERS)]}
+            style = {"color": shade, "linestyle": dashes(_FORMS[probe]), "marker": marker(index)}
             axes.plot(course.epochs, course.values, markersize=3, linewidth=1.2, label=f"{label}, {probe}", **style)
-            axes.fill_between(course.epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(course.epochs, low, high, color=shade, alpha=0.15, linewidth=0)
     if not drawn:
         raise ConfigurationError(
             f"cannot draw {name!r} along training ({split}, {group}, {statistics}), because no run has recorded it; "
             "look at what the records hold"
         )
     where = _SPLITS.get(split, split) + ("" if group == WHOLE else f", {group}")
-    _style(axes, _worded(name), f"{where}, {_STATISTICS[statistics]}")
-    axes.set_xlabel("epoch", color=_INK)
-    if legend:
-        axes.legend(frameon=False, fontsize=8)
+    axes.set_xlabel("epoch")
+    whole_steps(axes)
+    _finish(axes, name, f"{where}, {_STATISTICS[statistics]}", legend)
 
 
 def forgetting_figure(
@@ -148,10 +144,9 @@ def forgetting_figure(
     statistics: str = RUNNING,
 ) -> Figure:
     """A figure of :func:`draw_forgetting`, a panel per estimate."""
-    figure, panels = _panels(len(names))
-    for axes, name in zip(panels, names, strict=True):
-        draw_forgetting(axes, results, name, split=split, statistics=statistics, legend=False)
-    return _with_legend(figure, panels)
+    draw = partial(draw_forgetting, results=results, split=split, statistics=statistics, legend=False)
+    draws = [partial(draw, name=name) for name in names]
+    return _with_legend(page(draws, width=4.2, height=3.2))
 
 
 def forgetting_along_figure(
@@ -164,23 +159,23 @@ def forgetting_along_figure(
 ) -> Figure:
     """A figure of :func:`draw_forgetting_along`, a panel per estimate."""
     kept = {label: list(lines) for label, lines in records.items()}
-    figure, panels = _panels(len(names))
-    for axes, name in zip(panels, names, strict=True):
-        draw_forgetting_along(axes, kept, name, split=split, group=group, statistics=statistics, legend=False)
-    return _with_legend(figure, panels)
+    draw = partial(draw_forgetting_along, records=kept, split=split, group=group, statistics=statistics, legend=False)
+    draws = [partial(draw, name=name) for name in names]
+    return _with_legend(page(draws, width=4.2, height=3.2))
 
 
-def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    figure = require("matplotlib.figure", extra="analysis").Figure(figsize=(4.2 * count, 3.2), layout="constrained")
-    axes = figure.subplots(1, count, squeeze=False)
-    return figure, list(axes[0])
-
-
-def _with_legend(figure: Figure, panels: Sequence[Axes]) -> Figure:
+def _with_legend(figure: Figure) -> Figure:
     """One for all panels, below them."""
-    handles, labels = max((axes.get_legend_handles_labels() for axes in panels), key=lambda found: len(found[1]))
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False, fontsize=8)
+    found = max((axes.get_legend_handles_labels() for axes in figure.axes), key=lambda one: len(one[1]))
+    name_below(figure, *found)
     return figure
+
+
+def _finish(axes: Axes, name: str, where: str, legend: bool) -> None:
+    zero(axes)
+    axes.set_ylabel(f"{_worded(name)} ({_UNITS.get(name, 'nats')})")
+    axes.set_title(where, loc="left")
+    tidy(axes, legend=legend)
 
 
 def _worded(name: str) -> str:
@@ -189,15 +184,3 @@ def _worded(name: str) -> str:
     if name not in _NAMES and kind in ("superfluous", "useful"):
         return f"I(Ŷ; {other}) lost" if kind == "useful" else f"I(X;Ŷ | {other}) lost"
     return _NAMES.get(name, name)
-
-
-def _style(axes: Axes, value: str, title: str) -> None:
-    axes.axhline(0.0, color=_MUTED, linewidth=0.8, zorder=0)
-    axes.set_ylabel(value, color=_INK)
-    axes.set_title(title, fontsize=8.5, color=_MUTED, loc="left")
-    axes.grid(axis="y", color=_RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=_MUTED, labelsize=8)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(_RULE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samnesia.extras import require
+from samnesia.measure.figures import MUTED, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +38,10 @@ def draw_contours(axes: Axes, x: Sequence[float], y: Sequence[float], grid: Any,
     beside = axes.inset_axes((1.03, 0.0, 0.045, 1.0))  # as high as the axes are
     bar = axes.figure.colorbar(filled, cax=beside)
     bar.set_ticks(levels[::2], labels=[_short(level) for level in levels[::2]])
+    tidy(bar.ax, grid=False)
     bar.ax.minorticks_off()
     bar.set_label(name)
+    bar.outline.set_edgecolor(MUTED)
 
 
 def spaced_levels(low: float, high: float, count: int = _LEVELS) -> list[float]:
