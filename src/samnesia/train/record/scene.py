@@ -10,7 +10,6 @@ from torch import Tensor
 
 from samnesia.data.problem import Batch
 from samnesia.measure.calibration.links import Link
-from samnesia.measure.forgetting.estimators import plain
 from samnesia.measure.forgetting.probes import CommonProbe, Perturbation, Probe
 from samnesia.measure.forgetting.probing import HeldOut, probe_forgetting
 from samnesia.measure.forgetting.result import BATCH, RUNNING
@@ -64,7 +63,7 @@ class Scene:
             ways[BATCH] = BatchStatistics()
         values = {}
         for name, way in ways.items():
-            values[name] = plain(m_sharpness(self.subject.with_statistics(way), rho, self.m).rise)
+            values[name] = m_sharpness(self.subject.with_statistics(way), rho, self.m).rise.as_dict()
         return {"values": values, "rho": rho, "m": self.m}
 
 
