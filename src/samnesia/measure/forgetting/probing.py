@@ -183,8 +183,8 @@ class _Look:
         if not spread(features, labels):
             raise ConfigurationError(
                 f"cannot choose the noise of the layer {name!r}, because it puts out the same for all samples of a "
-                "class at the unperturbed weights (is it dead?), and the noise is in units of how far these lie apart; give "
-                "HiddenLayer(scale=), or another layer"
+                "class at the unperturbed weights (is it dead?), and the noise is in units of how far these lie "
+                "apart; give HiddenLayer(scale=), or another layer"
             )
         return noise_scale(features, labels)
 
