@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from samnesia.examine import run as engine
-from samnesia.examine import style
 from samnesia.examine.bench import Look
 from samnesia.examine.parts import Calibration, Curvature, Forgetting, Landscape, Sharpness
 from samnesia.examine.store import plain
+from samnesia.measure import figures
 from samnesia.measure.calibration.calibration import calibration_of
 from samnesia.measure.curvature.spectrum import eigenpairs
 from samnesia.measure.sharpness.worst import worst_case
@@ -33,7 +33,7 @@ def everything(runs, tmp_path_factory):
     """Both runs, all parts, along training."""
     out, told = tmp_path_factory.mktemp("everything") / "out", Told()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(style, "DPI", 40)
+        patched.setattr(figures, "DPI", 40)
         return examined(runs, out, watch=told, along=True, draw=True), told
 
 
@@ -125,7 +125,7 @@ def test_sgd_has_no_perturbation_of_its_own(everything):
     found, _ = everything
     values = {entry.label: entry.values for entry in found.entries("forgetting")}
     assert "own" in values["sam"] and "own" not in values["sgd"] and "common" in values["sgd"]
-    assert values["sam"]["own"]["norm"][0] == pytest.approx(0.2, rel=1e-5)
+    assert values["sam"]["own"]["norm"]["value"] == pytest.approx(0.2, rel=1e-5)
     assert set(values["sam"]["common"]["values"]["running"]) == {"exposed", "training", "held_out"}
     assert {"all", "flipped", "clean"} <= set(values["sam"]["common"]["values"]["running"]["training"])
 
