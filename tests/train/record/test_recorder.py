@@ -218,7 +218,7 @@ def test_steps_without_a_perturbation_have_none_of_their_own(tmp_path):
         assert (line["forgetting"]["own"] is None) == (line["step"] < STEPS)
     for line in lines(tmp_path / "sgd" / "records.jsonl"):
         assert line["forgetting"]["own"] is None
-        assert line["forgetting"]["common"]["norm"][0] == pytest.approx(0.1, rel=1e-5)
+        assert line["forgetting"]["common"]["norm"]["value"] == pytest.approx(0.1, rel=1e-5)
 
 
 def test_both_measures_have_one_clock_and_either_may_be_left_out(tmp_path):
