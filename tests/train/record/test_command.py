@@ -49,5 +49,5 @@ def test_a_run_is_recorded_with_options_of_its_own(tmp_path, capsys):
     assert main(words) == 0, capsys.readouterr().err
     found = lines(out / "records.jsonl")
     assert [line["step"] for line in found] == [0, 2, 5]
-    assert all(line["forgetting"]["common"]["norm"][0] == pytest.approx(0.3, rel=1e-5) for line in found)
+    assert all(line["forgetting"]["common"]["norm"]["value"] == pytest.approx(0.3, rel=1e-5) for line in found)
     assert found[0]["sharpness"]["rho"] == 0.05
