@@ -215,6 +215,7 @@ def shifting() -> object:
         (nn.CrossEntropyLoss(), DataLoader(data(), 5), {"distributed": True}, "no process group"),
         (nn.CrossEntropyLoss(reduction="sum"), DataLoader(data(), 5), {}, "not the mean over the samples"),
         (nn.CrossEntropyLoss(reduction="none"), DataLoader(data(), 5), {}, "no single number"),
+        (nn.CrossEntropyLoss(torch.tensor([1.0, 1.0, 1.0, 1.0001])), DataLoader(data(), 5), {}, "with class weights"),
         (Weighted(), DataLoader(data(), 5), {}, "class weights"),
         (lambda output, target: output.mean() * float("nan"), DataLoader(data(), 5), {}, "at a loss of nan"),
     ],
@@ -335,7 +336,7 @@ def test_class_weights_are_seen_where_each_batch_has_one_class():
     model = nn.Linear(4, 3)
     Subject(model, nn.CrossEntropyLoss(), batches)
     with pytest.raises(ConfigurationError, match="not the mean over the samples"):
-        Subject(model, nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0])), batches)
+        Subject(model, lambda o, t: nn.functional.cross_entropy(o, t, torch.tensor([1.0, 2.0, 3.0])), batches)
 
 
 @pytest.mark.parametrize("ignored", [-100, 3])

@@ -31,7 +31,7 @@ from samnesia.perturb.tensors import Weights, is_dtensor, local
 Criterion = Callable[[Any, Tensor], Tensor]
 """``(output, target) -> scalar``: the mean over the samples of a batch."""
 
-_AGREES = 1e-3  # of a batch's loss, between the whole and the mean of its halves; single precision, summed otherwise
+_AGREES = 2e-5  # of a batch's loss, between the whole and the mean of its parts; single precision, summed otherwise
 
 
 class Subject:
@@ -324,6 +324,11 @@ class Subject:
                 )
 
     def _check(self) -> None:
+        if isinstance(self.criterion, nn.CrossEntropyLoss | nn.NLLLoss) and self.criterion.weight is not None:
+            raise ConfigurationError(
+                "cannot measure with class weights, because their mean over a batch is divided by the weights of its "
+                "labels, and so is no mean over samples; give a criterion without them, or multiply each sample's loss"
+            )
         with self.looking(), torch.no_grad():
             first = self._batches.first()
             output = self.model(first[0])

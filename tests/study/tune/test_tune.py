@@ -356,6 +356,13 @@ def test_what_is_recommended(tuned, verdict, says, uses):
     assert ("--optimizer.lr" in tuning.line) == (uses == "Use")
 
 
+def test_no_perturbation_is_recommended_where_it_hurts(tuned):
+    changes = tuple(Change(to, Interval(1.0, 0.5, 1.5), "worse", 0.01) for to in ("recipe", "unperturbed"))
+    tuning = Tuning(tuned.out, tuned.plan, tuned.trials, replace(tuned.confirmation, changes=changes), tuned.origin)
+    end = str(tuning).splitlines()[-1]
+    assert end.startswith("Rather train without one (--method.kind Unperturbed); of those that perturb, keep: samnesia")
+
+
 def test_a_best_at_the_end_of_its_range_is_said(tuned):
     for rate, said in ((0.49, True), (0.3, False), (0.0051, True)):
         trials = (tuned.trials[0], Trial(1, {"optimizer.lr": rate}, "finished", 0.0, (0.0,), 1.0, 0))

@@ -104,7 +104,10 @@ class Tuning:
             )
         yield from self._edges(best)
         if self.line is not None:
-            yield f"{'Use' if self.recommended != self.plan.space.own else 'Keep'}: {self.line}"
+            use = "Use" if self.recommended != self.plan.space.own else "Keep"
+            if plain is not None and plain.verdict == "worse":
+                use = f"Rather train without one (--method.kind Unperturbed); of those that perturb, {use.lower()}"
+            yield f"{use}: {self.line}"
 
     def to_json(self, *, done: bool) -> dict[str, Any]:
         """Return the content of ``tune.json``; what it came to is left out until it is done."""
