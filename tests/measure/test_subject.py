@@ -424,3 +424,15 @@ def test_a_compiled_model_is_differentiated_twice(how):
         model = torch.compile(model, backend="aot_eager")
     model(torch.randn(8, 6)).sum().backward()
     assert same(wanted, second(Subject(model, nn.CrossEntropyLoss(), list(plain.batches()))))
+
+
+def test_what_is_no_model_or_no_criterion_is_refused_in_a_sentence():
+    with pytest.raises(ConfigurationError, match="cannot measure a int by a CrossEntropyLoss"):
+        Subject(3, nn.CrossEntropyLoss(), DataLoader(data(), 5))  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="cannot measure a Sequential by a NoneType"):
+        Subject(net(), None, DataLoader(data(), 5))  # type: ignore[arg-type]
+
+
+def test_a_subject_says_what_it_is():
+    subject = Subject(net(), nn.CrossEntropyLoss(), DataLoader(data(), 5))
+    assert repr(subject) == "Subject(Sequential of 232 trained parameters, 22 samples in 5 batches)"

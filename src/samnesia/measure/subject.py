@@ -80,6 +80,11 @@ class Subject:
         progress: Progress | None = None,
     ) -> None:
         _refuse_inference_mode()
+        if not isinstance(model, nn.Module) or not callable(criterion):
+            raise ConfigurationError(
+                f"cannot measure a {type(model).__name__} by a {type(criterion).__name__}, because a module and a "
+                "function of its output and the targets are needed; give Subject(model, criterion, batches)"
+            )
         reshard(model)
         named = {parameter_name(name): p for name, p in model.named_parameters() if p.requires_grad}
         if not named:
@@ -108,6 +113,14 @@ class Subject:
         self.samples = self._everywhere(self.local_samples)
         self._check_shares()
         self._check()
+
+    def __repr__(self) -> str:
+        """What is measured, in short; :meth:`describe` has all."""
+        size = sum(p.numel() for p in self.parameters)
+        return (
+            f"Subject({type(self.model).__name__} of {size} trained parameters, {self.samples} samples in "
+            f"{self.num_batches} batches)"
+        )
 
     @property
     def weights(self) -> Weights:

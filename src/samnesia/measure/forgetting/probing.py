@@ -53,7 +53,7 @@ def probe_forgetting(
     probe: Probe,
     *,
     perturbations: int = 4,
-    held_out: HeldOut | None = None,
+    held_out: HeldOut | Iterable[Batch] | None = None,
     groups: Labels | None = None,
     others: Labels | None = None,
     link: Link = Softmax(),  # noqa: B008 (frozen)
@@ -75,7 +75,7 @@ def probe_forgetting(
             dropout; a probe makes its perturbation with it, as training does.
         probe: :class:`OwnProbe`, :class:`CommonProbe`, or a null.
         perturbations: how many batches perturb, spread evenly over those of full size.
-        held_out: data that the model was not trained on.
+        held_out: data that the model was not trained on: a loader, or with what is known of it :class:`HeldOut`.
         groups: of the samples that the subject was built over, in their order: boolean masks or integers by name.
         others: further labels of them by name, such as the true classes where those that are trained on are noisy.
         link: how outputs become probabilities; :class:`Sigmoid` for nets that are trained by binary cross-entropy.
@@ -101,6 +101,7 @@ def probe_forgetting(
     sizes = list(subject.batch_sizes)
     datas = [Data(TRAINING, subject.batches, *(_of_chosen(subject, labels) for labels in (groups, others)))]
     if held_out is not None:
+        held_out = held_out if isinstance(held_out, HeldOut) else HeldOut(held_out)
         with generators_kept(subject.model):
             there = Batches(held_out.batches, subject.device, samples=None, seed=0)
         datas.append(Data(HELD_OUT, there.__iter__, held_out.groups, held_out.others))

@@ -154,6 +154,11 @@ def connect(
         ConfigurationError: for weights of another architecture, a held-out subject of another model, fewer than two
             points, or a span that leaves out 0 or 1.
     """
+    if held_out is not None and not isinstance(held_out, Subject):
+        raise ConfigurationError(
+            f"cannot follow the way on held-out samples of type {type(held_out).__name__}, because model and criterion "
+            "belong to them; give held_out=Subject(model, criterion, loader)"
+        )
     if held_out is not None and held_out.model is not subject.model:
         raise ConfigurationError(
             "cannot measure held-out samples with a subject of another model, because both are moved together; build "
