@@ -29,7 +29,9 @@ def switching_plate(summary: Summary) -> Plate | None:
     shown = {method: points for method, points in by_method.items() if points}
     if not summary["contexts"] or not shown:
         return None
-    limits = _limits([row for points in shown.values() for _, row in points], judged)
+    rows = [row for points in shown.values() for _, row in points]
+    limits = _limits(rows)
+    outside = any(_further_left(estimate["mean"], limits) for row in rows for estimate in row[NAME].values())
     order = order_of(summary)
     panels = tuple(
         Panel(
@@ -42,7 +44,7 @@ def switching_plate(summary: Summary) -> Plate | None:
     caption = (
         f"By how much the {judged.error} is lower than that of {base}, in percent of it; a row per context, right of "
         f"zero is better. {marks_in_words(judged)} Intervals are Fieller{QUOTE}s, paired within "
-        "seeds."
+        f"seeds.{' An arrow at the edge stands for what lies further left.' if outside else ''}"
     )
     return Plate(NAME, f"{capital(_reduction(judged))} by switching from {base}", caption, panels, height)
 
@@ -54,6 +56,8 @@ def draw_switching(axes: Axes, palette: Palette, *, points: Points, judged: Judg
     for place, (_, row) in enumerate(points):
         drawn = marks.point_rows(axes, palette, place, row[NAME], index)
         for point, y in drawn.items():
+            if _further_left(row[NAME][point]["mean"], limits):
+                axes.plot(limits[0], y, "<", color=palette.method(index), markersize=5, clip_on=False, zorder=4)
             axes.annotate(
                 numbers.signed(row[NAME][point]["mean"], 0), (1.0, y), (5, 0), xycoords=("axes fraction", "data"),
                 textcoords="offset points", va="center", annotation_clip=False,
@@ -79,8 +83,12 @@ def _points(summary: Summary, method: str) -> list[tuple[str, Mapping[str, Any]]
     ]
 
 
-def _limits(rows: Sequence[Mapping[str, Any]], judged: Judged) -> tuple[float, float]:
-    """Common ends of all panels, with every mean and interval, and the seeds as far as they are not far out."""
+def _further_left(mean: float | None, limits: tuple[float, float]) -> bool:
+    return mean is not None and mean < limits[0]
+
+
+def _limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Common ends of all panels, with every mean and interval, but what is worse by more than 150 %."""
     ends = [0.0]
     for row in rows:
         for estimate in row[NAME].values():
