@@ -11,6 +11,7 @@ import time
 import pytest
 
 from samnesia import cli
+from samnesia.examine.parts import PARTS
 from tests.examine.small import two_runs
 
 QUICK = ("--samples", "40", "--batch-size", "16", "--device", "cpu")
@@ -53,6 +54,9 @@ def test_two_runs_beside_each_other(samnesia, runs, tmp_path):
     assert all((out / name).exists() for name in content["figures"])
     value = content["measures"][2]["values"]["hessian"]["eigenvalues"]["largest"][0]["value"]
     assert f"{value:.4g}" in text
+    assert text.splitlines()[-1] == f"written: {out / 'measure.json'}, {out / 'figures'}"
+    assert ("* not converged to the tolerance" in text) == (" *" in text)
+    assert "fewer than" not in text and "the last epoch" not in text
 
 
 def test_a_single_run_is_measured_into_its_directory(samnesia, runs, tmp_path):
@@ -66,6 +70,25 @@ def test_a_single_run_is_measured_into_its_directory(samnesia, runs, tmp_path):
     assert code == 0 and again.splitlines()[1:] == text.splitlines()[1:]
     assert again.splitlines()[0] == "calibration of run, epoch 3: there already (1 of 1)"
     assert cli.main(["resume", str(run)]) == 0, "it is still a run that has finished"
+
+
+def test_one_run_that_is_damaged_ends_with_1_and_the_others_are_measured(samnesia, runs, tmp_path):
+    out = tmp_path / "out"
+    words = ("--what", "calibration", "--samples", "999", "--device", "cpu")
+    code, text, err = samnesia(damaged(runs[0], tmp_path), runs[1], "--out", out, "--along", *words)
+    assert (code, err) == (1, "")
+    assert "not measured: damaged, epoch 3: cannot use the checkpoint" in text
+    assert "calibration of damaged, epoch 3: cannot be measured (4 of 8)" in text
+    assert "the table shows the last epoch; the others are in measure.json and the figures" in text
+    assert "damaged, sam: all 53 train samples were looked at, because there are fewer than 999" in text
+    assert len(json.loads((out / "measure.json").read_text())["measures"]) == 7
+
+
+def test_what_the_stored_result_lacks_is_said_each_time(samnesia, runs, tmp_path):
+    words = (*runs, "--what", "forgetting", "--forgetting.m", "40", "--out", tmp_path / "out", *QUICK)
+    for _ in range(2):
+        code, text, err = samnesia(*words)
+        assert (code, err) == (0, "") and "sam: forgetting has no figures on other training samples" in text
 
 
 def test_labels_and_checkpoints_of_one_run(samnesia, runs, tmp_path):
@@ -82,6 +105,7 @@ def test_help_names_every_part(samnesia):
     assert code == 0
     for word in ("--curvature.k", "--sharpness.rho", "--landscape.points", "--forgetting.m", "--calibration.bins"):
         assert word in text
+    assert "What to measure: " + ", ".join(PARTS) in " ".join(text.replace("│", " ").split())
 
 
 def damaged(run, tmp_path):
@@ -91,7 +115,13 @@ def damaged(run, tmp_path):
     return copied
 
 
+def study(run, tmp_path):
+    shutil.copytree(run, tmp_path / "study" / "cells" / "sgd-seed0", symlinks=True)
+    return tmp_path / "study"
+
+
 REFUSED = [
+    (lambda runs, tmp: [study(runs[0], tmp)], "it is a study, whose 1 runs are in .*such as .*cells/sgd-seed0"),
     (lambda runs, tmp: [tmp / "none"], "cannot find .*none, because there is no such file or directory"),
     (lambda runs, tmp: [tmp], "cannot find a run in .*, because there is no config.json"),
     (lambda runs, tmp: [damaged(runs[0], tmp)], "model.safetensors has .* bytes where .* name another one"),

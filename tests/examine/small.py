@@ -37,6 +37,9 @@ class Told(Watch):
     def measured(self, seconds):
         assert seconds is None or seconds >= 0.0
 
+    def refused(self):
+        pass
+
     def stop(self):
         self.stopped = True
 

@@ -3,13 +3,17 @@
 import json
 import math
 import os
+import shutil
 
 import pytest
 import torch
+from matplotlib.contour import ContourSet
+from safetensors.torch import load_file
 
 from samnesia.examine import run as engine
 from samnesia.examine.bench import Look
 from samnesia.examine.parts import Calibration, Curvature, Forgetting, Landscape, Sharpness
+from samnesia.examine.parts.part import latest, rounded
 from samnesia.examine.store import plain
 from samnesia.measure import figures
 from samnesia.measure.calibration.calibration import calibration_of
@@ -17,6 +21,7 @@ from samnesia.measure.curvature.spectrum import eigenpairs
 from samnesia.measure.sharpness.worst import worst_case
 from samnesia.measure.subject import Subject
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.train.checkpoint import Store
 from samnesia.train.config import OwnData, OwnLoss, OwnModel
 from samnesia.train.loaded import load
 from tests.examine.small import LOOK, PARTS, Told, examined, two_runs
@@ -237,14 +242,9 @@ def test_a_landscape_without_classes_has_no_valleys(tmp_path):
     assert "verdict" not in between and between["connection"]["held_out"] is None
 
 
-def test_a_loss_that_is_not_finite_is_refused_with_its_name(runs, tmp_path):
-    import shutil
-
-    from safetensors.torch import load_file
-
-    from samnesia.train.checkpoint import Store
-
-    copied = shutil.copytree(runs[0], tmp_path / "broken", symlinks=True)
+def broken(run, out):
+    """A copy whose last weights are NaN."""
+    copied = shutil.copytree(run, out, symlinks=True)
     store = Store(copied)
     last = store.read(store.positions()[-1])
     shutil.rmtree(store.path(last.position))
@@ -253,9 +253,79 @@ def test_a_loss_that_is_not_finite_is_refused_with_its_name(runs, tmp_path):
             tensor.fill_(math.nan)
     store.save(last)
     assert load_file(store.path(last.position) / "model.safetensors")
-    with pytest.raises(ConfigurationError, match="at a loss of nan"):
+    return copied
+
+
+def test_a_loss_that_is_not_finite_is_refused_with_the_name_of_the_run(runs, tmp_path):
+    copied = broken(runs[0], tmp_path / "broken")
+    with pytest.raises(ConfigurationError, match="broken, epoch 3: .*at a loss of nan"):
         examined([copied], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_or_checkpoint_that_cannot_be_looked_at_is_said_once_and_the_rest_measured(runs, tmp_path):
+    nan, damaged = broken(runs[0], tmp_path / "broken"), shutil.copytree(runs[1], tmp_path / "damaged", symlinks=True)
+    weights = damaged / "checkpoints" / "epoch0000-step000000" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    parts = [Calibration(bins=5), Curvature(k=1, products=10, steps=4, vectors=1, trace_vectors=2)]
+    found = examined([nan, damaged], tmp_path / "out", parts, along=True)
+    assert [sentence.partition(":")[0] for sentence in found.refused] == ["broken, epoch 3", "damaged, epoch 0"]
+    assert "at a loss of nan" in found.refused[0] and "bytes where" in found.refused[1]
+    assert len(found.content["measures"]) == 2 * (3 + 3)
+    manifest = damaged / "checkpoints" / "epoch0001-step000000" / "manifest.json"
+    manifest.write_text("{")
+    again = examined([damaged], tmp_path / "again", parts[:1], along=True)
+    assert len(again.refused) == 2 and [entry.epoch for entry in again.entries("calibration")] == [2.0, 3.0]
+
+
+def test_a_single_batch_that_perturbs_leaves_no_other_training_samples(runs, tmp_path):
+    part = Forgetting(m=40)
+    found = examined(runs, tmp_path / "out", [part], along=True)
+    for one in found.content["measures"]:
+        assert "training" not in one["values"]["common"]["values"]["running"]
+        rows = part.rows(one["values"])
+        assert any("exposed" in name for name in rows) and "common: KL" not in rows
+        assert ["m = 40" in note for note in part.notes(one["values"])] == [True]
+    names = {name for name, _ in part.figures(found.entries("forgetting"))}
+    assert names == {"forgetting-common", "forgetting-common-along", "forgetting-own", "forgetting-own-along"}
+
+
+def test_passes_are_counted_for_every_part(everything):
+    assert all(one["passes"] > 0 for one in everything[0].content["measures"])
+
+
+def test_a_single_sample_has_no_bound_but_a_sharpness(runs, tmp_path):
+    part = PARTS[2]
+    found = examined(runs[1:], tmp_path / "out", [part], Look(samples=1, device="cpu"))
+    (entry,) = found.entries("sharpness")
+    assert entry.values["l2"][0]["bound"] is None and entry.values["l2"][0]["worst"]["rise"]["value"] >= 0.0
+    assert ["with two or more" in note for note in part.notes(entry.values)] == [True]
+
+
+def test_the_default_makes_batches_enough_for_errors():
+    look = Look()
+    assert look.samples is not None and look.samples / look.batch_size >= 8
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (74.5312, 3.104, "74.5 ± 3.1"), (1.422, 0.0934, "1.422 ± 0.093"), (14.31, 0.0996, "14.31 ± 0.10"),
+        (12345.0, 123.0, "12340 ± 120"), (100.0, 0.0, "100 ± 0"), (0.12345, None, "0.1235"), (None, None, "none"),
+        (1.23456e-9, 1.23e-11, "1.235e-09 ± 1.2e-11"), (-0.188, 0.017, "-0.188 ± 0.017"),
+    ],
+)  # fmt: skip
+def test_an_error_has_two_digits_and_the_value_its_decimals(value, error, text):
+    assert rounded({"value": value, "error": error}) == text
+
+
+def test_planes_of_several_runs_have_one_scale(everything):
+    entries = [entry for entry in everything[0].entries("landscape") if "plane" in entry.values]
+    (figure,) = [figure for name, figure in PARTS[3].figures(entries) if name == "landscape-planes"]
+    filled = [next(c for c in axes.collections if isinstance(c, ContourSet) and c.filled) for axes in figure.axes[:2]]
+    assert list(filled[0].levels) == list(filled[1].levels)
+    losses = [loss for entry in latest(entries).values() for row in entry.values["plane"]["losses"] for loss in row]
+    assert filled[0].levels[0] <= min(losses) and filled[0].levels[-1] >= max(losses)
 
 
 def test_nothing_of_others_is_overwritten(runs, tmp_path):

@@ -36,7 +36,7 @@ class Measure:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN|CHECKPOINT...")]
     """Directories of runs (their last checkpoint is taken), or of checkpoints."""
     what: tuple[str, ...] = tuple(PARTS)
-    """What to measure."""
+    """What to measure: calibration, curvature, sharpness, landscape, forgetting."""
     out: Path | None = None
     """Directory for it; None is RUN/measured, where a single run is measured."""
     along: bool = False
@@ -48,11 +48,12 @@ class Measure:
     split: Literal["train", "validation", "test"] = "train"
     """The split whose samples are looked at."""
     samples: int | None = 1000
-    """How many samples to look at, drawn by --seed; None takes all."""
+    """How many samples to look at, drawn by --seed; None, or more than there are, takes all."""
     seed: int = 0
     """Which samples are drawn, and all else that is drawn."""
-    batch_size: int = 500
-    """Samples in a forward and backward. By batch statistics, another size is another function."""
+    batch_size: int = 100
+    """Samples in a forward and backward. Errors over batches need several of them; by batch statistics, another size is
+    another function."""
     batch_statistics: bool = False
     """Normalize by the statistics of each batch, as in training, and not by running ones."""
     device: str | None = None
@@ -66,12 +67,13 @@ class Measure:
     forgetting: Forgetting = field(default_factory=Forgetting)
 
     def run(self) -> int:
-        """Measure, and print the table; 1 where something cannot be measured of these models."""
+        """Measure, and print the table; 1 where something of it cannot be measured."""
         from rich.console import Console
 
         from samnesia.examine.bench import Look
         from samnesia.examine.chosen import choose
         from samnesia.examine.run import examine
+        from samnesia.examine.store import FIGURES, RESULT
         from samnesia.examine.table import show
         from samnesia.examine.watch import watch
 
@@ -95,6 +97,8 @@ class Measure:
         show(examined, parts, console)
         for sentence in examined.refused:
             console.print(f"not measured: {sentence}", highlight=False, markup=False, soft_wrap=True)
+        where = f"written: {out / RESULT}" + (f", {out / FIGURES}" if examined.figures else "")
+        console.print(where, highlight=False, markup=False, soft_wrap=True)
         return int(bool(examined.refused))
 
     def _parts(self) -> list[Part]:

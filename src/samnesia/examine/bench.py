@@ -25,8 +25,9 @@ class Look:
     """How many, drawn by --seed; None, or more than there are, takes all."""
     seed: int = 0
     """Which samples are drawn, and all else that is drawn."""
-    batch_size: int = 500
-    """Samples in a forward and backward. By batch statistics, another size is another function."""
+    batch_size: int = 100
+    """Samples in a forward and backward. Errors over batches need several. By batch statistics, another size is another
+    function."""
     batch_statistics: bool = False
     """Normalize by the statistics of each batch, as in training, and not by running ones."""
     device: str | None = None
@@ -56,6 +57,7 @@ class Bench:
         self._place: Place | None = None
         self._loaded: Loaded | None = None
         self._subject: Subject | None = None
+        self._subjects: list[Subject] = []  # all of the checkpoint, for their passes
         self._drawn: dict[str, Drawn] = {}
 
     def loaded(self, place: Place) -> Loaded:
@@ -63,7 +65,7 @@ class Bench:
         if self._loaded is None or place is not self._place:
             if self._place is not None and self._place.run is not place.run:
                 self._drawn.clear()
-            self._place, self._subject = place, None
+            self._place, self._loaded, self._subject, self._subjects = place, None, None, []
             self._loaded = self.another(place)
         return self._loaded
 
@@ -91,7 +93,14 @@ class Bench:
         from samnesia.measure.subject import Subject
 
         statistics = BatchStatistics() if self.look.batch_statistics else RunningStatistics()
-        return Subject(loaded.model, loaded.criterion, samples, statistics=statistics, progress=self.progress)
+        made = Subject(loaded.model, loaded.criterion, samples, statistics=statistics, progress=self.progress)
+        self._subjects.append(made)
+        return made
+
+    @property
+    def passes(self) -> int:
+        """Passes over samples so far, of all subjects of the checkpoint on the bench."""
+        return sum(subject.products for subject in self._subjects)
 
     def describe(self, place: Place) -> dict[str, Any]:
         """What has to stand beside each figure of a checkpoint."""

@@ -9,6 +9,10 @@ from pathlib import Path
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.checkpoint import Position
 from samnesia.train.loaded import SavedRun, find
+from samnesia.train.log import CONFIG
+
+CELLS = "cells"
+"""Where a study has its runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ def choose(
             "cannot measure without a run, because there would be nothing to look at; name the directory of a run, or "
             "one of its checkpoints"
         )
-    found = [find(path) for path in paths]
+    found = [_find(Path(path)) for path in paths]
     _check_once([(run.directory.resolve(), position) for run, position in found], paths)
     names = list(labels) or _names([(run.directory, position) for run, position in found])
     if len(names) != len(found) or len(set(names)) != len(names):
@@ -82,6 +86,17 @@ def choose(
         kept = tuple(Place(label, run, p, averaged) for p in run.positions if p <= last)
         chosen.append(Chosen(label, run, kept if along else kept[-1:], kept))
     return chosen
+
+
+def _find(path: Path) -> tuple[SavedRun, Position]:
+    """The run and the checkpoint; a study is pointed to its cells."""
+    cells = sorted(cell for cell in (path / CELLS).glob("*") if cell.is_dir())
+    if cells and not (path / CONFIG).exists():
+        raise ConfigurationError(
+            f"cannot measure {path}, because it is a study, whose {len(cells)} runs are in {path / CELLS}; name those "
+            f"that are meant, such as {cells[0]}"
+        )
+    return find(path)
 
 
 def _check_once(found: Sequence[tuple[Path, Position]], paths: Sequence[str | Path]) -> None:

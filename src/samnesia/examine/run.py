@@ -36,7 +36,7 @@ from samnesia.examine.chosen import Chosen
 from samnesia.examine.parts import Part
 from samnesia.examine.parts.part import Entry, Task
 from samnesia.examine.store import FIGURES, SCHEMA, Store, code
-from samnesia.perturb.errors import SamnesiaError, UnsupportedError
+from samnesia.perturb.errors import SamnesiaError
 from samnesia.train.log import locked
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def examine(chosen: Sequence[Chosen], parts: Sequence[Part], look: Look, out: Pa
 
     Raises:
         ConfigurationError: for what cannot be read, measured or written.
-        UnsupportedError: if nothing that was asked for can be measured of these models.
+        SamnesiaError: if nothing that was asked for can be measured of these models; else it is said in ``refused``.
     """
     with _threads(look.threads or chosen[0].run.config.hardware.threads):
         return _examine(chosen, parts, look, out, watch)
@@ -100,12 +100,10 @@ def _examine(chosen: Sequence[Chosen], parts: Sequence[Part], look: Look, out: P
     store = Store(out)
     tasks = _in_order([task for part in parts for task in part.tasks(chosen)], chosen)
     bench = Bench(look, watch)
-    for one in chosen:  # what cannot be looked at is refused before anything is written
-        if any(store.find(task.what, _key(task, look)) is None for task in tasks if one.places[0] in task.places):
-            bench.subject(one.places[0])
+    _check_any(chosen, bench)
     store.open()
     measures: list[dict[str, Any]] = []
-    refused: list[str] = []
+    refused: list[SamnesiaError] = []
     reused = 0
     with locked(out, what="measurements"):
         watch.start(len(tasks))
@@ -119,7 +117,7 @@ def _examine(chosen: Sequence[Chosen], parts: Sequence[Part], look: Look, out: P
         finally:
             watch.stop()
         if refused and not measures:
-            raise UnsupportedError(refused[0])
+            raise refused[0]
         order = {part.name: number for number, part in enumerate(parts)}
         measures.sort(key=lambda one: order[one["what"]])
         figures = _draw(parts, measures, out)
@@ -128,32 +126,48 @@ def _examine(chosen: Sequence[Chosen], parts: Sequence[Part], look: Look, out: P
             "figures": [str(path.relative_to(out)) for path in figures],
         }
         store.write(content)
-    return Examined(out, content, tuple(refused), tuple(figures), reused)
+    return Examined(out, content, tuple(map(str, refused)), tuple(figures), reused)
+
+
+def _check_any(chosen: Sequence[Chosen], bench: Bench) -> None:
+    """Where no checkpoint can be looked at, the first one's reason is raised, before anything is written."""
+    first: SamnesiaError | None = None
+    for place in (place for one in chosen for place in one.places):
+        try:
+            bench.subject(place)
+            return
+        except SamnesiaError as error:
+            first = first or type(error)(f"{place.name}: {error}")
+    if first is not None:
+        raise first
 
 
 def _done(
-    task: Task, bench: Bench, store: Store, watch: Watch, refused: list[str]
+    task: Task, bench: Bench, store: Store, watch: Watch, refused: list[SamnesiaError]
 ) -> tuple[dict[str, Any] | None, bool]:
     """The measurement of a task, and whether it was there before; None where it is refused."""
     place = task.places[-1]
     name = f"{task.what} of {task.label if len(task.places) > 1 else place.name}"
     watch.measure(name)
     begun = time.perf_counter()
-    key = _key(task, bench.look)
-    kept = store.find(task.what, key)
-    known = kept is not None
-    if kept is None:
-        try:
-            before = bench.subject(place).products
+    about = place.name  # what is wrong with the checkpoint is said once, and not of each measurement
+    try:
+        key = _key(task, bench.look)
+        kept = store.find(task.what, key)
+        known = kept is not None
+        if kept is None:
+            bench.subject(place)
+            about, before = name, bench.passes
             values = task.measure(bench)
-            seconds, passes = time.perf_counter() - begun, bench.subject(place).products - before
+            seconds, passes = time.perf_counter() - begun, bench.passes - before
             content = {"seconds": seconds, "passes": passes, **bench.describe(place), "values": values}
-        except UnsupportedError as error:
-            refused.append(f"{name}: {error}")
-            return None, False
-        except SamnesiaError as error:
-            raise type(error)(f"{name}: {error}") from error
-        kept = store.keep(task.what, key, content)
+            kept = store.keep(task.what, key, content)
+    except SamnesiaError as error:
+        sentence = f"{about}: {error}"
+        if sentence not in map(str, refused):
+            refused.append(type(error)(sentence))
+        watch.refused()
+        return None, False
     watch.measured(None if known else time.perf_counter() - begun)
     return {
         "what": task.what,
@@ -183,7 +197,7 @@ def _in_order(tasks: Sequence[Task], chosen: Sequence[Chosen]) -> list[Task]:
 
 
 def _content(
-    chosen: Sequence[Chosen], look: Look, measures: Sequence[Mapping[str, Any]], refused: Sequence[str]
+    chosen: Sequence[Chosen], look: Look, measures: Sequence[Mapping[str, Any]], refused: Sequence[SamnesiaError]
 ) -> dict[str, Any]:
     runs = {
         one.label: {
@@ -200,7 +214,7 @@ def _content(
         "look": look.decisive,
         "runs": runs,
         "measures": list(measures),
-        "refused": list(refused),
+        "refused": [str(error) for error in refused],
     }
 
 

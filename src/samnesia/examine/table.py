@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from samnesia.examine.parts import Part
 from samnesia.examine.parts.part import Entry, in_order, latest
 from samnesia.examine.run import Examined
+from samnesia.examine.store import RESULT
 from samnesia.extras import require
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def show(examined: Examined, parts: Sequence[Part], console: Console) -> None:
-    """Print the figures of the last checkpoint of each run, and then those between runs."""
+    """Print the figures of the last checkpoint of each run, those between runs, and what has to be said of them."""
     entries = {part.name: examined.entries(part.name) for part in parts}
     labels = list(dict.fromkeys(label for found in entries.values() for label in in_order(found)))
     runs = [label for label in labels if label in examined.content["runs"]]
@@ -23,6 +24,37 @@ def show(examined: Examined, parts: Sequence[Part], console: Console) -> None:
     for label in labels:
         if label not in runs:
             _print(entries, parts, [label], console)
+    for sentence in _foot(examined, entries, parts):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _foot(examined: Examined, entries: Mapping[str, Sequence[Entry]], parts: Sequence[Part]) -> Iterator[str]:
+    at = [(part, latest(entries[part.name])) for part in parts]
+    if any(
+        cell.endswith(" *") for part, last in at for entry in last.values() for cell in part.rows(entry.values).values()
+    ):
+        yield "* not converged to the tolerance"
+    if any(len({entry.epoch for entry in found if entry.label == label}) > 1
+           for found in entries.values() for label in in_order(found)):  # fmt: skip
+        yield f"the table shows the last epoch; the others are in {RESULT} and the figures"
+    yield from _fewer(examined)
+    for part, last in at:
+        for label, entry in last.items():
+            yield from (f"{label}: {note}" for note in part.notes(entry.values))
+
+
+def _fewer(examined: Examined) -> Iterator[str]:
+    """Which runs have fewer samples than were asked for."""
+    wanted = examined.content["look"]["samples"]
+    there = {
+        one["run"]: (one["looked_at"]["samples"], one["looked_at"]["split"])
+        for one in examined.content["measures"]
+        if one["run"] in examined.content["runs"] and one["looked_at"]["drawn"].startswith("all ")
+    }
+    for count, split in dict.fromkeys(there.values()) if wanted is not None else ():
+        if count < wanted:
+            who = ", ".join(label for label, one in there.items() if one == (count, split))
+            yield f"{who}: all {count} {split} samples were looked at, because there are fewer than {wanted}"
 
 
 def _print(

@@ -27,6 +27,10 @@ class Watch(ABC):
         """It is done; None where it had been measured before."""
 
     @abstractmethod
+    def refused(self) -> None:
+        """It cannot be done."""
+
+    @abstractmethod
     def stop(self) -> None:
         """All are done, or it was interrupted."""
 
@@ -78,6 +82,10 @@ class Bars(Watch):
         self._done += 1
         self._bar.update(self._all, completed=self._done)
 
+    def refused(self) -> None:
+        """One less to do."""
+        self.measured(None)
+
     def stop(self) -> None:
         """Take the bars away."""
         self._bar.stop()
@@ -113,8 +121,14 @@ class Lines(Watch):
 
     def measured(self, seconds: float | None) -> None:
         """Say it."""
+        self._say("there already" if seconds is None else f"measured in {seconds:.1f} s")
+
+    def refused(self) -> None:
+        """Say it; why comes at the end."""
+        self._say("cannot be measured")
+
+    def _say(self, how: str) -> None:
         self._done += 1
-        how = "there already" if seconds is None else f"measured in {seconds:.1f} s"
         self._console.print(f"{self._name}: {how} ({self._done} of {self._tasks})", highlight=False, markup=False)
 
     def stop(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from samnesia.examine.parts.part import Entry, Part, Values, latest
+from samnesia.examine.parts.part import Entry, Part, Values, latest, rounded
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Calibration(Part):
 
         last = latest(entries)
         for split in next(iter(last.values())).values:
-            found = {label: Found.from_dict(entry.values[split]) for label, entry in last.items()}
+            found = {
+                label: Found.from_dict(entry.values[split]) for label, entry in last.items() if split in entry.values
+            }
             figure = reliability_and_margins(found)
             entitle(figure, f"{split} samples".capitalize())
             yield f"calibration-{split}", figure
@@ -65,19 +67,15 @@ class Calibration(Part):
             found |= {
                 f"{split} accuracy": _percent(one["accuracy"]),
                 f"{split} ECE": f"{one['ece']:.3f}",
-                f"{split} Brier": _number(one["brier"]),
-                f"{split} NLL (nats)": _number(one["nll"]),
-                f"{split} margin": _number(one["probability_margins"]["mean"]),
+                f"{split} Brier": rounded(one["brier"]),
+                f"{split} NLL (nats)": rounded(one["nll"]),
+                f"{split} margin": rounded(one["probability_margins"]["mean"]),
             }
             for name, group in one["groups"].items():
-                found[f"{split} margin, {name}"] = _number(group["probability_margins"]["mean"])
+                found[f"{split} margin, {name}"] = rounded(group["probability_margins"]["mean"])
         return found
 
 
-def _number(estimate: Values) -> str:
-    return f"{estimate['value']:.3f}" + ("" if estimate["error"] is None else f" ± {estimate['error']:.3f}")
-
-
 def _percent(estimate: Values) -> str:
-    error = "" if estimate["error"] is None else f" ± {100 * estimate['error']:.1f}"
-    return f"{100 * estimate['value']:.1f}{error} %"
+    in_percent = {name: None if estimate[name] is None else 100 * estimate[name] for name in ("value", "error")}
+    return f"{rounded(in_percent)} %"

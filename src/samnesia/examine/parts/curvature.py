@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest
+from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest, rounded
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ class Curvature(Part):
                 found[f"λmax / λ5{ending}"] = f"{pairs['ratio_1_5']:.3g}"
             if pairs["smallest"]:
                 found[f"λmin{ending}"] = _eigenvalue(pairs["smallest"][0])
-            found[f"trace{ending}"] = _estimate(one["moments"]["trace"])
-            found[f"Frobenius norm{ending}"] = _estimate(one["moments"]["frobenius_norm"])
+            found[f"trace{ending}"] = rounded(one["moments"]["trace"])
+            found[f"Frobenius norm{ending}"] = rounded(one["moments"]["frobenius_norm"])
         return found
 
 
@@ -193,7 +193,3 @@ def _draw_along(axes: Axes, entries: Sequence[Entry], matrix: str) -> None:
 
 def _eigenvalue(pair: Values) -> str:
     return f"{pair['value']:.4g}" + ("" if pair["converged"] else " *")
-
-
-def _estimate(plain: Values) -> str:
-    return f"{plain['value']:.4g}" + ("" if plain["error"] is None else f" ± {plain['error']:.2g}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest
+from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest, rounded
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Forgetting(Part):
             if len({entry.epoch for entry in mine}) > 1:
                 yield f"forgetting-{probe}-along", self._figure(
                     partial(_draw_along, entries=mine, probe=probe, labels=labels), labels, found,
-                    f"{_title(probe, found)}, on training samples",
+                    f"{_title(probe, found)}, on {_shared(e.values[probe] for e in mine)} samples",
                 )  # fmt: skip
 
     def _figure(self, draw: Callable[..., None], labels: Sequence[str], shown: Container[str], title: str) -> Figure:
@@ -132,15 +132,28 @@ class Forgetting(Part):
                 continue
             one = values[probe]["values"]["running"]
             found[f"{probe}: norm"] = f"{values[probe]['norm']['value']:.3g}"
-            for group, named in one["training"].items():
+            for group, named in one.get("training", {}).items():
                 ending = "" if group == "all" else f", {group}"
                 for name in _SHOWN if group == "all" else ("superfluous",):
-                    found[f"{probe}: {_SHOWN[name]}{ending}"] = _text(named[name])
+                    found[f"{probe}: {_SHOWN[name]}{ending}"] = rounded(named[name])
             for name in ("superfluous", "divergence", "input_exposed"):
                 if name in one["exposed"]["all"]:
                     title = _SHOWN.get(name, "E4 (loss)")
-                    found[f"{probe}: exposed, {title}"] = _text(one["exposed"]["all"][name])
+                    found[f"{probe}: exposed, {title}"] = rounded(one["exposed"]["all"][name])
         return found
+
+    def notes(self, values: Values) -> Iterator[str]:
+        """Why there are no other training samples."""
+        if any("training" not in values[probe]["values"]["running"] for probe in _PROBES if probe in values):
+            yield (
+                f"forgetting has no figures on other training samples, because all of them are in the batch of m = "
+                f"{values['m']} that perturbs; look at more --samples, or set a smaller --forgetting.m"
+            )
+
+
+def _shared(found: Iterable[Values]) -> str:
+    """The split that is shown along training: other training samples, where there are any."""
+    return "training" if all("training" in one["values"]["running"] for one in found) else "exposed"
 
 
 def _title(probe: str, found: Mapping[str, Values]) -> str:
@@ -166,9 +179,10 @@ def _draw_bars(axes: Axes, *, found: Mapping[str, Values], labels: Sequence[str]
 def _draw_along(axes: Axes, *, entries: Sequence[Entry], probe: str, labels: Sequence[str], name: str) -> None:
     from samnesia.measure.figures import colour, whole_steps
 
+    split = _shared(entry.values[probe] for entry in entries)
     for label in in_order(entries):
         mine = sorted((entry for entry in entries if entry.label == label), key=lambda entry: entry.epoch)
-        cells = [entry.values[probe]["values"]["running"]["training"]["all"][name] for entry in mine]
+        cells = [entry.values[probe]["values"]["running"][split]["all"][name] for entry in mine]
         axes.errorbar([entry.epoch for entry in mine], [_value(cell) for cell in cells],
                       [_error(cell) for cell in cells], color=colour(labels.index(label)), marker="o", markersize=3,
                       linewidth=1.2, capsize=2)  # fmt: skip
@@ -182,9 +196,3 @@ def _value(cell: Values) -> float:
 
 def _error(cell: Values) -> float:
     return cell["error"] or 0.0
-
-
-def _text(cell: Values) -> str:
-    if cell["value"] is None:
-        return "none"
-    return f"{cell['value']:.3g}" + ("" if cell["error"] is None else f" ± {cell['error']:.1g}")

@@ -114,6 +114,7 @@ class Landscape(Part):
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """Lines and planes of all runs; a way of training and a way between two runs in a figure each."""
         from samnesia.measure.figures import entitle, panels
+        from samnesia.measure.landscape.contours import shared_levels
         from samnesia.measure.landscape.figures import (
             connection_figure,
             draw_lines,
@@ -131,9 +132,10 @@ class Landscape(Part):
             yield "landscape-lines", figure
         planes = {label: entry.values["plane"] for label, entry in around.items() if "plane" in entry.values}
         if planes:
+            levels = shared_levels([_plane(plane).losses for plane in planes.values()])
             figure, axes = panels(len(planes), width=4.4, height=3.8)
             for one, (label, plane) in zip(axes, planes.items(), strict=True):
-                draw_plane(one, _plane(plane))
+                draw_plane(one, _plane(plane), levels=levels)
                 one.set_title(label)
                 one.locator_params(nbins=5)
             yield "landscape-planes", figure

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from samnesia.examine.bench import Bench
     from samnesia.examine.chosen import Chosen, Place
 
+_DECIMALS = 6  # more are written with an exponent
+
 Values = dict[str, Any]
 """What was measured, as plain JSON values."""
 
@@ -81,6 +83,26 @@ class Part(ABC):
     @abstractmethod
     def rows(self, values: Values) -> Mapping[str, str]:
         """The lines of the table: figures by name, in words."""
+
+    def notes(self, values: Values) -> Iterator[str]:
+        """What has to be said below the table, a sentence each; nothing, if nothing else is said."""
+        yield from ()
+
+
+def rounded(estimate: Values, *, missing: str = "none") -> str:
+    """``74.5 ± 3.1``: the error to two significant digits, the value to the same decimals; four digits without one."""
+    value, error = estimate["value"], estimate["error"]
+    if value is None:
+        return missing
+    if not error:
+        return f"{value:.4g}" + ("" if error is None else " ± 0")
+    exponent = int(f"{error:.1e}".partition("e")[2])
+    decimals = 1 - exponent
+    if decimals > _DECIMALS:
+        digits = max(0, int(f"{value:e}".partition("e")[2]) + decimals)
+        return f"{value:.{digits}e} ± {error:.1e}"
+    places = max(0, decimals)
+    return f"{round(value, decimals):.{places}f} ± {round(error, decimals):.{places}f}"
 
 
 def latest(entries: Sequence[Entry]) -> dict[str, Entry]:

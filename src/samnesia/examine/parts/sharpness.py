@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest
+from samnesia.examine.parts.part import Entry, Part, Values, in_order, latest, rounded
+from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Sharpness(Part):
     steps: int = 20
     """Moves of each climb to the worst case."""
     restarts: int = 1
-    """Climbs from random points, after the one from the weights."""
+    """Climbs after the one from the weights: the first from the point opposite to its top, more from random points."""
     directions: int = 10
     """Pairs of opposite random directions for the average."""
     normalized_logits: bool = False
@@ -112,7 +113,12 @@ class Sharpness(Part):
             "m": m_sharpness(subject, rho, m, ball).as_dict(),
             "average": average_case(subject, rho, ball, directions=self.directions, seed=seed).as_dict(),
         }
-        return found if bound is None else {**found, "bound": bound(subject, worst).as_dict()}
+        if bound is None:
+            return found
+        try:
+            return {**found, "bound": bound(subject, worst).as_dict()}
+        except ConfigurationError as error:  # such as of a single sample; the rest means what it says
+            return {**found, "bound": None, "no_bound": str(error)}
 
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """The rise over the radius, a panel for each ball; along training, over epochs at the middle radius."""
@@ -139,12 +145,20 @@ class Sharpness(Part):
         for kind in _BALLS:
             several = values.get(kind, [])
             for one in several:
-                found[f"{_SHORT[kind]}, rho {one['rho']:g}"] = _rise(one["worst"]["rise"])
+                found[f"{_SHORT[kind]}, rho {one['rho']:g}"] = rounded(one["worst"]["rise"], missing="infinite")
             if several:
                 middle = several[len(several) // 2]
-                found[f"{_SHORT[kind]}, rho {middle['rho']:g}, m {values['m']}"] = _rise(middle["m"]["rise"])
+                found[f"{_SHORT[kind]}, rho {middle['rho']:g}, m {values['m']}"] = rounded(
+                    middle["m"]["rise"], missing="infinite"
+                )
         found["gradient norm"] = f"{values['gradient']['value']:.3g}"
         return found
+
+    def notes(self, values: Values) -> Iterator[str]:
+        """Why there is no bound."""
+        yield from dict.fromkeys(
+            one["no_bound"] for kind in _BALLS for one in values.get(kind, ()) if "no_bound" in one
+        )
 
 
 def _ball(kind: str) -> Ball:
@@ -195,9 +209,3 @@ def _draw_along(axes: Axes, kind: str, entries: Sequence[Entry]) -> None:
     axes.set(xlabel="epoch", ylabel="rise of the loss, worst case", title=f"{_TITLES[kind]}, rho {rho:g}")
     whole_steps(axes)
     tidy(axes)
-
-
-def _rise(one: Values) -> str:
-    if one["value"] is None:
-        return "infinite"
-    return f"{one['value']:.3g}" + ("" if one["error"] is None else f" ± {one['error']:.1g}")

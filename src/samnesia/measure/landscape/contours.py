@@ -20,8 +20,19 @@ _FLAT = 1e-9  # a spread below it, relative to the largest value, is rounding
 _LINE = "#26323f"
 
 
-def draw_contours(axes: Axes, x: Sequence[float], y: Sequence[float], grid: Any, *, name: str) -> None:
-    """Contours of ``grid[j][i]`` at (x[i], y[j]); grey where it is NaN; a plain sentence where it is constant."""
+def draw_contours(
+    axes: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    grid: Any,
+    *,
+    name: str,
+    levels: Sequence[float] | None = None,
+) -> None:
+    """Contours of ``grid[j][i]`` at (x[i], y[j]); grey where it is NaN; a plain sentence where it is constant.
+
+    ``levels`` are ascending and span the values; None: those of the grid, by :func:`spaced_levels`.
+    """
     values = np.ma.masked_invalid(grid)
     axes.set_facecolor("#d9d9d9")
     if not values.count() or np.ptp(values.compressed()) <= _FLAT * np.abs(values.compressed()).max():
@@ -29,12 +40,11 @@ def draw_contours(axes: Axes, x: Sequence[float], y: Sequence[float], grid: Any,
         axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
         axes.text(0.5, 0.55, said, ha="center", va="bottom", transform=axes.transAxes)
         return
-    levels = spaced_levels(float(values.min()), float(values.max()))
+    low, high = float(values.min()), float(values.max())
+    levels = list(levels) if levels is not None else spaced_levels(low, high)
     norm = require("matplotlib.colors", extra="analysis").BoundaryNorm(levels, 256)
     filled = axes.contourf(x, y, values, levels=levels, cmap=colour_map(), norm=norm)
-    lines = axes.contour(x, y, values, levels=levels[1:-1], colors=_LINE, linewidths=0.5, alpha=0.8)
-    for text in axes.clabel(lines, levels[2:-1:2], fmt=_short, fontsize=6.5, inline_spacing=1):
-        text.set(alpha=1.0, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 0.6})
+    _draw_lines(axes, x, y, values, [level for level in levels[1:-1] if low < level < high], levels[2:-1:2])
     beside = axes.inset_axes((1.03, 0.0, 0.045, 1.0))  # as high as the axes are
     bar = axes.figure.colorbar(filled, cax=beside)
     bar.set_ticks(levels[::2], labels=[_short(level) for level in levels[::2]])
@@ -42,6 +52,27 @@ def draw_contours(axes: Axes, x: Sequence[float], y: Sequence[float], grid: Any,
     bar.ax.minorticks_off()
     bar.set_label(name)
     bar.outline.set_edgecolor(MUTED)
+
+
+def _draw_lines(
+    axes: Axes, x: Sequence[float], y: Sequence[float], values: Any, levels: Sequence[float], named: Sequence[float]
+) -> None:
+    """Lines at the levels, with their values on those that are ``named``."""
+    if not levels:
+        return
+    lines = axes.contour(x, y, values, levels=levels, colors=_LINE, linewidths=0.5, alpha=0.8)
+    shown = [level for level in levels if level in named]
+    for text in axes.clabel(lines, shown, fmt=_short, fontsize=6.5, inline_spacing=1) if shown else ():
+        text.set(alpha=1.0, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 0.6})
+
+
+def shared_levels(grids: Sequence[Any]) -> list[float] | None:
+    """:func:`spaced_levels` over the finite values of several grids; None if all of them are the same."""
+    values = np.concatenate([np.ravel(np.asarray(grid, dtype=float)) for grid in grids])
+    values = values[np.isfinite(values)]
+    if not values.size or np.ptp(values) <= _FLAT * np.abs(values).max():
+        return None
+    return spaced_levels(float(values.min()), float(values.max()))
 
 
 def spaced_levels(low: float, high: float, count: int = _LEVELS) -> list[float]:

@@ -6,7 +6,7 @@ all the way: heights stay apart under the common colour deficiencies, and in gre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,13 @@ def draw_lines(axes: Axes, found: Mapping[str, Line], *, errors: bool = False) -
     tidy(axes, legend=len(found) > 1)
 
 
-def draw_plane(axes: Axes, found: Plane, *, errors: bool = False) -> None:
-    """Filled contours of the loss (or error rate) at levels in equal ratios, with their values; the model is at +."""
+def draw_plane(axes: Axes, found: Plane, *, errors: bool = False, levels: Sequence[float] | None = None) -> None:
+    """Filled contours of the loss (or error rate) at levels in equal ratios, with their values; the model is at +.
+
+    ``levels`` are those of several planes that compare: :func:`~samnesia.measure.landscape.contours.shared_levels`.
+    """
     grid = _percent(found.errors) if errors else np.array(found.losses)
-    draw_contours(axes, found.x, found.y, _finite(grid), name="error rate (%)" if errors else "loss")
+    draw_contours(axes, found.x, found.y, _finite(grid), name="error rate (%)" if errors else "loss", levels=levels)
     axes.plot(0.0, 0.0, "+", color=INK, markersize=9, markeredgewidth=1.6, zorder=5)
     axes.set_xlabel(found.labels[0])
     axes.set_ylabel(found.labels[1])
