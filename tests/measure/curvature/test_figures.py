@@ -32,13 +32,17 @@ def drawn(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def test_densities_by_label_share_grid_and_width():
+def test_densities_by_label_share_a_grid_and_each_has_its_width_and_a_triangle():
     figure = density_figure({"SGD": density(40.0), "SAM": density(4.0)})
     (axes,) = figure.axes
-    first, second = axes.lines
+    first, top, second, other = axes.lines
+    assert [float(np.ravel(one.get_xdata())[0]) for one in (top, other)] == [40.0, 4.0]
     np.testing.assert_array_equal(first.get_xdata(), second.get_xdata())
     np.testing.assert_allclose(first.get_ydata(), density(40.0).at(first.get_xdata(), width=0.405))
-    np.testing.assert_allclose(second.get_ydata(), density(4.0).at(first.get_xdata(), width=0.405))
+    np.testing.assert_allclose(second.get_ydata(), density(4.0).at(first.get_xdata(), width=0.045))
+    assert np.diff(second.get_xdata()[second.get_xdata() < 4.0]).max() < 0.045 / 2
+    (axes_of_one_width,) = density_figure({"SGD": density(40.0), "SAM": density(4.0)}, width=0.405).axes
+    np.testing.assert_allclose(axes_of_one_width.lines[2].get_ydata(), density(4.0).at(first.get_xdata(), width=0.405))
     assert axes.get_yscale() == "log" and axes.get_xlabel() == "eigenvalue of the Hessian"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["SGD", "SAM"]
     peak = 1.0 / (1000 * 0.405 * np.sqrt(2.0 * np.pi))  # of a single eigenvalue

@@ -35,8 +35,8 @@ Moment = float
 def draw_density(axes: Axes, found: Mapping[str, SpectralDensity], *, width: float | None = None) -> None:
     """Spectral densities by label, such as SGD's and SAM's, on a logarithmic axis.
 
-    All share one grid and one ``width`` of the bumps (None: 1 % of the common range), so that heights compare. The axis
-    begins below the height of a single eigenvalue.
+    Bumps have one ``width``, or each density's own (None: 1 % of its range), by which a narrow spectrum beside a wide
+    one keeps its form. A triangle is the largest eigenvalue. The axis begins below the height of a single one.
     """
     if not found:
         raise ConfigurationError("cannot draw the density of nothing, because an axis needs a range; give a result")
@@ -79,14 +79,14 @@ def density_along_figure(
 ) -> Figure:
     """Densities along training: a row per label, a column per kept checkpoint (figure 3 of Foret et al., ICLR 2021).
 
-    Each column has one range and one width, so that rows compare. Each panel says the largest eigenvalue, and its
-    ratio to the fifth where ``pairs`` has it.
+    Each column has one range, so that rows compare. Each panel says the largest eigenvalue (at the triangle), and
+    its ratio to the fifth where ``pairs`` has it.
 
     Args:
         found: by label (SGD, SAM), then by epoch or step.
         pairs: eigenpairs by the same keys.
         unit: what the second key counts.
-        width: of the bumps; None: 1 % of the column's range.
+        width: of the bumps; None: 1 % of each density's range.
     """
     moments = sorted({when for by_moment in found.values() for when in by_moment})
     if not moments:
@@ -114,10 +114,10 @@ def density_along_figure(
 
 @dataclass(frozen=True)
 class _Page:
-    """What densities that are to compare share: grid, width of the bumps, and heights."""
+    """What densities that are to compare share: grid and heights, and the width of the bumps if one is given."""
 
     grid: NDArray[np.float64]
-    width: float
+    width: float | None
     floor: float
     top: float
 
@@ -125,14 +125,21 @@ class _Page:
     def of(cls, densities: Sequence[SpectralDensity], width: float | None) -> _Page:
         low, high = min(one.smallest for one in densities), max(one.largest for one in densities)
         room = (high - low) or 1.0
-        grid, width = np.linspace(low - _MARGIN * room, high + _MARGIN * room, _POINTS), width or 0.01 * room
-        single = 1.0 / (max(one.dimension for one in densities) * width * math.sqrt(2.0 * math.pi))
-        return cls(grid, width, _FLOOR * single, 3.0 * max(one.at(grid, width=width).max() for one in densities))
+        grid = np.linspace(low - _MARGIN * room, high + _MARGIN * room, _POINTS)
+        for one in densities:  # narrow bumps need points of their own
+            grid = np.union1d(grid, one.grid(_POINTS, margin=_MARGIN))
+        widest = width or 0.01 * room
+        single = 1.0 / (max(one.dimension for one in densities) * widest * math.sqrt(2.0 * math.pi))
+        top = max(one.at(one.grid(_POINTS), width=width).max() for one in densities)
+        return cls(grid, width, _FLOOR * single, 3.0 * top)
 
     def draw(self, axes: Axes, density: SpectralDensity, shade: str, label: str) -> None:
         heights = density.at(self.grid, width=self.width)
         axes.plot(self.grid, heights, color=shade, linewidth=1.2, label=label, zorder=3)
         axes.fill_between(self.grid, self.floor, np.maximum(heights, self.floor), color=shade, alpha=0.15, lw=0.0)
+        below = axes.get_xaxis_transform()
+        axes.plot(density.largest, 0.03, "v", color=shade, markersize=5, markeredgecolor="white", markeredgewidth=0.5,
+                  transform=below, clip_on=False, zorder=4)  # fmt: skip
         axes.set(yscale="log", xlim=(self.grid[0], self.grid[-1]), ylim=(self.floor, self.top))
 
 
