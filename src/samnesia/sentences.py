@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from samnesia.perturb.errors import SamnesiaWarning
@@ -13,8 +13,8 @@ from samnesia.processes import first_to_tell
 
 
 @contextlib.contextmanager
-def warnings_as_sentences() -> Iterator[None]:
-    """Print warnings of ours as sentences, without the source line that Python adds."""
+def warnings_told(tell: Callable[[str, TextIO | None], None]) -> Iterator[None]:
+    """Give the text of each warning of ours to ``tell``, with the file it was meant for; others are shown as always."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", SamnesiaWarning)
         standard = warnings.showwarning
@@ -28,10 +28,21 @@ def warnings_as_sentences() -> Iterator[None]:
             line: str | None = None,
         ) -> None:
             if issubclass(category, SamnesiaWarning):
-                if first_to_tell(str(message)):
-                    print(f"samnesia: warning: {message}", file=file or sys.stderr)
+                tell(str(message), file)
             else:
                 standard(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def warnings_as_sentences() -> Iterator[None]:
+    """Print warnings of ours as sentences, without the source line that Python adds."""
+
+    def tell(sentence: str, file: TextIO | None) -> None:
+        if first_to_tell(sentence):
+            print(f"samnesia: warning: {sentence}", file=file or sys.stderr)
+
+    with warnings_told(tell):
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, final
 
-from samnesia.extras import require
+from samnesia.measure.progress import bars
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,17 +52,7 @@ class Bars(Watch):
     """A bar for all of them and one for each piece under way."""
 
     def __init__(self, console: Console) -> None:
-        rich = require("rich.progress", extra="train")
-        self._bar = rich.Progress(
-            rich.TextColumn("{task.description}"),
-            rich.BarColumn(),
-            rich.TaskProgressColumn(),
-            rich.TimeElapsedColumn(),
-            rich.TextColumn("left"),
-            rich.TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
+        self._bar = bars(console)
         self._all: Any = None
         self._done = self._tasks = 0
         self._pieces: list[Any] = []

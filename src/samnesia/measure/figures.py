@@ -20,10 +20,22 @@ if TYPE_CHECKING:
 
 INK, MUTED, RULE = "#1b1b1f", "#5c5f66", "#dcdde1"
 COLOURS = ("#6b6f76", "#0072b2", "#d55e00", "#009e73", "#b8548f", "#3a9bd9")
-"""As in the report of a study: grey for the first, which is the ground the others are seen against, then the hues of
-Okabe and Ito (2008), which stay apart under the common colour deficiencies."""
+"""Grey for the first, which is the ground the others are seen against, then the hues of Okabe and Ito (2008), which
+stay apart under the common colour deficiencies; yellow is left out, because it vanishes on white."""
 MARKERS = ("o", "s", "^", "D", "v")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+TEXT: Any = {  # keys of matplotlib's own type
+    "font.size": 8.5,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "axes.linewidth": 0.7,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "samnesia",
+}
+"""matplotlib's settings that all our figures share, those of a study's report as well: one font, text kept as text."""
 WIDTH, HEIGHT = 3.6, 2.9
 """Inches of a panel."""
 DPI = 200
@@ -49,13 +61,7 @@ def style() -> AbstractContextManager[Any]:
     """The context in which figures are made and saved: fonts, legends, and text that stays text."""
     found: AbstractContextManager[Any] = require("matplotlib", extra="analysis").rc_context(
         {
-            "font.size": 8.5,
-            "font.family": "sans-serif",
-            "font.sans-serif": ["DejaVu Sans"],
-            "axes.linewidth": 0.7,
-            "axes.titlesize": 8.5,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
+            **TEXT,
             "axes.labelcolor": INK,
             "figure.titlesize": 9.5,
             "figure.titleweight": "bold",
@@ -64,8 +70,6 @@ def style() -> AbstractContextManager[Any]:
             "legend.fontsize": _SMALL,
             "figure.facecolor": "white",
             "savefig.facecolor": "white",
-            "svg.fonttype": "none",
-            "svg.hashsalt": "samnesia",
         }
     )
     return found

@@ -34,22 +34,27 @@ class Silent:
         """Nothing."""
 
 
+def bars(console: Any = None) -> Any:
+    """A rich ``Progress`` of lines with a name, a bar, a share, the time so far and the time left."""
+    rich = require("rich.progress", extra="train")
+    return rich.Progress(
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.TaskProgressColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TextColumn("left"),
+        rich.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
 @final
 class Bar:
     """A bar on the terminal with the time left (rich); used as a context."""
 
     def __init__(self, console: Any = None) -> None:
-        rich = require("rich.progress", extra="train")
-        self._bar = rich.Progress(
-            rich.TextColumn("{task.description}"),
-            rich.BarColumn(),
-            rich.TaskProgressColumn(),
-            rich.TimeElapsedColumn(),
-            rich.TextColumn("left"),
-            rich.TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
+        self._bar = bars(console)
         self._tasks: list[Any] = []
 
     def __enter__(self) -> Bar:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
-from samnesia.perturb.errors import ConfigurationError, SamnesiaWarning, TrainingCollapsedWarning
+from samnesia.perturb.errors import ConfigurationError, TrainingCollapsedWarning
+from samnesia.sentences import warnings_told
 from samnesia.sources import import_file
 from samnesia.study.design import COLUMNS
 from samnesia.study.engine import store
@@ -126,24 +126,7 @@ def _own_file(job: Job) -> str | None:
 def _collected() -> Iterator[list[str]]:
     """Collect warnings of ours as sentences; whoever started the job shows them, above its table."""
     sentences: list[str] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", SamnesiaWarning)
+    with warnings_told(lambda sentence, _: sentences.append(sentence)):
         # The outcome says that it collapsed, and the report with it.
         warnings.simplefilter("ignore", TrainingCollapsedWarning)
-        standard = warnings.showwarning
-
-        def show(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
-            if issubclass(category, SamnesiaWarning):
-                sentences.append(str(message))
-            else:
-                standard(message, category, filename, lineno, file, line)
-
-        warnings.showwarning = show
         yield sentences

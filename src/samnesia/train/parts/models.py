@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -47,7 +48,7 @@ def _channels(net: str, shape: tuple[int, ...]) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Loaded:
+class _Loaded(ABC):
     """What all models share: weights to start from."""
 
     weights: str | None = None
@@ -79,8 +80,9 @@ class _Loaded:
         """Return the model without weights to start from: they need not be there where others are put in."""
         return replace(self, weights=None, new_head=False)
 
+    @abstractmethod
     def _new(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
-        raise NotImplementedError
+        """The net with random weights."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from samnesia.measure.figures import COLOURS, INK, MUTED, RULE, TEXT
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -45,11 +47,7 @@ class Palette:
 _MARKERS = ("o", "s", "D")
 _DASHES = ("-", (0, (4, 1.2)), (0, (1.2, 1.2)))
 
-# The hues of Okabe and Ito (2008), which stay apart under the common colour deficiencies; yellow is left out, because
-# it vanishes on white. The baseline is grey: it is the ground the others are seen against.
-LIGHT = Palette(
-    "#1b1b1f", "#5c5f66", "#dcdde1", "#ffffff", ("#6b6f76", "#0072b2", "#d55e00", "#009e73", "#b8548f", "#3a9bd9")
-)
+LIGHT = Palette(INK, MUTED, RULE, "#ffffff", COLOURS)
 DARK = Palette(
     "#e8e8ea", "#a3a6ad", "#3a3c42", "#15161a", ("#a3a6ad", "#4aa8e0", "#f08a4b", "#2fc79a", "#e08cbf", "#8ccbf2")
 )
@@ -117,20 +115,7 @@ def style_context() -> Any:
     """The context in which figures are made and saved: one font size, thin lines, text kept as text."""
     import matplotlib
 
-    return matplotlib.rc_context(
-        {
-            "font.size": 8.5,
-            "font.family": "sans-serif",
-            "font.sans-serif": ["DejaVu Sans"],
-            "axes.linewidth": 0.7,
-            "axes.titlesize": 8.5,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "svg.fonttype": "none",
-            "svg.hashsalt": "samnesia",
-            "figure.dpi": 72,
-        }
-    )
+    return matplotlib.rc_context({**TEXT, "figure.dpi": 72})
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> str:
