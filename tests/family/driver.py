@@ -2,7 +2,7 @@
 
     run = Run(problem, start, batches, optimizer, rates, radii)
     weights = train(ORACLES["looksam"], run)                            # [steps, size], after every optimizer step
-    wrong = train(mutate("looksam", "projected by tensor"), run)        # ORACLES, mutate: tests/family/table.py
+    wrong = train(mutate("looksam", "projected by tensor"), run)        # ORACLES: table.py; mutate: mutations.py
 
 What a `Run` gives, step by step (`index` 0, 1, ...):
 
@@ -178,3 +178,10 @@ class Method:
         d = self.combine(now, g, g_p, memory)
         w, base = now.optimized(self.restored(now.w, at), d, now.base)
         return self.after(now, w, memory), base
+
+
+def visits(steps: int, rows: int, batches: int) -> list[Vector]:
+    """`Run.samples` of epochs of that many batches, shuffled anew in every epoch."""
+    random = np.random.default_rng(5)
+    order = [random.permutation(rows * batches) for _ in range(-(-steps // batches))]
+    return list(np.concatenate(order).reshape(-1, rows)[:steps])
