@@ -16,8 +16,6 @@ if TYPE_CHECKING:
         Ascent,
         BeforeNormAscent,
         GradientAscent,
-        Need,
-        Point,
         RandomAscent,
     )
     from samnesia.perturb.ball import (
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
         Scaling,
         Unscaled,
     )
+    from samnesia.perturb.criteria import Pass
     from samnesia.perturb.errors import (
         ConfigurationError,
         IdleScheduleWarning,
@@ -47,16 +46,20 @@ if TYPE_CHECKING:
         UnseenWrapperWarning,
         UnsupportedError,
     )
+    from samnesia.perturb.memory import Memory
     from samnesia.perturb.methods.asam import asam, asam_after_norm, asam_before_norm
     from samnesia.perturb.methods.gsam import gsam
     from samnesia.perturb.methods.obf import obf, random_perturbation
     from samnesia.perturb.methods.sam import sam, unperturbed
     from samnesia.perturb.objectives import OutputBiasForgetting
-    from samnesia.perturb.passes import PerturbedGradient, StepOptions
+    from samnesia.perturb.options import StepOptions
+    from samnesia.perturb.passes import PerturbedGradient
+    from samnesia.perturb.point import Need, Point
     from samnesia.perturb.rules import Rule, SurrogateGap
     from samnesia.perturb.schedules import after, always, before, every, proportional_to_lr, randomly
-    from samnesia.perturb.step import Pass
+    from samnesia.perturb.selection import LargestRise, Selection
     from samnesia.perturb.tensors import Weights
+    from samnesia.perturb.updates import WeightUpdate
     from samnesia.perturb.vectorized.m_sharpness import Vectorized
     from samnesia.study.comparison.callable import Comparison, compare
 
@@ -74,8 +77,10 @@ __all__ = [
     "GradientAscent",
     "IdleScheduleWarning",
     "L2",
+    "LargestRise",
     "LayerScaling",
     "Linf",
+    "Memory",
     "Need",
     "NoGradientError",
     "Norm",
@@ -92,6 +97,7 @@ __all__ = [
     "SamnesiaError",
     "SamnesiaWarning",
     "Scaling",
+    "Selection",
     "StaleGradientError",
     "StepOptions",
     "SurrogateGap",
@@ -102,6 +108,7 @@ __all__ = [
     "UnseenWrapperWarning",
     "UnsupportedError",
     "Vectorized",
+    "WeightUpdate",
     "Weights",
     "__version__",
     "after",
@@ -132,8 +139,6 @@ _HOMES = {
         "Ascent",
         "BeforeNormAscent",
         "GradientAscent",
-        "Need",
-        "Point",
         "RandomAscent",
     ),
     "samnesia.perturb.ball": (
@@ -147,6 +152,7 @@ _HOMES = {
         "Scaling",
         "Unscaled",
     ),
+    "samnesia.perturb.criteria": ("Pass",),
     "samnesia.perturb.errors": (
         "ConfigurationError",
         "IdleScheduleWarning",
@@ -168,11 +174,15 @@ _HOMES = {
     "samnesia.perturb.methods.obf": ("obf", "random_perturbation"),
     "samnesia.perturb.methods.sam": ("sam", "unperturbed"),
     "samnesia.perturb.objectives": ("OutputBiasForgetting",),
-    "samnesia.perturb.passes": ("PerturbedGradient", "StepOptions"),
+    "samnesia.perturb.memory": ("Memory",),
+    "samnesia.perturb.options": ("StepOptions",),
+    "samnesia.perturb.passes": ("PerturbedGradient",),
+    "samnesia.perturb.point": ("Need", "Point"),
     "samnesia.perturb.rules": ("Rule", "SurrogateGap"),
     "samnesia.perturb.schedules": ("after", "always", "before", "every", "proportional_to_lr", "randomly"),
-    "samnesia.perturb.step": ("Pass",),
+    "samnesia.perturb.selection": ("LargestRise", "Selection"),
     "samnesia.perturb.tensors": ("Weights",),
+    "samnesia.perturb.updates": ("WeightUpdate",),
     "samnesia.perturb.vectorized.m_sharpness": ("Vectorized",),
     "samnesia.study.comparison.callable": ("Comparison", "compare"),
 }

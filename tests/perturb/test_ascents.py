@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 import samnesia
-from samnesia.perturb.ascents import Need
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.point import Need
 from samnesia.perturb.tensors import Weights
 from tests.battery import BY_NAME, METHODS
 from tests.problems import batch, gradients, network, sgd, weights

@@ -201,7 +201,7 @@ def test_again_while_restoring(name):
 def test_inside_a_closure(row):
     """Interrupted in its passes, `step(closure)` gives back the gradient it was to discard; it never steps."""
     problem = Problem(row, standing=True)
-    problem.method._note_stepped()  # the standing gradient is that of a step before
+    problem.method._stepped.note()  # the standing gradient is that of a step before
     before, operators = problem.state(), Operators()
 
     def closure():
@@ -224,7 +224,7 @@ def test_inside_a_closure(row):
 
     reached = set()
     for number in range(steps[0]):
-        problem.method._note_stepped()
+        problem.method._stepped.note()
         with pytest.raises(Interruption), Operators(at=(number,)):
             problem.method.step(closure)
         state = problem.state()

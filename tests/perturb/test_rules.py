@@ -1,5 +1,7 @@
 """The surrogate gap."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,8 @@ X, Y = batch()
 def combine(rule, clean, perturbed, loss_scale=1.0):
     parameters = [nn.Parameter(torch.zeros_like(c)) for c in clean]
     weights, kept = Weights.of([str(i) for i in range(len(clean))], parameters), [c.clone() for c in clean]
-    combined = rule.combine(weights, clean, [p.clone() for p in perturbed], lambda: torch.tensor(loss_scale))
+    point = SimpleNamespace(start=weights, loss_scale=lambda: torch.tensor(loss_scale))
+    combined = rule.combine(point, clean, [p.clone() for p in perturbed])
     assert all(torch.equal(c, k) for c, k in zip(clean, kept, strict=True)), "the clean gradient is not the rule's"
     return torch.cat([t.flatten() for t in combined])
 
@@ -118,7 +121,7 @@ def test_a_rule_of_ones_own():
     """The mean of both gradients."""
 
     class Mean(samnesia.Rule):
-        def combine(self, weights, clean, perturbed, loss_scale):
+        def combine(self, point, clean, perturbed):
             return [(a + b) / 2 for a, b in zip(clean, perturbed, strict=True)]
 
     model = network()

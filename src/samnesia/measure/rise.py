@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from samnesia.measure.batches import Batch
-from samnesia.perturb.ascents import Ascent, Need, Point
+from samnesia.perturb.ascents import Ascent
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.modules import ModelState
 from samnesia.perturb.passes import Passes, PerturbedGradient
+from samnesia.perturb.point import Need, Point
 from samnesia.perturb.tensors import Direction
 
 Criterion = Callable[[Any, Tensor], Tensor]
@@ -99,7 +100,7 @@ class Probe:
         with self._passes(way) as passes:
             loss, output = self._climbed(passes, batch)
             ignorance = self._ignorance(output, batch[1])
-            next(passes)  # the ascent has seen the gradient now
+            next(passes, None)  # the ascent has seen the gradient now
         return Start(loss, way.slope, ignorance)
 
     def rises(self, batch: Batch, radii: Sequence[float], *, enough: float = math.inf) -> list[float]:

@@ -7,50 +7,25 @@ list parallel to ``point.weights``, and moves the weights with ``point.move(dire
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Protocol, final
+from typing import ClassVar, final
 
-import torch
 from torch import Tensor
 
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.tensors import Direction, Weights
-
-
-class Need(Enum):
-    """What an ascent needs of a pass."""
-
-    GRADIENT = auto()
-    FORWARD = auto()
-
-
-class Point(Protocol):
-    """Where an ascent stands: the running step, as far as an ascent may see it."""
-
-    @property
-    def ball(self) -> Ball:
-        """The geometry in which the radius is meant."""
-
-    @property
-    def epsilon(self) -> float:
-        """The constant that keeps norms from dividing by zero."""
-
-    @property
-    def start(self) -> Weights:
-        """The weights that the last pass differentiated, with their values before any move of this step."""
-
-    def generator(self, device: torch.device) -> torch.Generator:
-        """A generator that depends on seed, step and micro-batch only (and, per rank, on the rank)."""
-
-    def move(self, direction: Direction | Sequence[Tensor], fraction: float = 1.0) -> None:
-        """Add `fraction` times each group's radius times `direction` to the weights; a list of tensors is one, too."""
+from samnesia.perturb.point import Need, Point
+from samnesia.perturb.tensors import Direction
 
 
 class Ascent(ABC):
-    """A way to find the perturbation."""
+    """A way to find the perturbation.
+
+    `remembers`: whether it uses `point.memory`, so that a step depends on those before it.
+    """
+
+    remembers: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -59,7 +34,11 @@ class Ascent(ABC):
 
     @abstractmethod
     def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
-        """Yield needs, receive gradients, move. Gradients are not to be written to: parameters may share them."""
+        """Yield needs, receive gradients, move. Gradients are not to be written to: parameters may share them.
+
+        An ascent that ends without a move after its last gradient has not left the point of that gradient, which
+        becomes the step's: no other pass follows.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

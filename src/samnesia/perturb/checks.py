@@ -65,6 +65,21 @@ def check_parts(method: PerturbedGradient) -> None:
                     f"cannot combine {part} with {type(method.ascent).__name__}, because it needs the gradient at the "
                     "unperturbed weights and this ascent takes none; use GradientAscent"
                 )
+    if method.remembers and method.sync == "rank":
+        raise ConfigurationError(
+            f"cannot perturb with sync='rank' through {method.ascent} and {method.rule}, because what one of them "
+            "remembers would differ from rank to rank, and a checkpoint holds it once; use sync='batch'"
+        )
+    if method.remainder is not None and method.loss is None:
+        raise ConfigurationError(
+            "cannot leave a remainder of the loss unperturbed without loss=, because what is perturbed is the rest of "
+            "it; give loss=F.cross_entropy, say"
+        )
+    if method.selection is not None and (method.loss is None or method.remainder is not None):
+        raise ConfigurationError(
+            "cannot select samples without loss=, or with a remainder, because each pass must tell the losses of one "
+            "and the same batch; give loss=F.cross_entropy, say, and no remainder"
+        )
     if method.objective is not None and method.loss is None:
         raise ConfigurationError(
             "cannot ascend an objective of its own without loss=, because p.loss must give the objective on ascent "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
 import torch
 from torch import Tensor
 
+from samnesia.perturb.errors import StaleGradientError
 from samnesia.perturb.tensors import local
 
 
@@ -100,3 +102,50 @@ class KeptGradients(Gradients):
                 parameter.grad = None
             elif old is not buffer:
                 parameter.grad = buffer.zero_() if old is None else buffer.copy_(old)
+
+
+@final
+class SteppedGradient:
+    """The gradient that an optimizer has used last, known by one tensor and its version."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+        self._tensor: Callable[[], Tensor | None] = _nothing
+        self._version = 0
+
+    def note(self) -> None:
+        """The gradient that stands in `p.grad` has been used."""
+        gradient = self._standing()
+        self._tensor = _nothing if gradient is None else weakref.ref(gradient)
+        self._version = 0 if gradient is None else local(gradient)._version
+
+    def refuse(self) -> None:
+        """Raise StaleGradientError if it still stands."""
+        if self._stands():
+            raise StaleGradientError(
+                "cannot begin a step while the gradient of the last one stands in p.grad, because it would be added to "
+                "the new one; call optimizer.zero_grad() after optimizer.step() or before the loop over passes() "
+                "(inside the body it clears only what the passes themselves compute)"
+            )
+
+    def refuse_accumulated(self) -> None:
+        """Raise StaleGradientError if another gradient, one that has not been used, stands there."""
+        gradient = self._standing()
+        if gradient is not None and not self._stands() and bool(local(gradient).any()):
+            raise StaleGradientError(
+                "cannot run step(closure) on an accumulated gradient, because each micro-batch of it needs passes of "
+                "its own; loop over passes() for every micro-batch and step the base optimizer, or call zero_grad() "
+                "and leave the first backward to the closure"
+            )
+
+    def _standing(self) -> Tensor | None:
+        held = (p for group in self._optimizer.param_groups for p in group["params"])
+        return next((p.grad for p in held if p.grad is not None and p.requires_grad), None)
+
+    def _stands(self) -> bool:
+        gradient = self._standing()
+        return gradient is not None and self._tensor() is gradient and local(gradient)._version == self._version
+
+
+def _nothing() -> None:
+    return None

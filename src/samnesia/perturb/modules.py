@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from samnesia.perturb.errors import PassesError, PassesOpenError, UnsupportedError
-from samnesia.perturb.tensors import is_dtensor
+from samnesia.perturb.tensors import Weights, is_dtensor
 
 _WRAPPING = ("module", "_forward_module", "_orig_mod")
 _WRAPPED_INSIDE = {"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
@@ -55,6 +55,11 @@ class Parameters:
     def held_names(self) -> list[str]:
         """Names of the parameters that the optimizer holds."""
         return [name for name, group in zip(self.names, self.groups, strict=True) if group is not None]
+
+    def held(self) -> Weights:
+        """Those that the optimizer holds, with the values that they have now."""
+        held = [(n, p) for n, p, g in zip(self.names, self.parameters, self.groups, strict=True) if g is not None]
+        return Weights.of([name for name, _ in held], [parameter for _, parameter in held])
 
     @classmethod
     def of(cls, model: nn.Module, optimizer: torch.optim.Optimizer) -> Self:

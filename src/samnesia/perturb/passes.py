@@ -6,7 +6,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack, final
+from typing import Any, Self, Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -14,56 +14,19 @@ from torch import Tensor, nn
 from samnesia.perturb.ascents import Ascent, GradientAscent
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.checks import check_kinds, check_names, check_parts, warn_of_unperturbed
-from samnesia.perturb.errors import ConfigurationError, PassesOpenError, StaleGradientError
+from samnesia.perturb.criteria import Pass
+from samnesia.perturb.errors import ConfigurationError, PassesOpenError
+from samnesia.perturb.gradients import SteppedGradient
 from samnesia.perturb.guards import Guard, Hook
-from samnesia.perturb.modules import Parameters, innermost
-from samnesia.perturb.objectives import Criterion
+from samnesia.perturb.memory import Memory
+from samnesia.perturb.modules import Parameters, forget_cached_weights, innermost
+from samnesia.perturb.options import StepOptions
 from samnesia.perturb.report import StepReport
 from samnesia.perturb.rules import Rule
 from samnesia.perturb.schedules import Radius, When, always, radius_at, warn_if_idle
-from samnesia.perturb.step import Pass, Standing, Step
+from samnesia.perturb.step import Standing, Step
 from samnesia.perturb.sync import Scope, check_scope, reshard
-from samnesia.perturb.tensors import local
-
-
-class FlowOptions(TypedDict, total=False):
-    """Options of the flow, common to all methods.
-
-    when: step -> bool, whether to perturb on that optimizer step (default: always).
-    sync: "batch" (default) perturbs along the gradient averaged over ranks, "rank" gives each rank its own.
-    replay_dropout: give all passes of a flow the same random numbers (dropout, stochastic depth).
-    epsilon: the constant added to norms, default 1e-12.
-    seed: of random perturbations.
-    keep_gradient_buffers: leave `p.grad` in the same memory over all passes and steps, as graphs that were captured
-        once (CUDA graphs) need it; clear with ``zero_grad(set_to_none=False)``. Costs a copy of the gradient, and
-        unused parameters get zeros.
-    offload: keep the copy of the weights in pinned host memory while they are perturbed: one transfer each way, and one
-        more for each further ascent step.
-    measure_every: on the first perturbed step, and on the next one after so many, `last_step` tells what rounding made
-        of the perturbation (its cosine to the intended one, the norm as the weights moved): a few sweeps over them.
-    total_steps: the run's number of optimizer steps, if known: warns at once of a schedule that never fires.
-    """
-
-    when: When
-    sync: Scope
-    replay_dropout: bool
-    epsilon: float
-    seed: int
-    keep_gradient_buffers: bool
-    offload: bool
-    measure_every: int
-    total_steps: int | None
-
-
-class StepOptions(FlowOptions, total=False):
-    """`FlowOptions` and the criteria.
-
-    loss: the training criterion ``(output, target) -> scalar``; needed by `p.loss` and `criterion`.
-    objective: what ascent passes increase instead of the loss, ``(output, target) -> scalar``.
-    """
-
-    loss: Criterion | None
-    objective: Criterion | None
+from samnesia.perturb.tensors import Weights
 
 
 class Passes(Iterator[Pass]):
@@ -145,6 +108,9 @@ class PerturbedGradient:
         self.sync: Scope = options.get("sync", "batch")
         self.loss = options.get("loss")
         self.objective = options.get("objective")
+        self.remainder = options.get("remainder")
+        self.selection = options.get("selection")
+        self.after = tuple(options.get("after", ()))
         self.replay_dropout = options.get("replay_dropout", False)
         self.epsilon = options.get("epsilon", 1e-12)
         self.seed = options.get("seed", 0)
@@ -158,7 +124,8 @@ class PerturbedGradient:
         self._measured: int | None = None
         self._running: Step | None = None
         self._open: Callable[[], Passes | None] = _nothing
-        self._stepped: tuple[Callable[[], Tensor | None], int] = (_nothing, 0)
+        self._stepped = SteppedGradient(optimizer)
+        self._memory, self._next_memory = Memory(), Memory()
         self._check(options.get("total_steps"))
         self._attach()
 
@@ -182,7 +149,7 @@ class PerturbedGradient:
         skipped (`last_step.finite`), on all ranks alike. `last_step.loss` is the training loss also where the method
         ascends an objective of its own.
         """
-        self._refuse_accumulated()
+        self._stepped.refuse_accumulated()
         first: list[Any] = []
         for _ in self._start(Standing.DROP):
             with torch.enable_grad():
@@ -191,7 +158,7 @@ class PerturbedGradient:
                 first.append(loss)
         if self.last_step.loss is None and first[0] is not None:
             self.last_step.note_loss(first[0])
-        self._note_stepped()  # also if the step is skipped
+        self._stepped.note()  # also if the step is skipped
         if self.last_step.finite:
             self.optimizer.step()
         return first[0]
@@ -201,6 +168,12 @@ class PerturbedGradient:
         if self._running is not None and self._under_way() is not None:
             return self._running.criterion(output, target)
         return self.training_loss(output, target)
+
+    def batch(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The samples of the running pass, for closures: see `Pass.batch`."""
+        if self._running is not None and self._under_way() is not None:
+            return self._running.batch(*tensors)
+        return tensors
 
     def training_loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The training loss given at construction; raises ConfigurationError without one."""
@@ -212,9 +185,14 @@ class PerturbedGradient:
         return self.loss(output, target)
 
     def state_dict(self) -> dict[str, Any]:
-        """What resuming needs beside model and optimizer: the step count and the place inside an accumulation."""
+        """What resuming needs beside model and optimizer: the step count, the place inside an accumulation, and what
+        the method remembers, by parameter name.
+        """
         self._refuse_while_open("save the method's state")
-        state = {"version": 1, "steps": self._steps, "micro_batch": self._micro_batch}
+        state: dict[str, Any] = {"version": 1, "steps": self._steps, "micro_batch": self._micro_batch}
+        if self._memory or self._next_memory:
+            weights = self._weights()
+            state |= {"memory": self._memory.state_dict(weights), "next_memory": self._next_memory.state_dict(weights)}
         return state | ({} if self._measured is None else {"measured": self._measured})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -225,16 +203,40 @@ class PerturbedGradient:
                 f"cannot load a method state with keys {sorted(state)} and version {state.get('version')!r}, because "
                 "this release reads version 1; load it with the release that wrote it"
             )
+        kept, following = state.get("memory"), state.get("next_memory")
+        self._memory = Memory.of(kept, self._weights()) if kept else Memory()
+        self._next_memory = Memory.of(following, self._weights()) if following else Memory()
         self._steps, self._micro_batch, self._fires = int(state["steps"]), int(state["micro_batch"]), None
         self._measured = state.get("measured")
 
     def radii(self) -> tuple[float, ...]:
         """The radius of each parameter group at the current step."""
-        taken = "rho" in _unwrapped(self.optimizer).defaults  # Adadelta's decay rate, no radius
+        taken = "rho" in self.innermost_optimizer.defaults  # Adadelta's decay rate, no radius
         return tuple(
             radius_at(self.rho if taken else group.get("rho", self.rho), self._steps, float(group.get("lr", 0.0)))
             for group in self.optimizer.param_groups
         )
+
+    @property
+    def innermost_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer inside wrappers that replace `step` and have no hook tables (Accelerate's, Fabric's)."""
+        optimizer = self.optimizer
+        while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+            optimizer = inner
+        return optimizer
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a step depends on those before it through more than the weights and the optimizer's state."""
+        return any(part is not None and part.remembers for part in (self.ascent, self.rule))
+
+    def remembered(self) -> Memory:
+        """What the flow that begins now finds: that of the last step, or of the micro-batches before it."""
+        return self._next_memory
+
+    def remember(self, memory: Memory) -> None:
+        """Called by a flow that has finished; kept for good once the optimizer takes the step."""
+        self._next_memory = memory
 
     def _start(self, standing: Standing) -> Passes:
         self._refuse_second_flow()
@@ -256,10 +258,10 @@ class PerturbedGradient:
         reshard(self.model)
         parameters = Parameters.of(self.model, self.optimizer)
         if standing is Standing.ADD:
-            self._refuse_stepped()
+            self._stepped.refuse()
         accumulating = standing is Standing.ADD and any(p.grad is not None for p in parameters.parameters)
         if not (accumulating and self._micro_batch):
-            self._micro_batch, self.last_step = 0, StepReport()
+            self._micro_batch, self.last_step, self._next_memory = 0, StepReport(), self._memory
         if self._fires is None:
             self._fires = self.ascent is not None and bool(self.when(self._steps))
         step = Step(self, parameters, fires=self._fires, standing=standing)
@@ -283,42 +285,32 @@ class PerturbedGradient:
         """
         if not self._micro_batch and all(float(group.get("lr", 1.0)) == 0.0 for group in self.optimizer.param_groups):
             return
-        found_inf = getattr(_unwrapped(self.optimizer), "found_inf", None)
+        found_inf = getattr(self.innermost_optimizer, "found_inf", None)
         if found_inf is not None and bool(found_inf):  # a fused optimizer is called, but skips the step by itself
             return
         self._steps += 1
         self._micro_batch, self._fires = 0, None
-        self._note_stepped()
+        self._memory = self._next_memory
+        self._stepped.note()
+        if self.after:
+            self._update_weights()
 
-    def _note_stepped(self) -> None:
-        """Remember the gradient that was just used by one tensor and its version."""
-        gradient = self._standing_gradient()
-        self._stepped = (_nothing, 0) if gradient is None else (weakref.ref(gradient), local(gradient)._version)
+    @torch.no_grad()
+    def _update_weights(self) -> None:
+        weights, rates, self._memory = self._weights(), self._rates(), self._memory.fork()
+        for update in self.after:
+            update.apply(weights, rates, self._steps, self._memory)
+        self._next_memory = self._memory
+        reshard(self.model)
+        forget_cached_weights()
 
-    def _standing_gradient(self) -> Tensor | None:
-        held = (p for group in self.optimizer.param_groups for p in group["params"])
-        return next((p.grad for p in held if p.grad is not None and p.requires_grad), None)
+    def _weights(self) -> Weights:
+        reshard(self.model)
+        return Parameters.of(self.model, self.optimizer).held()
 
-    def _was_stepped(self) -> bool:
-        gradient, (stepped, version) = self._standing_gradient(), self._stepped
-        return gradient is not None and stepped() is gradient and local(gradient)._version == version
-
-    def _refuse_stepped(self) -> None:
-        if self._was_stepped():
-            raise StaleGradientError(
-                "cannot begin a step while the gradient of the last one stands in p.grad, because it would be added to "
-                "the new one; call optimizer.zero_grad() after optimizer.step() or before the loop over passes() "
-                "(inside the body it clears only what the passes themselves compute)"
-            )
-
-    def _refuse_accumulated(self) -> None:
-        gradient = self._standing_gradient()
-        if gradient is not None and not self._was_stepped() and bool(local(gradient).any()):
-            raise StaleGradientError(
-                "cannot run step(closure) on an accumulated gradient, because each micro-batch of it needs passes of "
-                "its own; loop over passes() for every micro-batch and step the base optimizer, or call zero_grad() "
-                "and leave the first backward to the closure"
-            )
+    def _rates(self) -> list[float]:
+        groups = self.optimizer.param_groups
+        return [float(groups[i]["lr"]) for i in Parameters.of(self.model, self.optimizer).groups if i is not None]
 
     def _under_way(self) -> Passes | None:
         # asked of the generator itself: a mark of our own could outlive a flow that Ctrl-C ended in its last line
@@ -345,7 +337,7 @@ class PerturbedGradient:
 
     def _attach(self) -> None:
         """Guard optimizer and model while weights are perturbed; count the optimizer's real steps."""
-        optimizer, model = _unwrapped(self.optimizer), innermost(self.model)
+        optimizer, model = self.innermost_optimizer, innermost(self.model)
         for handle in (
             optimizer.register_step_pre_hook(Guard(self._refuse_while_open, "step the optimizer")),
             optimizer.register_state_dict_pre_hook(Guard(self._refuse_while_open, "save the optimizer's state")),
@@ -357,7 +349,7 @@ class PerturbedGradient:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the hooks and the open flow, for deepcopy and pickle."""
         self._refuse_while_open("copy or pickle the method")
-        return {**self.__dict__, "_open": _nothing, "_running": None, "_stepped": (_nothing, 0)}
+        return {**self.__dict__, "_open": _nothing, "_running": None, "_stepped": SteppedGradient(self.optimizer)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Attach the copy to its own optimizer and model."""
@@ -367,10 +359,3 @@ class PerturbedGradient:
 
 def _nothing() -> None:
     return None
-
-
-def _unwrapped(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimizer inside wrappers that replace `step` and have no hook tables (Accelerate's, Fabric's)."""
-    while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
-        optimizer = inner
-    return optimizer

@@ -1,36 +1,44 @@
 """Rules: from the clean and the perturbed gradient to the gradient that is stepped.
 
-A rule sees gradients as lists of local tensors parallel to `weights`. A method without a rule steps the perturbed
-gradient as it is, and keeps no copy of the clean one.
+A rule sees gradients as lists of local tensors parallel to the weights of its point. A method without a rule steps the
+perturbed gradient as it is, and keeps no copy of the clean one.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.tensors import Weights, mix
+from samnesia.perturb.point import Point
+from samnesia.perturb.tensors import mix
 
 
 class Rule(ABC):
-    """A way to combine the clean gradient g and the perturbed gradient g_p."""
+    """A way to combine the clean gradient g and the perturbed gradient g_p.
+
+    `remembers`: whether it uses `point.memory`; such a rule is asked on every step, also where `when` does not fire.
+    """
+
+    remembers: ClassVar[bool] = False
 
     @abstractmethod
-    def combine(
-        self, weights: Weights, clean: Sequence[Tensor], perturbed: Sequence[Tensor], loss_scale: Callable[[], Tensor]
-    ) -> list[Tensor]:
+    def combine(self, point: Point, clean: Sequence[Tensor], perturbed: Sequence[Tensor]) -> list[Tensor]:
         """The gradient to step, in memory of its own: those given may be shared by parameters, or by the user.
 
         It has to be of degree one in the gradients, so that a loss scaled by a `GradScaler` or by a micro-batch's share
-        gives the same result scaled. A rule that is not of degree one by itself multiplies by `loss_scale()`,
+        gives the same result scaled. A rule that is not of degree one by itself multiplies by `point.loss_scale()`,
         the factor by which the backward call scaled the loss.
         """
+
+    def between(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+        """The gradient of a step on which `when` does not fire; asked of rules that remember."""
+        return gradients
 
 
 @final
@@ -62,14 +70,13 @@ class SurrogateGap(Rule):
                 "known; choose one of them"
             )
 
-    def combine(
-        self, weights: Weights, clean: Sequence[Tensor], perturbed: Sequence[Tensor], loss_scale: Callable[[], Tensor]
-    ) -> list[Tensor]:
+    def combine(self, point: Point, clean: Sequence[Tensor], perturbed: Sequence[Tensor]) -> list[Tensor]:
         """``g_p - α g_⊥``."""
+        weights = point.start
         factor = torch.ones(())
         if self.backup == "normalized":
             norm = weights.norm(clean)
-            factor = torch.where(norm > 0, loss_scale().to(norm) / norm, 0.0)
+            factor = torch.where(norm > 0, point.loss_scale().to(norm) / norm, 0.0)
         square = weights.norm(perturbed) ** 2
         along = weights.dot(clean, perturbed) / square.clamp_min(torch.finfo(square.dtype).tiny)
         # g_p - α f (g - c g_p) = (1 + α f c) g_p - α f g

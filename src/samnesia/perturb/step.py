@@ -9,25 +9,25 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from samnesia.perturb.ascents import Need
 from samnesia.perturb.ball import Ball
+from samnesia.perturb.criteria import Criteria, Pass
 from samnesia.perturb.errors import (
     ConfigurationError,
     NoGradientError,
-    ObjectiveNotUsedError,
     PassesError,
     UnfinishedPassesWarning,
 )
 from samnesia.perturb.gradients import Gradients, KeptGradients
 from samnesia.perturb.modules import ModelState, Parameters, check_gradients, forget_cached_weights
 from samnesia.perturb.moving import generator, move
+from samnesia.perturb.point import Need
+from samnesia.perturb.rules import Rule
 from samnesia.perturb.sync import gradient_sync
 from samnesia.perturb.tensors import (
     Direction,
@@ -42,28 +42,6 @@ from samnesia.perturb.tensors import (
 
 if TYPE_CHECKING:
     from samnesia.perturb.passes import PerturbedGradient
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """One forward and backward that a method asks for.
-
-    index: 0, 1, … within the flow. ascent: whether its gradient shapes the perturbation. last: whether its gradient is
-    the one that is stepped. needs_gradient: False if a forward suffices (a backward does no harm).
-    """
-
-    index: int
-    ascent: bool
-    last: bool
-    needs_gradient: bool
-    _criterion: Callable[[Tensor, Tensor], Tensor]
-
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """The criterion of this pass: the training loss, or on ascent passes the method's objective.
-
-        Raises ConfigurationError if the method was built without `loss=`.
-        """
-        return self._criterion(output, target)
 
 
 class Standing(Enum):
@@ -91,12 +69,15 @@ class Step:
         self._held = [i for i, group in enumerate(parameters.groups) if group is not None]
         self._radii = method.radii() if fires else ()
         self._ascent = method.ascent if fires else None
-        self._rule = method.rule if fires else None
+        self._rule = method.rule if fires or (method.rule is not None and method.rule.remembers) else None
+        self._remainder = method.remainder if fires else None
+        self.memory = method.remembered().fork()
         self._pass: Pass | None = None
         self._passed = 0
-        self._objective_used = False
-        self._loss_scales: list[Tensor] = []
+        self._fires, self._arrived = fires, False
+        self._criteria = Criteria(method, self._report, watches=self._watches_scale)
         self._clean: list[Tensor | None] = []
+        self._plain: list[Tensor | None] | None = None
         self._weights = self._weights_now()
         self._not_finite: Tensor | None = None
         self._saved: list[Tensor] | None = None
@@ -107,7 +88,7 @@ class Step:
         self._sync = gradient_sync(
             method.model,
             method.sync,
-            combines=self._rule is not None,
+            combines=self._rule is not None or self._remainder is not None,
             accumulated=standing is Standing.ADD and any(g is not None for g in self._gradients.old),
         )
         self._entry = ModelState(method.model, {p.device for p in parameters.parameters})
@@ -124,8 +105,16 @@ class Step:
             if self._standing is Standing.DROP:
                 self._gradients.forget()
             self._gradients.old = self._safe(self._gradients.old)
+            if self._remainder is not None:
+                yield from self._open(Need.GRADIENT)
+                self._plain = self._safe([p.grad for p in self._parameters.parameters])
             yield from self._climb()
-            yield from self._open(Need.GRADIENT, ascent=False)
+            if self._arrived and self._method.objective is None:
+                self._sync.end_early()
+            else:
+                if self._ascent is not None and self._method.selection is not None:
+                    yield from self._open(Need.FORWARD)
+                yield from self._open(Need.GRADIENT, last=True)
             self._finish()
             finished = True
         finally:
@@ -154,6 +143,7 @@ class Step:
                 adopted = False
             else:
                 yield from self._open(need, ascent=True)
+            self._arrived = need is Need.GRADIENT
             need = self._advance(climb, self._take() if need is Need.GRADIENT else [])
 
     @torch.no_grad()
@@ -163,23 +153,23 @@ class Step:
         except StopIteration:
             return None
 
-    def _open(self, need: Need, *, ascent: bool) -> Generator[Pass, None, None]:
+    def _open(self, need: Need, *, ascent: bool = False, last: bool = False) -> Generator[Pass, None, None]:
         """Yield one pass and check that it was used as meant."""
         self._gradients.clear()
-        self._sync.open_pass(last=not ascent)
-        if not ascent and self._not_finite is not None:
+        self._sync.open_pass(last=last)
+        if last and self._not_finite is not None:
             self._sync.mark(self._not_finite, [self._parameters.parameters[i] for i in self._held])
         if self._passed and self._method.replay_dropout:
             self._entry.restore_random()
-        self._objective_used = False
         gradient = need is Need.GRADIENT
         # the method's criterion, not this step's: a pass that is kept must not keep the saved weights
-        self._pass = Pass(self._passed, ascent, not ascent, gradient, self._method.criterion)
+        self._pass = Pass(self._passed, ascent, last, gradient, self._method.criterion, self._method.batch)
+        self._criteria.open(self._pass)
         yield self._pass
         self._close(gradient)
 
     def _close(self, gradient: bool) -> None:
-        running, self._pass = self._pass, None
+        self._pass = None
         self._entry.check_modes()
         if self._passed == 0:
             self._after_first = self._entry.now()
@@ -195,11 +185,7 @@ class Step:
                 f"cannot use pass {self._passed - 1}, because it ended without a gradient in any parameter of the "
                 "optimizer; call backward() on the loss once in each pass, and zero_grad() only at its start"
             )
-        if running is not None and running.ascent and self._method.objective and not self._objective_used:
-            raise ObjectiveNotUsedError(
-                "cannot ascend the loss in place of the method's own objective, because that would train another "
-                "method; compute the loss of each pass with p.loss(output, target) or method.criterion"
-            )
+        self._criteria.close()
 
     def _gradient_seen(self) -> bool:
         return self._gradients.seen(self._held)
@@ -215,6 +201,16 @@ class Step:
     def epsilon(self) -> float:
         """The constant that keeps norms from dividing by zero."""
         return self._method.epsilon
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken before this one."""
+        return self._method.steps
+
+    @property
+    def radii(self) -> Sequence[float]:
+        """The radius of each weight; 0 on a step that is not perturbed."""
+        return [self._radii[self._parameters.groups[i] or 0] if self._radii else 0.0 for i in self._held]
 
     @property
     def start(self) -> Weights:
@@ -239,8 +235,9 @@ class Step:
         A direction that is not finite moves nothing: the user's forward must not meet weights of NaN. It makes the
         final gradient NaN instead, so that the step is skipped by whoever skips such steps.
         """
+        self._arrived = False
         weights = self._weights = self._weights_now()
-        radii = [self._radii[self._parameters.groups[i] or 0] * fraction for i in self._held]
+        radii = [radius * fraction for radius in self.radii]
         start = None if self._saved is None else self.start
         if self._saved is None:
             self._saved = copies(weights.tensors, in_host_memory=self._method.offload)
@@ -250,32 +247,38 @@ class Step:
         self._not_finite = moved.not_finite if so_far is None else so_far | moved.not_finite
         self._realized = (moved.norm, moved.cosine)
 
+    def optimizer_state(self, *names: str) -> list[Tensor] | None:
+        """The first of these states that the base optimizer keeps for each weight; None if it keeps none yet."""
+        state = self._method.innermost_optimizer.state
+        kept = [[state.get(p, {}).get(name) for name in names] for p in self._weights.parameters]
+        found = [next((local(t) for t in of_weight if t is not None), None) for of_weight in kept]
+        return None if all(t is None for t in found) else self._filled(found)
+
     # -- gradients ---------------------------------------------------------------------------------------------------
 
-    def criterion(self, output: Tensor, target: Tensor) -> Tensor:
-        """The criterion of the running pass; notes the clean loss on the first."""
-        running, method = self._pass, self._method
-        if running is not None and running.ascent and method.objective is not None:
-            self._objective_used = True
-            if self._passed == 0:
-                with torch.no_grad():
-                    self._report.note_loss(method.training_loss(output.detach(), target), _samples(target))
-            return method.objective(output, target)
-        loss = method.training_loss(output, target)
-        if self._passed == 0:
-            self._report.note_loss(loss, _samples(target))
-        if self._rule is not None and running is not None and running.last and loss.requires_grad:
-            scales = self._loss_scales  # no more than that: a loss that is kept must not keep the saved weights
-            loss.register_hook(lambda gradient: scales.append(gradient.detach().sum()))
-        return loss
+    @property
+    def _watches_scale(self) -> bool:
+        return self._rule is not None or (self._ascent is not None and self._ascent.remembers)
 
-    def _scale_of_loss(self) -> Tensor:
-        if not self._loss_scales:
-            raise PassesError(
-                f"cannot apply {self._rule} without knowing by how much the loss was scaled, because it mixes a unit "
-                "vector with a gradient; build the method with loss= and compute the loss with p.loss(output, target)"
-            )
-        return self._sync.mean(torch.stack(self._loss_scales).sum(), self._parameters.parameters)
+    def criterion(self, output: Tensor, target: Tensor) -> Tensor:
+        """The criterion of the running pass; the first one notes the training loss."""
+        return self._criteria(output, target)
+
+    def batch(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The samples of the running pass."""
+        return self._criteria.batch(*tensors)
+
+    def loss_scale(self, unknown: float | None = None) -> Tensor:
+        """The factor of the last pass's loss, averaged over ranks; `unknown`, or PassesError, if nobody knows."""
+        scale = self._criteria.scale()
+        if scale is not None:
+            return self._sync.mean(scale, self._parameters.parameters)
+        if unknown is not None:
+            return torch.tensor(unknown)
+        raise PassesError(
+            f"cannot apply {self._rule} without knowing by how much the loss was scaled, because it mixes a unit "
+            "vector with a gradient; build the method with loss= and compute the loss with p.loss(output, target)"
+        )
 
     def _take(self) -> list[Tensor]:
         """The gradients of the pass just closed, for the ascent; zeros where a parameter had none."""
@@ -304,15 +307,17 @@ class Step:
         parameters = self._parameters.parameters
         totals = [p.grad for p in parameters]
         if self._rule is not None:
-            for i, combined in zip(self._held, self._combined(), strict=True):
+            for i, combined in zip(self._held, self._combined(self._rule), strict=True):
                 totals[i] = combined
+        if self._plain is not None:
+            totals = _sums(self._plain, totals)
         if self._standing is Standing.ADD:
-            old = self._gradients.old
-            totals = [n if o is None else o if n is None else n + o for o, n in zip(old, totals, strict=True)]
+            totals = _sums(self._gradients.old, totals)
         self._mark_if_not_finite(totals)
         totals = self._sync.average(totals, parameters)
         self._report.note_flow(self._radii, self._realized, self._norm_of(totals))
         self._restore_weights()
+        self._method.remember(self.memory)
         if self._after_first is not None:
             self._after_first.restore_buffers()
             if self._method.replay_dropout:
@@ -328,15 +333,17 @@ class Step:
             smallest = min(present, key=lambda gradient: gradient.numel() or float("inf"))
             smallest.masked_fill_(self._not_finite.to(smallest.device), float("nan"))
 
-    def _combined(self) -> list[Tensor | None]:
-        if self._rule is None or not self._clean:
-            raise ConfigurationError(
-                f"cannot apply {self._rule}, because {self._ascent} took no clean gradient; use GradientAscent"
-            )
+    def _combined(self, rule: Rule) -> list[Tensor | None]:
         perturbed = self._computed()
-        combined = self._rule.combine(
-            self._weights, self._filled(self._clean), self._filled(perturbed), self._scale_of_loss
-        )
+        if self._fires:
+            if not self._clean:
+                raise ConfigurationError(
+                    f"cannot apply {rule}, because {self._ascent} took no clean gradient; use GradientAscent"
+                )
+            combined = rule.combine(self, self._filled(self._clean), self._filled(perturbed))
+        else:
+            self._clean = perturbed
+            combined = rule.between(self, self._filled(perturbed))
         unused = [a is None and b is None for a, b in zip(self._clean, perturbed, strict=True)]
         parameters = [self._parameters.parameters[i] for i in self._held]
         return [None if none else like_parameter(c, p) for c, p, none in zip(combined, parameters, unused, strict=True)]
@@ -382,6 +389,6 @@ def _insist(restore: Callable[[], None]) -> None:
         raise
 
 
-def _samples(target: Tensor) -> int:
-    """Samples in a target; one where it does not say."""
-    return len(target) if isinstance(target, Tensor) and target.ndim else 1
+def _sums(left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """``left + right``, where None is no gradient."""
+    return [b if a is None else a if b is None else b + a for a, b in zip(left, right, strict=True)]

@@ -53,6 +53,9 @@ class GradientSync(ABC):
         Where the pass is averaged without asking again, its gradient of some of `parameters` must become NaN first.
         """
 
+    def end_early(self) -> None:  # noqa: B027
+        """Called where the gradient to step is that of a pass which was not announced as the last."""
+
     def weights_changed(self) -> None:  # noqa: B027
         """Called after the weights were moved or restored."""
 
@@ -135,6 +138,10 @@ class Replicated(GradientSync):
     def open_pass(self, *, last: bool) -> None:
         """Let DDP average this pass or not."""
         self._ddp.require_backward_grad_sync = self._last_by_ddp if last else self._scope == "batch"
+
+    def end_early(self) -> None:
+        """Scope "rank" has not averaged that pass; to average averages again changes nothing."""
+        self._average_after = self._outer and (self._average_after or self._scope == "rank")
 
     def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
         """One all-reduce for each type and device of gradients; a parameter unused on every rank stays without one."""

@@ -178,7 +178,7 @@ class Weights:
     def gaussian(self, generator: Callable[[torch.device], torch.Generator]) -> list[Tensor]:
         """Standard normal noise, one tensor for each weight, the same on every rank that shares a generator seed."""
         return [
-            _shard_of(torch.randn(p.shape, dtype=p.dtype, device=p.device, generator=generator(p.device)), p)
+            part_of(torch.randn(p.shape, dtype=p.dtype, device=p.device, generator=generator(p.device)), p)
             for p in self.parameters
         ]
 
@@ -308,7 +308,10 @@ def _all_reduce(value: Tensor, layout: Any, operation: Any) -> Tensor:
     return value
 
 
-def _shard_of(full: Tensor, parameter: Tensor) -> Tensor:
+def part_of(full: Tensor, parameter: Tensor) -> Tensor:
+    """This process's part, split as `parameter` is, of `full`, which all ranks have alike or which is split already."""
+    if is_dtensor(full):
+        full = full.full_tensor()
     if not is_dtensor(parameter):
         return full
     from torch.distributed.tensor import distribute_tensor

@@ -107,7 +107,7 @@ class Summed(nn.Module):
 
 def returns_what_it_was_given(model, optimizer):
     class Perturbed(samnesia.Rule):
-        def combine(self, weights, clean, perturbed, loss_scale):
+        def combine(self, point, clean, perturbed):
             return list(perturbed)
 
     parts = {"ascent": samnesia.GradientAscent(), "rule": Perturbed(), "loss": F.cross_entropy}

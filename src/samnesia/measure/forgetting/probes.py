@@ -27,12 +27,12 @@ from samnesia.measure.subject import Subject
 from samnesia.measure.traceless import generators_kept
 from samnesia.perturb.ascents import Ascent, GradientAscent
 from samnesia.perturb.ball import Ball
+from samnesia.perturb.criteria import Pass
 from samnesia.perturb.errors import ConfigurationError, UnseenWrapperWarning
 from samnesia.perturb.modules import innermost
 from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.report import StepReport
-from samnesia.perturb.step import Pass
 from samnesia.perturb.tensors import local
 
 _SEED = 1_640_531_527  # keeps away from seeds that weights may have been drawn by

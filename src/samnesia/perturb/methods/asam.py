@@ -10,7 +10,8 @@ from torch import nn
 from samnesia.perturb.ascents import AfterNormAscent, BeforeNormAscent, GradientAscent
 from samnesia.perturb.ball import Ball, ElementScaling, FilterScaling, LayerScaling
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.passes import PerturbedGradient, StepOptions
+from samnesia.perturb.options import StepOptions
+from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.schedules import Radius
 
 _SCALINGS: dict[str, type[ElementScaling | FilterScaling | LayerScaling]] = {

@@ -10,7 +10,8 @@ from torch import nn
 from samnesia.perturb.ascents import GradientAscent, RandomAscent
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.objectives import Criterion, OutputBiasForgetting
-from samnesia.perturb.passes import FlowOptions, PerturbedGradient, StepOptions
+from samnesia.perturb.options import FlowOptions, StepOptions
+from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.schedules import Radius
 
 

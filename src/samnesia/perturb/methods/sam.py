@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.passes import PerturbedGradient, StepOptions
+from samnesia.perturb.options import StepOptions
+from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.schedules import Radius
 
 

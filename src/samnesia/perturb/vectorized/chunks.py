@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from samnesia.perturb.ascents import Ascent, Need, _StepByStep
+from samnesia.perturb.ascents import Ascent, _StepByStep
 from samnesia.perturb.errors import ConfigurationError, NoGradientError, SamnesiaError, UnsupportedError
 from samnesia.perturb.modules import (
     check_gradients,
@@ -21,6 +21,7 @@ from samnesia.perturb.modules import (
     parameters_kept,
     set_random_state,
 )
+from samnesia.perturb.point import Need
 from samnesia.perturb.rules import Rule
 from samnesia.perturb.vectorized.moves import LOOP, Perturbation, Setting, advance
 from samnesia.perturb.vectorized.samples import Chunks
@@ -94,7 +95,7 @@ class Block:
         totals: list[Tensor] | None = None
         with torch.no_grad():
             for row, (c, p) in enumerate(pairs):
-                combined = rule.combine(moved.row(row), c, p, lambda: self._factor)
+                combined = rule.combine(moved.point(row, self._factor), c, p)
                 # never in place: autograd hands out one tensor for parameters with one gradient
                 totals = combined if totals is None else [t + g for t, g in zip(totals, combined, strict=True)]
         for i, total, a, b in zip(setting.held, totals or [], clean, perturbed, strict=True):

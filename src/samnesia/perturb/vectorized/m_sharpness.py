@@ -74,6 +74,11 @@ class Vectorized:
                 "cannot vectorize with keep_gradient_buffers=True, because gradients of many micro-batches have no "
                 f"place in p.grad; leave it out, or {LOOP}"
             )
+        if self.method.remembers or self.method.remainder is not None:
+            raise ConfigurationError(
+                "cannot vectorize a method that remembers, or one with a remainder, because micro-batches that run "
+                f"side by side come neither one after the other nor have passes of their own; {LOOP}"
+            )
         _check_model(self.method.model)
         _check_hooks(Parameters.of(self.method.model, self.method.optimizer))
 
@@ -96,7 +101,7 @@ class Vectorized:
         _check_model(method.model)
         parameters = Parameters.of(method.model, method.optimizer)
         _check_hooks(parameters)
-        method._refuse_stepped()
+        method._stepped.refuse()
         samples = Samples.of(inputs, target)
         setting = Setting.of(method, parameters, fires=self._begin(parameters))
         total, written, entry = _Total(setting), _Written(method.model), ModelState(method.model, setting.devices)
@@ -120,7 +125,7 @@ class Vectorized:
         method = self.method
         accumulating = any(p.grad is not None for p in parameters.parameters)
         if not (accumulating and method._micro_batch):
-            method._micro_batch, method.last_step = 0, StepReport()
+            method._micro_batch, method.last_step, method._next_memory = 0, StepReport(), method._memory
         if method._fires is None:
             method._fires = method.ascent is not None and bool(method.when(method._steps))
         return method._fires

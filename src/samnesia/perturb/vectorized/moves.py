@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from samnesia.perturb.ascents import Ascent, Need, _StepByStep
+from samnesia.perturb.ascents import Ascent, _StepByStep
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import UnsupportedError
+from samnesia.perturb.memory import Memory
 from samnesia.perturb.modules import Parameters
 from samnesia.perturb.moving import generator, move
 from samnesia.perturb.passes import PerturbedGradient
+from samnesia.perturb.point import Need
 from samnesia.perturb.rules import Rule
 from samnesia.perturb.tensors import Direction, Weights, _gather, _wide, differences
 
@@ -170,6 +172,10 @@ class Perturbation:
         """The weights of one micro-batch."""
         return self.setting.start.holding([w[index] for w in self.weights])
 
+    def point(self, index: int, loss_scale: Tensor) -> MicroBatchPoint:
+        """One micro-batch as a rule sees it."""
+        return MicroBatchPoint(self, index, self._begin + index, self.row(index), loss_scale)
+
     def own_row(self, index: int) -> Weights:
         """The weights of one micro-batch, in memory of their own."""
         if not self.moved:
@@ -183,10 +189,14 @@ class Perturbation:
 
 
 class MicroBatchPoint:
-    """One micro-batch, as its ascent sees it (`Point`)."""
+    """One micro-batch, as its ascent or its rule sees it (`Point`)."""
 
-    def __init__(self, perturbation: Perturbation, row: int, micro_batch: int, start: Weights) -> None:
+    def __init__(
+        self, perturbation: Perturbation, row: int, micro_batch: int, start: Weights, scale: Tensor | None = None
+    ) -> None:
         self.start = start
+        self.memory = Memory()
+        self._scale = scale
         self._perturbation = perturbation
         self._row = row
         self._micro_batch = micro_batch
@@ -202,6 +212,24 @@ class MicroBatchPoint:
     def epsilon(self) -> float:
         """The constant that keeps norms from dividing by zero."""
         return self._perturbation.setting.method.epsilon
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken before this one."""
+        return self._perturbation.setting.method.steps
+
+    @property
+    def radii(self) -> Sequence[float]:
+        """The radius of each weight."""
+        return self._perturbation.setting.parameter_radii
+
+    def loss_scale(self, unknown: float | None = None) -> Tensor:
+        """The factor of this micro-batch's loss."""
+        return torch.tensor(1.0 if unknown is None else unknown) if self._scale is None else self._scale
+
+    def optimizer_state(self, *names: str) -> list[Tensor] | None:
+        """Refused: parts that use it climb in the loop over `passes()`."""
+        raise UnsupportedError(f"cannot vectorize an ascent that follows the optimizer's state; {LOOP}")
 
     def generator(self, device: torch.device) -> torch.Generator:
         """The generator that the loop has for this micro-batch."""

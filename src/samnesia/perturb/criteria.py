@@ -1,0 +1,146 @@
+"""What `p.loss` computes in each pass of a flow, and what is noted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor
+
+from samnesia.perturb.errors import ObjectiveNotUsedError
+from samnesia.perturb.report import StepReport
+
+if TYPE_CHECKING:
+    from samnesia.perturb.passes import PerturbedGradient
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward and backward that a method asks for.
+
+    index: 0, 1, … within the flow. ascent: whether its gradient shapes the perturbation. last: whether its gradient is
+    announced as the one that is stepped (AE-SAM knows it only after the pass). needs_gradient: False if a forward
+    suffices (a backward does no harm).
+    """
+
+    index: int
+    ascent: bool
+    last: bool
+    needs_gradient: bool
+    _criterion: Callable[[Tensor, Tensor], Tensor]
+    _batch: Callable[..., tuple[Tensor, ...]]
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The criterion of this pass: the training loss, or on ascent passes the method's objective.
+
+        Raises ConfigurationError if the method was built without `loss=`.
+        """
+        return self._criterion(output, target)
+
+    def batch(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The samples of this pass: `tensors`, or of each, in the last pass of a method that selects, some rows."""
+        return self._batch(*tensors)
+
+
+@final
+class Criteria:
+    """The criteria of the passes of one flow.
+
+    An ascent pass has the method's objective; the last one the training loss, less the `remainder` that is trained at
+    the unperturbed weights in a pass of its own. `watches`: whether to learn by how much losses are scaled.
+    """
+
+    def __init__(self, method: PerturbedGradient, report: StepReport, *, watches: bool) -> None:
+        self._method = method
+        self._report = report
+        self._watches = watches
+        self._running: Pass | None = None
+        self._used = False
+        self._scales: list[Tensor] = []
+        self._losses: list[list[Tensor]] = []  # of each sample, of the passes that a selection compares
+        self._asked = 0
+
+    def open(self, running: Pass) -> None:
+        """Begin a pass."""
+        self._running, self._used, self._scales, self._asked = running, False, [], 0
+        if running.index == 0 or not running.needs_gradient:
+            self._losses.append([])
+
+    def close(self) -> None:
+        """End the pass; raises ObjectiveNotUsedError if it had a criterion of its own that was not asked for."""
+        running, self._running = self._running, None
+        method = self._method
+        if running is None or self._used:
+            return
+        own = (running.ascent and method.objective is not None) or method.remainder is not None
+        if own or (method.selection is not None and self._losses):
+            raise ObjectiveNotUsedError(
+                "cannot ascend the loss in place of the method's own objective, because that would train another "
+                "method; compute the loss of each pass with p.loss(output, target) or method.criterion"
+            )
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The criterion of the running pass; the first one notes the training loss."""
+        running, method = self._running, self._method
+        self._used = True
+        self._note_samples(output, target)
+        criterion = self._criterion()
+        value = criterion(output, target)
+        if running is not None and running.index == 0:
+            loss = value
+            if criterion != method.training_loss:
+                with torch.no_grad():
+                    loss = method.training_loss(output.detach(), target)
+            self._report.note_loss(loss, _samples(target))
+        if self._watches and value.requires_grad:
+            scales = self._scales  # no more than that: a loss that is kept must not keep the saved weights
+            value.register_hook(lambda gradient: scales.append(gradient.detach().sum()))
+        return value
+
+    def _criterion(self) -> Callable[[Tensor, Tensor], Tensor]:
+        running, method = self._running, self._method
+        if running is None:
+            return method.training_loss
+        if running.ascent and method.objective is not None:
+            return method.objective
+        if method.remainder is None:
+            return method.training_loss
+        return self._perturbed_part if running.ascent or running.last else method.remainder
+
+    def _perturbed_part(self, output: Tensor, target: Tensor) -> Tensor:
+        part = self._method.training_loss(output, target)
+        return part if self._method.remainder is None else part - self._method.remainder(output, target)
+
+    def batch(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """`tensors`; in the last pass, the chosen rows of each. Call by call as in the passes before."""
+        running, selection = self._running, self._method.selection
+        self._asked += 1
+        if running is None or not running.last or selection is None or len(self._losses) < 2:
+            return tensors
+        before, after = (losses[self._asked - 1] for losses in self._losses[:2])
+        chosen = selection.choose(before, after)
+        return tuple(t[chosen.to(t.device)] for t in tensors)
+
+    def _note_samples(self, output: Tensor, target: Tensor) -> None:
+        running, selection = self._running, self._method.selection
+        if running is None or selection is None:
+            return
+        if running.last and len(self._losses) == 2 and not self._asked:
+            raise ObjectiveNotUsedError(
+                "cannot train on selected samples, because the last pass was computed on all of them; take the samples "
+                "of each pass from p.batch, as in x_p, y_p = p.batch(x, y)"
+            )
+        if not running.last and (running.index == 0 or not running.needs_gradient):
+            with torch.no_grad():
+                self._losses[-1].append(selection.losses(output.detach(), target))
+
+    def scale(self) -> Tensor | None:
+        """By how much the last pass's backward calls scaled the loss; None if its loss did not come from here."""
+        return torch.stack(self._scales).sum() if self._scales else None
+
+
+def _samples(target: Tensor) -> int:
+    """Samples in a target; one where it does not say."""
+    return len(target) if isinstance(target, Tensor) and target.ndim else 1

@@ -1,0 +1,89 @@
+"""What a method remembers from step to step: moving averages of gradients, a direction kept for later steps.
+
+Tensors are kept by parameter name and never written to: a flow that ends early, or a step that the optimizer does not
+take, leaves what was remembered as it was, because its new tensors are simply dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.tensors import Weights, like_parameter, part_of
+
+Named = Mapping[str, Tensor]
+
+
+@final
+class Memory:
+    """Named entries, each one tensor per weight or one number."""
+
+    def __init__(self, entries: Mapping[str, Named] | None = None) -> None:
+        self._entries: dict[str, Named] = dict(entries or {})
+
+    def fork(self) -> Memory:
+        """The same entries, to be changed without changing these; no tensor is copied."""
+        return Memory(self._entries)
+
+    def tensors(self, name: str, weights: Weights) -> list[Tensor] | None:
+        """The entry `name` as tensors parallel to `weights`, not to be written to; None if there is none yet.
+
+        Zeros for a weight that the optimizer did not hold when the entry was made.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        held = zip(weights.names, weights.tensors, strict=True)
+        return [entry[key].to(w.device) if key in entry else torch.zeros_like(w) for key, w in held]
+
+    def keep(self, name: str, weights: Weights, tensors: Sequence[Tensor]) -> None:
+        """Make `tensors`, in memory of their own, the entry `name`."""
+        self._entries[name] = dict(zip(weights.names, tensors, strict=True))
+
+    def number(self, name: str, start: float = 0.0) -> Tensor:
+        """The number `name`, a 0-d tensor; `start` if there is none yet."""
+        return self._entries.get(name, {}).get(_NUMBER, torch.tensor(start, dtype=torch.float64))
+
+    def keep_number(self, name: str, value: Tensor) -> None:
+        """Make the 0-d `value` the number `name`."""
+        self._entries[name] = {_NUMBER: value.detach().clone()}
+
+    def forget(self, name: str) -> None:
+        """Drop the entry `name`, if there is one."""
+        self._entries.pop(name, None)
+
+    def state_dict(self, weights: Weights) -> dict[str, dict[str, Tensor]]:
+        """All entries, each by parameter name; those of sharded parameters are sharded as they are."""
+        like = dict(zip(weights.names, weights.parameters, strict=True))
+        return {
+            name: {key: like_parameter(t, like[key]) if key in like else t for key, t in entry.items()}
+            for name, entry in self._entries.items()
+        }
+
+    @classmethod
+    def of(cls, state: Mapping[str, Named], weights: Weights) -> Memory:
+        """The memory saved as `state`; raises ConfigurationError if it is of a model with other weights."""
+        like = dict(zip(weights.names, weights.parameters, strict=True))
+        return cls({name: {key: _taken(name, key, t, like) for key, t in e.items()} for name, e in state.items()})
+
+    def __bool__(self) -> bool:
+        """Whether anything is remembered."""
+        return bool(self._entries)
+
+
+_NUMBER = ""
+
+
+def _taken(name: str, key: str, saved: Any, like: Mapping[str, Tensor]) -> Tensor:
+    if key == _NUMBER:
+        return saved.clone()  # type: ignore[no-any-return]
+    if key not in like or like[key].shape != saved.shape:
+        raise ConfigurationError(
+            f"cannot load what the method remembers as {name!r}, because the optimizer holds no parameter {key!r} of "
+            f"shape {tuple(saved.shape)}; build the method over the model and optimizer that were saved"
+        )
+    return part_of(saved, like[key]).clone()
