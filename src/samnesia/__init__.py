@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Scaling,
         Unscaled,
     )
+    from samnesia.perturb.conversion import Conversion, convert_rho
     from samnesia.perturb.criteria import Pass
     from samnesia.perturb.errors import (
         ConfigurationError,
@@ -72,6 +73,7 @@ __all__ = [
     "BeforeNormAscent",
     "Comparison",
     "ConfigurationError",
+    "Conversion",
     "ElementScaling",
     "FilterScaling",
     "GradientAscent",
@@ -119,6 +121,7 @@ __all__ = [
     "asam_before_norm",
     "before",
     "compare",
+    "convert_rho",
     "every",
     "gsam",
     "obf",
@@ -152,6 +155,7 @@ _HOMES = {
         "Scaling",
         "Unscaled",
     ),
+    "samnesia.perturb.conversion": ("Conversion", "convert_rho"),
     "samnesia.perturb.criteria": ("Pass",),
     "samnesia.perturb.errors": (
         "ConfigurationError",
