@@ -60,7 +60,12 @@ def following(direction: ByTensor) -> Epsilon:
     return lambda now, g, memory: along(direction(g, now.problem), now.rho)
 
 
-def outliers(share: float, score: Callable[[Vector], Vector] = lambda t: np.abs((t - t.mean()) / t.std())) -> ByTensor:
+def z_score(tensor: Vector) -> Vector:
+    """|z| within the tensor; 0 where all entries are equal."""
+    return np.abs(tensor - tensor.mean()) / (tensor.std() + EPSILON)
+
+
+def outliers(share: float, score: Callable[[Vector], Vector] = z_score) -> ByTensor:
     """ZSharp (OPT 2025): per layer only the top share of |z-score| of g is left, the rest is 0.
 
     Our readings: a layer is a parameter tensor, also of one dimension; kept is |z| >= the (1 - share) quantile of |z|,
@@ -196,6 +201,6 @@ def random_weights(scale: ByTensor = filter_deviation) -> Epsilon:
     """The noise of RWP (Li et al., TMLR 2024): filter-wise Gaussian, standard deviation rho ||filter|| / sqrt(entries
     of the filter). `draw` is standard normal, neither normalised nor scaled.
 
-    Our readings: that expected length is rho ||filter||; filters as in `filter_norms`, biases included.
+    Our readings: that scale (so that a filter moves by about rho ||filter||); filters as in `filter_norms`.
     """
     return lambda now, g, memory: now.rho * scale(now.w, now.problem) * now.draw

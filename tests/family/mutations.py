@@ -146,7 +146,7 @@ CHEAPER: dict[str, Mutations] = {
         "below the threshold": {"epsilon": w.ae_sam(sign=-1)},
         "threshold constant": {"epsilon": c.ae_sam(t.AE_DELTA, c.linear(t.AE_FIRST, t.AE_FIRST, t.STEPS))},
         "lambdas exchanged": {"epsilon": c.ae_sam(t.AE_DELTA, c.linear(t.AE_LAST, t.AE_FIRST, t.STEPS))},
-        "delta exchanged": {"epsilon": c.ae_sam(1 - t.AE_DELTA, c.linear(t.AE_FIRST, t.AE_LAST, t.STEPS))},
+        "another delta": {"epsilon": c.ae_sam(0.9, c.linear(t.AE_FIRST, t.AE_LAST, t.STEPS))},
         "every step": {"epsilon": ALWAYS},
         "never": {"epsilon": nothing},
     },
