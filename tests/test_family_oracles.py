@@ -19,7 +19,7 @@ from tests.family import rules as r
 from tests.family import stepping as s
 from tests.family.driver import Method, nothing, train
 from tests.family.settings import MLP, PLAIN, SAM, distance, setting, trajectory
-from tests.family.table import DRAWS, ORACLES, PROBLEMS
+from tests.family.table import DRAWS, ORACLES, PROBLEMS, UNVERIFIED
 
 
 def test_oracles_stand_on_numpy_alone():
@@ -92,7 +92,7 @@ def test_at_an_end_of_its_settings_a_method_is_a_simpler_one(name):
 
 
 def test_every_oracle_has_at_least_two_mutations():
-    assert set(mutations.MUTATIONS) == set(ORACLES) and set(PROBLEMS) <= set(ORACLES) and set(DRAWS) <= set(ORACLES)
+    assert set(mutations.MUTATIONS) == set(ORACLES) >= set(PROBLEMS) | set(DRAWS) | set(UNVERIFIED)
     assert min(map(len, mutations.MUTATIONS.values())) >= 2
 
 

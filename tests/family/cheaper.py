@@ -105,7 +105,8 @@ def momentum(sign: float = -1.0, buffer: Callable[[State], Vector | None] = mome
     """Momentum-SAM (Becker et al., 2401.12033): the gradient at w - rho v / ||v||, v the base optimizer's momentum
     buffer before the step. One gradient: g is never needed, and the first step, without v, moves nowhere.
 
-    The sign is that of methods.md section 11, the buffer v PyTorch's, which points uphill (w <- w - lr v).
+    Unlike SAM it looks downhill: v is PyTorch's buffer (v <- mu v + g, w <- w - lr v), and the sign is minus. Adam's
+    first moment for v, and that v holds the weight decay where the base optimizer puts it in there, are our readings.
     """
 
     def epsilon(now: Step, g: Vector, memory: Memory) -> Vector:

@@ -4,6 +4,8 @@
     weights = train(ORACLES["looksam"], run)                            # [steps, size], after every optimizer step
     wrong = train(mutate("looksam", "projected by tensor"), run)        # ORACLES: table.py; mutate: mutations.py
 
+`setting(name, optimizer)` of settings.py makes such a run, on which the oracles themselves are looked at.
+
 What a `Run` gives, step by step (`index` 0, 1, ...):
 
 - `problem`, `start`: one of tests/oracles.py or of networks.py, and the initial flat weights;
