@@ -142,7 +142,7 @@ def asam_on(eta: float, named: str = "norm.", power: int = 2) -> Epsilon:
 def fisher(damping: float) -> Epsilon:
     """Fisher SAM (Kim et al., ICML 2022; unverified): epsilon = rho F^-1 g / sqrt(g' F^-1 g), F = diag g^2.
 
-    Our readings: g the mini-batch gradient, and F = g^2 + damping, without which entries would move by rho / (g sqrt n).
+    Our readings: g is the mini-batch gradient, and F = g^2 + damping; undamped, entries move by rho / (g sqrt n).
     """
 
     def epsilon(now: Step, g: Vector, memory: Memory) -> Vector:

@@ -1,8 +1,8 @@
 """All oracles of the family, with the settings that tests use. rho comes with the `Run` (settings.py makes one).
 
 `PROBLEMS` names the methods that need a problem of their own to be told apart from simpler ones; `DRAWS` says what
-`Run.draws` holds for the methods that read it; "saf" reads `Run.samples` (`visits` of driver.py makes some). `UNVERIFIED` names the methods whose formula methods.md
-marks so, or does not give: second-hand, or this project's own reading throughout.
+`Run.draws` holds for the methods that read it; "saf" reads `Run.samples` (`visits` of driver.py makes some).
+`UNVERIFIED` names the methods whose formula methods.md marks so, or does not give in full.
 """
 
 from __future__ import annotations
