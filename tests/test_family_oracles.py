@@ -21,7 +21,6 @@ from tests.family.driver import Method, nothing, train
 from tests.family.settings import MLP, PLAIN, SAM, distance, setting, trajectory
 from tests.family.table import DRAWS, ORACLES, PROBLEMS, UNVERIFIED
 
-
 FAMILY = Path(__file__).parent / "family"
 MODULES = {
     "driver",
