@@ -78,8 +78,8 @@ PEERS = {
     "optax.contrib.sam": [
         (optax_sam, {"rho": 0.05}),
         (transparent, {"rho": 0.05}),
-        (optax_sam, {"rho": 0.05, "sync_period": 4}),
-        (transparent, {"rho": 0.05, "sync_period": 4}),
+        (optax_sam, {"rho": 0.1, "sync_period": 3}),
+        (transparent, {"rho": 0.1, "sync_period": 3}),
     ],
     "google-research/big_vision": [
         (big_vision, {"rho": 0.6, "alpha": 0.6}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, final
 
@@ -325,17 +325,15 @@ def _did_you_mean(name: str, known: list[str]) -> str:
 
 
 def _written(value: Any) -> str:
-    """A value as one writes it in code: parts by their public names, with what differs from their defaults."""
+    """A value as one writes it in code: parts by their public names, without parts that are their own defaults."""
     if isinstance(value, str):
         return f'"{value}"'
     if not is_dataclass(value):
         return repr(value)
     name = _SHORT.get(type(value), type(value).__name__)
-    given = [
-        f"{f.name}={_written(getattr(value, f.name))}" for f in fields(value) if getattr(value, f.name) != _default(f)
-    ]
-    return f"samnesia.{name}({', '.join(given)})"
+    given = {f.name: getattr(value, f.name) for f in fields(value) if not _left_out(f, getattr(value, f.name))}
+    return f"samnesia.{name}({', '.join(f'{name}={_written(part)}' for name, part in given.items())})"
 
 
-def _default(of: Any) -> Any:
-    return of.default if of.default_factory is MISSING else of.default_factory()
+def _left_out(of: Field[Any], value: Any) -> bool:
+    return of.default_factory is not MISSING and of.default_factory() == value
