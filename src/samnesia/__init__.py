@@ -47,9 +47,11 @@ if TYPE_CHECKING:
         UnseenWrapperWarning,
         UnsupportedError,
     )
+    from samnesia.perturb.inner import Aligned, Fixed, InnerSteps, Interpolation
     from samnesia.perturb.memory import Memory
     from samnesia.perturb.methods.asam import asam, asam_after_norm, asam_before_norm
     from samnesia.perturb.methods.gsam import gsam
+    from samnesia.perturb.methods.lookbehind import lookbehind
     from samnesia.perturb.methods.obf import obf, random_perturbation
     from samnesia.perturb.methods.sam import sam, unperturbed
     from samnesia.perturb.objectives import OutputBiasForgetting
@@ -68,6 +70,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AfterNormAscent",
+    "Aligned",
     "Ascent",
     "Ball",
     "BeforeNormAscent",
@@ -76,8 +79,11 @@ __all__ = [
     "Conversion",
     "ElementScaling",
     "FilterScaling",
+    "Fixed",
     "GradientAscent",
     "IdleScheduleWarning",
+    "InnerSteps",
+    "Interpolation",
     "L2",
     "LargestRise",
     "LayerScaling",
@@ -124,6 +130,7 @@ __all__ = [
     "convert_rho",
     "every",
     "gsam",
+    "lookbehind",
     "obf",
     "proportional_to_lr",
     "random_perturbation",
@@ -175,9 +182,11 @@ _HOMES = {
     ),
     "samnesia.perturb.methods.asam": ("asam", "asam_after_norm", "asam_before_norm"),
     "samnesia.perturb.methods.gsam": ("gsam",),
+    "samnesia.perturb.methods.lookbehind": ("lookbehind",),
     "samnesia.perturb.methods.obf": ("obf", "random_perturbation"),
     "samnesia.perturb.methods.sam": ("sam", "unperturbed"),
     "samnesia.perturb.objectives": ("OutputBiasForgetting",),
+    "samnesia.perturb.inner": ("Aligned", "Fixed", "InnerSteps", "Interpolation"),
     "samnesia.perturb.memory": ("Memory",),
     "samnesia.perturb.options": ("StepOptions",),
     "samnesia.perturb.passes": ("PerturbedGradient",),

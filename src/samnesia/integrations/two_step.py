@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from samnesia.perturb.errors import ConfigurationError, ObjectiveNotUsedError, PassesError
-from samnesia.perturb.passes import Passes, PerturbedGradient
+from samnesia.perturb.iterator import Passes
+from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.step import Standing
 
 

@@ -18,8 +18,9 @@ from samnesia.measure.batches import Batch
 from samnesia.perturb.ascents import Ascent
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.iterator import Passes
 from samnesia.perturb.modules import ModelState
-from samnesia.perturb.passes import Passes, PerturbedGradient
+from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.point import Need, Point
 from samnesia.perturb.tensors import Direction
 

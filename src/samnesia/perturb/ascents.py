@@ -42,7 +42,7 @@ class Ascent(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _StepByStep(Ascent):
+class SteppedAscent(Ascent):
     """`steps` moves of ``radius / steps``, each along a direction made of the gradient taken where it begins."""
 
     steps: int = 1
@@ -72,7 +72,7 @@ class _StepByStep(Ascent):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GradientAscent(_StepByStep):
+class GradientAscent(SteppedAscent):
     """`steps` steps of ``radius / steps`` in the ball's steepest direction (Foret et al. 2021, eq. 2 for one step).
 
     The gradient is taken anew where each step arrived; the scaling T stays that of the unperturbed weights, so that the
@@ -86,7 +86,7 @@ class GradientAscent(_StepByStep):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AfterNormAscent(_StepByStep):
+class AfterNormAscent(SteppedAscent):
     """``e = ρ |w| g / (‖g‖₂ + epsilon)``: the "adaptive" form of the original study's ViT runs.
 
     The magnitude enters once, after the norm, on all parameters. It is no ball: ``‖e / |w|‖ = ρ`` holds, but e is not
@@ -103,7 +103,7 @@ class AfterNormAscent(_StepByStep):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BeforeNormAscent(_StepByStep):
+class BeforeNormAscent(SteppedAscent):
     """``e = ρ |w| g / (‖|w| g‖₂ + epsilon)``: the "adaptive" form of the original study's ResNet-50 runs.
 
     The magnitude enters once, before the norm, on all parameters, so that ``‖e‖₂ = ρ``. It is no ball either.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
+from samnesia.perturb.inner import InnerSteps
 from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.schedules import When
 from samnesia.perturb.selection import Selection
@@ -52,8 +53,10 @@ class StepOptions(FlowOptions, total=False):
     objective: what ascent passes increase instead of the loss, ``(output, target) -> scalar``.
     remainder: a part of the loss that is not perturbed, ``(output, target) -> scalar``: on perturbed steps its gradient
         is taken at the weights themselves, in a pass of its own, and only that of the rest at the perturbed ones.
+    inner: several steps of the optimizer on one batch, which the method takes itself: see `stepping()`.
     """
 
     loss: Criterion | None
     objective: Criterion | None
     remainder: Criterion | None
+    inner: InnerSteps | None

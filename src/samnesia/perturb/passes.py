@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import weakref
-from collections.abc import Callable, Generator, Iterator
-from types import TracebackType
-from typing import Any, Self, Unpack, final
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, TypeVar, Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +13,14 @@ from samnesia.perturb.ascents import Ascent, GradientAscent
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.checks import check_kinds, check_names, check_parts, warn_of_unperturbed
 from samnesia.perturb.criteria import Pass
-from samnesia.perturb.errors import ConfigurationError, PassesOpenError
+from samnesia.perturb.errors import ConfigurationError, PassesError, PassesOpenError
+from samnesia.perturb.flow import Flow
 from samnesia.perturb.gradients import SteppedGradient
 from samnesia.perturb.guards import Guard, Hook
+from samnesia.perturb.inner import InnerFlow
+from samnesia.perturb.iterator import Passes
 from samnesia.perturb.memory import Memory
-from samnesia.perturb.modules import Parameters, forget_cached_weights, innermost
+from samnesia.perturb.modules import Parameters, forget_cached_weights, innermost, innermost_optimizer
 from samnesia.perturb.options import StepOptions
 from samnesia.perturb.report import StepReport
 from samnesia.perturb.rules import Rule
@@ -28,37 +29,7 @@ from samnesia.perturb.step import Standing, Step
 from samnesia.perturb.sync import Scope, check_scope, reshard
 from samnesia.perturb.tensors import Weights
 
-
-class Passes(Iterator[Pass]):
-    """An iterator over the passes of one flow, which can be closed early (also as a context manager)."""
-
-    def __init__(self, flow: Callable[[Callable[[], Passes | None]], Generator[Pass, None, None]]) -> None:
-        self._generator = flow(weakref.ref(self))
-        # a compiler of a whole training step leaves it alone: what a flow decides changes from step to step
-        self._next: Callable[[Generator[Pass, None, None]], Pass] = torch.compiler.disable(next)
-
-    def __next__(self) -> Pass:
-        """Open the next pass, or finish the flow: restore the weights and leave the gradient in `p.grad`."""
-        return self._next(self._generator)
-
-    @property
-    def under_way(self) -> bool:
-        """Whether the first pass has begun and the flow has not ended yet."""
-        return inspect.getgeneratorstate(self._generator) not in (inspect.GEN_CREATED, inspect.GEN_CLOSED)
-
-    def close(self) -> None:
-        """Abort: weights, gradients, buffers and random state are as they were before the flow."""
-        self._generator.close()
-
-    def __enter__(self) -> Self:
-        """The iterator itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
+T = TypeVar("T")
 
 
 @final
@@ -110,6 +81,7 @@ class PerturbedGradient:
         self.objective = options.get("objective")
         self.remainder = options.get("remainder")
         self.selection = options.get("selection")
+        self.inner = options.get("inner")
         self.after = tuple(options.get("after", ()))
         self.replay_dropout = options.get("replay_dropout", False)
         self.epsilon = options.get("epsilon", 1e-12)
@@ -122,7 +94,7 @@ class PerturbedGradient:
         self._micro_batch = 0
         self._fires: bool | None = None
         self._measured: int | None = None
-        self._running: Step | None = None
+        self._running: Flow | None = None
         self._open: Callable[[], Passes | None] = _nothing
         self._stepped = SteppedGradient(optimizer)
         self._memory, self._next_memory = Memory(), Memory()
@@ -137,9 +109,47 @@ class PerturbedGradient:
     def passes(self) -> Passes:
         """The passes of one micro-batch: write forward and backward in the body of a loop over them.
 
-        Raises PassesOpenError, after closing it, if an earlier flow of this method is still open.
+        Raises PassesOpenError, after closing it, if an earlier flow of this method is still open, and PassesError if
+        the method steps the optimizer itself: then loop over `stepping()`.
         """
+        if self.inner is not None:
+            raise PassesError(
+                "cannot leave a gradient for you to step, because this method steps the optimizer between its passes; "
+                "loop over method.stepping() and do not call optimizer.step()"
+            )
         return self._start(Standing.ADD)
+
+    def stepping(self, step: Callable[[], Any] | None = None) -> Passes:
+        """The passes of one batch, with each step of the optimizer taken where it belongs::
+
+            for p in method.stepping():
+                loss_fn(model(x), y).backward()
+
+        All methods can be driven so; those with `inner` only so. `step` replaces ``optimizer.step()``, for clipping
+        or a scaler: it finds the gradient in `p.grad`. Without it, a step whose gradient is not finite is skipped.
+        """
+        self._refuse_second_flow()
+        return Passes(lambda passes: self._stepping(step or self._step_if_finite, passes))
+
+    def drive(self, micro_batches: Sequence[T], step: Callable[[], Any]) -> Iterator[tuple[Pass, T]]:
+        """The passes of all micro-batches of one step, each with its micro-batch, and `step` where it belongs.
+
+        Micro-batches have perturbations of their own. Raises ConfigurationError for several of them if the method steps
+        the optimizer between its passes.
+        """
+        if self.inner is None:
+            for micro_batch in micro_batches:
+                for p in self.passes():
+                    yield p, micro_batch
+            step()
+            return
+        if len(micro_batches) != 1:
+            raise ConfigurationError(
+                "cannot perturb for parts of a batch by themselves, because this method steps the optimizer between "
+                "its passes, and the parts would step one after the other; give the batch as one"
+            )
+        for p in self.stepping(step):
+            yield p, micro_batches[0]
 
     def step(self, closure: Callable[[], Any]) -> Any:
         """Run `closure` (zero_grad, forward, backward) once per pass, step the optimizer, return the first pass's loss.
@@ -151,17 +161,19 @@ class PerturbedGradient:
         """
         self._stepped.refuse_accumulated()
         first: list[Any] = []
-        for _ in self._start(Standing.DROP):
+        for _ in self.stepping():
             with torch.enable_grad():
                 loss = closure()
             if not first:
                 first.append(loss)
         if self.last_step.loss is None and first[0] is not None:
             self.last_step.note_loss(first[0])
+        return first[0]
+
+    def _step_if_finite(self) -> None:
         self._stepped.note()  # also if the step is skipped
         if self.last_step.finite:
             self.optimizer.step()
-        return first[0]
 
     def criterion(self, output: Tensor, target: Tensor) -> Tensor:
         """The criterion of the running pass, for closures; outside of passes, the training loss."""
@@ -211,19 +223,11 @@ class PerturbedGradient:
 
     def radii(self) -> tuple[float, ...]:
         """The radius of each parameter group at the current step."""
-        taken = "rho" in self.innermost_optimizer.defaults  # Adadelta's decay rate, no radius
+        taken = "rho" in innermost_optimizer(self.optimizer).defaults  # Adadelta's decay rate, no radius
         return tuple(
             radius_at(self.rho if taken else group.get("rho", self.rho), self._steps, float(group.get("lr", 0.0)))
             for group in self.optimizer.param_groups
         )
-
-    @property
-    def innermost_optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer inside wrappers that replace `step` and have no hook tables (Accelerate's, Fabric's)."""
-        optimizer = self.optimizer
-        while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
-            optimizer = inner
-        return optimizer
 
     @property
     def remembers(self) -> bool:
@@ -252,25 +256,59 @@ class PerturbedGradient:
             "restored now: let each loop over passes() finish, or close() it"
         )
 
-    def _flow(self, standing: Standing, passes: Callable[[], Passes | None]) -> Generator[Pass, None, None]:
+    def _stepping(self, step: Callable[[], Any], passes: Callable[[], Passes | None]) -> Generator[Pass, None, None]:
+        if self.inner is None or not self._decided():
+            yield from self._flow(Standing.DROP, passes)
+            self._alone(step)
+            return
+        parameters = self._begin(passes)
+        self._micro_batch, self.last_step = 1, StepReport()
+        before = after = self._steps
+        flow = InnerFlow(self, parameters, self.inner, lambda: self._alone(step))
+        try:
+            yield from self._running_through(flow)
+            after = self._steps
+        finally:
+            self._micro_batch, self._steps = 0, min(after, before + 1)  # the rounds are one step for schedules
+        if after > before:
+            self._end_step()
+
+    def _alone(self, step: Callable[[], Any]) -> None:
+        """A step that the flow itself takes: nothing that it guards is in the way."""
+        opened, self._open = self._open, _nothing
+        try:
+            step()
+        finally:
+            self._open = opened
+
+    def _begin(self, passes: Callable[[], Passes | None]) -> Parameters:
         self._refuse_second_flow()  # again: two flows may have been made before either began
         self._open = passes
         reshard(self.model)
-        parameters = Parameters.of(self.model, self.optimizer)
+        return Parameters.of(self.model, self.optimizer)
+
+    def _decided(self) -> bool:
+        """Whether this step is perturbed: asked once, for all of its micro-batches."""
+        if self._fires is None:
+            self._fires = self.ascent is not None and bool(self.when(self._steps))
+        return self._fires
+
+    def _running_through(self, flow: Flow) -> Generator[Pass, None, None]:
+        self._running = flow
+        try:
+            yield from flow.run()
+        finally:
+            self._running = None
+
+    def _flow(self, standing: Standing, passes: Callable[[], Passes | None]) -> Generator[Pass, None, None]:
+        parameters = self._begin(passes)
         if standing is Standing.ADD:
             self._stepped.refuse()
         accumulating = standing is Standing.ADD and any(p.grad is not None for p in parameters.parameters)
         if not (accumulating and self._micro_batch):
             self._micro_batch, self.last_step, self._next_memory = 0, StepReport(), self._memory
-        if self._fires is None:
-            self._fires = self.ascent is not None and bool(self.when(self._steps))
-        step = Step(self, parameters, fires=self._fires, standing=standing)
-        self._running = step
-        try:
-            yield from step.run()
-            self._micro_batch += 1
-        finally:
-            self._running = None
+        yield from self._running_through(Step(self, parameters, fires=self._decided(), standing=standing))
+        self._micro_batch += 1
 
     def _measures_rounding(self, fires: bool) -> bool:
         """Whether this step is one of those that measure it."""
@@ -285,10 +323,14 @@ class PerturbedGradient:
         """
         if not self._micro_batch and all(float(group.get("lr", 1.0)) == 0.0 for group in self.optimizer.param_groups):
             return
-        found_inf = getattr(self.innermost_optimizer, "found_inf", None)
+        found_inf = getattr(innermost_optimizer(self.optimizer), "found_inf", None)
         if found_inf is not None and bool(found_inf):  # a fused optimizer is called, but skips the step by itself
             return
         self._steps += 1
+        if not isinstance(self._running, InnerFlow):
+            self._end_step()
+
+    def _end_step(self) -> None:
         self._micro_batch, self._fires = 0, None
         self._memory = self._next_memory
         self._stepped.note()
@@ -297,7 +339,9 @@ class PerturbedGradient:
 
     @torch.no_grad()
     def _update_weights(self) -> None:
-        weights, rates, self._memory = self._weights(), self._rates(), self._memory.fork()
+        groups = self.optimizer.param_groups
+        held = (i for i in Parameters.of(self.model, self.optimizer).groups if i is not None)
+        weights, rates, self._memory = self._weights(), [float(groups[i]["lr"]) for i in held], self._memory.fork()
         for update in self.after:
             update.apply(weights, rates, self._steps, self._memory)
         self._next_memory = self._memory
@@ -307,10 +351,6 @@ class PerturbedGradient:
     def _weights(self) -> Weights:
         reshard(self.model)
         return Parameters.of(self.model, self.optimizer).held()
-
-    def _rates(self) -> list[float]:
-        groups = self.optimizer.param_groups
-        return [float(groups[i]["lr"]) for i in Parameters.of(self.model, self.optimizer).groups if i is not None]
 
     def _under_way(self) -> Passes | None:
         # asked of the generator itself: a mark of our own could outlive a flow that Ctrl-C ended in its last line
@@ -337,7 +377,7 @@ class PerturbedGradient:
 
     def _attach(self) -> None:
         """Guard optimizer and model while weights are perturbed; count the optimizer's real steps."""
-        optimizer, model = self.innermost_optimizer, innermost(self.model)
+        optimizer, model = innermost_optimizer(self.optimizer), innermost(self.model)
         for handle in (
             optimizer.register_step_pre_hook(Guard(self._refuse_while_open, "step the optimizer")),
             optimizer.register_state_dict_pre_hook(Guard(self._refuse_while_open, "save the optimizer's state")),

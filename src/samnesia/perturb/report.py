@@ -52,6 +52,15 @@ class StepReport:
             if cosine is not None:
                 self._cosines.append(cosine)
 
+    def note_gradient(self, norm: Tensor) -> None:
+        """Record the gradient of one of several steps on a batch."""
+        self._gradient_norm = norm
+
+    def note_rounds(self, radii: tuple[float, ...], perturbation: Tensor, gradients: Sequence[Tensor]) -> None:
+        """Record a batch that was stepped several times: the last perturbation, and the norms of all gradients."""
+        # finite only if all of them were
+        self.note_flow(radii, (perturbation, None), gradients[-1] + 0.0 * torch.stack(list(gradients)).sum())
+
     @property
     def loss(self) -> float | None:
         """Mean of the training losses that a closure or `p.loss` gave in first passes.

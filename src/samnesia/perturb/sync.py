@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from samnesia.perturb.errors import ConfigurationError, UnseenWrapperWarning, UnsupportedError
+from samnesia.perturb.errors import ConfigurationError, PassesError, UnseenWrapperWarning, UnsupportedError
 from samnesia.perturb.tensors import is_dtensor, shards
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ class GradientSync(ABC):
 
     def end_early(self) -> None:  # noqa: B027
         """Called where the gradient to step is that of a pass which was not announced as the last."""
+
+    def refuse_no_sync(self) -> None:  # noqa: B027
+        """Raise PassesError where the user has asked for gradients that are not averaged."""
 
     def weights_changed(self) -> None:  # noqa: B027
         """Called after the weights were moved or restored."""
@@ -138,6 +141,14 @@ class Replicated(GradientSync):
     def open_pass(self, *, last: bool) -> None:
         """Let DDP average this pass or not."""
         self._ddp.require_backward_grad_sync = self._last_by_ddp if last else self._scope == "batch"
+
+    def refuse_no_sync(self) -> None:
+        """Under `no_sync`, each rank would step its own gradient."""
+        if not self._outer:
+            raise PassesError(
+                "cannot step several times on a batch under no_sync(), because the ranks would step different "
+                "gradients; leave no_sync out"
+            )
 
     def end_early(self) -> None:
         """Scope "rank" has not averaged that pass; to average averages again changes nothing."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from samnesia.perturb.ascents import Ascent, _StepByStep
+from samnesia.perturb.ascents import Ascent, SteppedAscent
 from samnesia.perturb.errors import ConfigurationError, NoGradientError, SamnesiaError, UnsupportedError
 from samnesia.perturb.modules import (
     check_gradients,
@@ -50,7 +50,7 @@ class Block:
     def run(self) -> list[Tensor | None]:
         """The scaled sum over micro-batches of the gradient of each parameter."""
         ascent, rule = self._setting.ascent, self._setting.rule
-        if isinstance(ascent, _StepByStep):
+        if isinstance(ascent, SteppedAscent):
             for _ in range(ascent.steps):
                 gradients = self.perturbation.stacked(self._ascended())
                 with _under_vmap():

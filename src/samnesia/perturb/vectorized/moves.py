@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from samnesia.perturb.ascents import Ascent, _StepByStep
+from samnesia.perturb.ascents import Ascent, SteppedAscent
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import UnsupportedError
 from samnesia.perturb.memory import Memory
@@ -115,7 +115,7 @@ class Perturbation:
         return [w.new_zeros(self._count, *w.shape) if g is None else g for g, w in pairs]
 
     @torch.no_grad()
-    def step(self, ascent: _StepByStep, gradients: Sequence[Tensor]) -> None:
+    def step(self, ascent: SteppedAscent, gradients: Sequence[Tensor]) -> None:
         """One of the moves of an ascent, for all micro-batches: what `MicroBatchPoint.move` does for one of them."""
         setting, start = self.setting, [w.expand(self._count, *w.shape) for w in self.setting.start.tensors]
         radii = [radius / ascent.steps for radius in setting.parameter_radii]
