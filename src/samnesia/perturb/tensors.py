@@ -144,9 +144,9 @@ class Weights:
         """2-norm of the perturbation with radius ``radii[i]`` on tensor i, before any rounding; a 0-d tensor."""
         if len(set(radii)) == 1:
             norm = self.norm(direction.tensors) if direction.norm is None else direction.norm
-            return direction.factor * norm * radii[0]
+            return (direction.factor * norm * radii[0]).abs()
         sizes = [size * radius for size, radius in zip(norms(direction.tensors), radii, strict=True)]
-        return self.total(sizes) * direction.factor
+        return self.total(sizes) * direction.factor.abs()
 
     def add(self, direction: Direction, radii: Sequence[float]) -> None:
         """Add ``radii[i] * direction`` to tensor i in one sweep over both; nothing at all if it is not finite.
@@ -181,6 +181,20 @@ class Weights:
             part_of(torch.randn(p.shape, dtype=p.dtype, device=p.device, generator=generator(p.device)), p)
             for p in self.parameters
         ]
+
+    def chosen(
+        self, share: float, generator: Callable[[torch.device], torch.Generator], *, each_entry: bool
+    ) -> list[Tensor]:
+        """Ones with probability `share`, else zeros: for each entry of each tensor, or 0-d ones for each tensor.
+
+        The same on every rank that shares a generator seed.
+        """
+        masks = []
+        for p in self.parameters:
+            shape = p.shape if each_entry else ()
+            draws = torch.rand(shape, dtype=p.dtype, device=p.device, generator=generator(p.device))
+            masks.append(((part_of(draws, p) if each_entry else draws) < share).to(p.dtype))
+        return masks
 
     def _by_layout(self, values: Sequence[Tensor]) -> Iterable[tuple[Any, Sequence[Tensor]]]:
         if "torch.distributed.tensor" not in sys.modules:
