@@ -62,6 +62,12 @@ def like_parameter(values: Tensor, parameter: Tensor) -> Tensor:
     )
 
 
+def whole(values: Tensor, parameter: Tensor) -> Tensor:
+    """The parts of `values` in all processes, split as `parameter` is, put together; called by all of them."""
+    full = like_parameter(values, parameter)
+    return full.full_tensor() if is_dtensor(full) else full
+
+
 @dataclass(frozen=True, slots=True)
 class Direction:
     """The perturbation ``factor * tensors`` for a radius of 1, multiplied out only while it is added to the weights.
@@ -124,9 +130,12 @@ class Weights:
 
     def dot(self, left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
         """Inner product of two lists of tensors, over all ranks, summed in at least float32; a 0-d tensor."""
-        products = [_inner(a, b) for a, b in zip(left, right, strict=True)]
+        return self.sum([_inner(a, b) for a, b in zip(left, right, strict=True)])
+
+    def sum(self, values: Sequence[Tensor]) -> Tensor:
+        """The sum of one number for each tensor, taken over its part in this process, over all ranks; a 0-d tensor."""
         totals = [
-            _all_reduce(_gather(group).sum(), layout, dist.ReduceOp.SUM) for layout, group in self._by_layout(products)
+            _all_reduce(_gather(group).sum(), layout, dist.ReduceOp.SUM) for layout, group in self._by_layout(values)
         ]
         return _gather(totals).sum()
 
