@@ -12,7 +12,15 @@ from samnesia.extras import require
 from samnesia.models.weights import first_sentence, head_names
 from samnesia.perturb.errors import ConfigurationError
 
-_TIMM_NAMES = {"channels": "in_chans", "classes": "num_classes", "image_size": "img_size", "pooling": "global_pool"}
+_TIMM_NAMES = {
+    "channels": "in_chans",
+    "classes": "num_classes",
+    "image_size": "img_size",
+    "pooling": "global_pool",
+    "width": "embed_dim",
+    "heads": "num_heads",
+    "patch": "patch_size",
+}
 
 
 def timm_model(
@@ -27,8 +35,9 @@ def timm_model(
         shape: channels, height, width.
         num_classes: number of logits.
         pretrained: load timm's weights; the head is new if they have another number of classes.
-        options: further arguments of the model, and ``pooling`` for timm's ``global_pool``; those that are None stay at
-            the model's own values.
+        options: further arguments of the model, and ``pooling``, ``width``, ``heads`` and ``patch`` for timm's
+            ``global_pool``, ``embed_dim``, ``num_heads`` and ``patch_size``; those that are None stay at the model's
+            own values.
 
     Raises:
         ConfigurationError: for an unknown name (with the nearest ones), an option or image size that the model does not

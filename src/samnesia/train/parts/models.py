@@ -294,6 +294,16 @@ class Timm(_Loaded):
     """Added to the variance in all BatchNorm layers."""
     small_stem: bool = False
     """Start a ResNet with a 3 x 3 convolution of stride 1 and no pooling, for images of 32 pixels or so."""
+    width: int | None = None
+    """Length of a token in a vision transformer; None, here and below, is as the name says."""
+    depth: int | None = None
+    """Number of blocks of a vision transformer."""
+    heads: int | None = None
+    """Attention heads of a vision transformer; they divide its width."""
+    patch: int | None = None
+    """Side of the patches of a vision transformer, in pixels."""
+    mlp_ratio: float | None = None
+    """Hidden units of the blocks of a vision transformer, as a multiple of its width."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -325,6 +335,23 @@ class Timm(_Loaded):
             check_positive(self.bn_eps, "use BatchNorm with eps", "1e-5")
         _check_rate(self.drop_rate, "drop_rate")
         _check_rate(self.drop_path_rate, "drop_path_rate")
+        self._check_size()
+
+    def _check_size(self) -> None:
+        for what in ("width", "depth", "heads", "patch"):
+            value = getattr(self, what)
+            require(
+                value is None or 1 <= value <= MOST_UNITS,
+                f"cannot build {self.name} with {what} {value}, because that is a number from 1 to {MOST_UNITS}; "
+                "use such a number, or None for what the name says",
+            )
+        if self.mlp_ratio is not None:
+            check_positive(self.mlp_ratio, f"build {self.name} with mlp_ratio", "4")
+        require(
+            self.width is None or self.heads is None or self.width % self.heads == 0,
+            f"cannot build {self.name} with {self.heads} heads and width {self.width}, because heads share the width "
+            "equally; use a multiple",
+        )
 
     def at_random(self) -> Self:
         """Return the model without weights to start from, timm's included."""
@@ -349,6 +376,11 @@ class Timm(_Loaded):
             pooling=self.pooling,
             drop_rate=self.drop_rate,
             drop_path_rate=self.drop_path_rate,
+            width=self.width,
+            depth=self.depth,
+            heads=self.heads,
+            patch=self.patch,
+            mlp_ratio=self.mlp_ratio,
         )
         if self.small_stem:
             zoo.use_small_stem(net, self.name)
