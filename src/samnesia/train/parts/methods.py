@@ -114,6 +114,21 @@ class SAM(Radial):
 
 
 @dataclass(frozen=True)
+class LayerSAM(Radial):
+    """SAM whose radius is relative to the norm of each layer."""
+
+    rho: float = 0.025
+    """Radius as a share of each parameter tensor's norm; not comparable with SAM's."""
+
+    def build(self, training: Training, **options: Any) -> PerturbedGradient:
+        """Return :func:`samnesia.perturb.methods.layerwise.layer_sam` over the model and optimizer."""
+        from samnesia.perturb.methods.layerwise import layer_sam
+
+        rho = _radius(self.rho, self.rho_min, training)
+        return layer_sam(training.model, training.optimizer, rho=rho, loss=training.loss, **options)
+
+
+@dataclass(frozen=True)
 class ASAM(Radial):
     """Adaptive sharpness-aware minimization (Kwon's scaling)."""
 
@@ -255,11 +270,12 @@ class Random(Radial):
         )
 
 
-Method = Unperturbed | SAM | ASAM | ASAMAfterNorm | ASAMBeforeNorm | GSAM | OBF | Random
+Method = Unperturbed | SAM | LayerSAM | ASAM | ASAMAfterNorm | ASAMBeforeNorm | GSAM | OBF | Random
 
 METHODS: dict[str, type[Method]] = {
     "sgd": Unperturbed,
     "sam": SAM,
+    "layer-sam": LayerSAM,
     "asam": ASAM,
     "asam-after": ASAMAfterNorm,
     "asam-before": ASAMBeforeNorm,
