@@ -65,6 +65,16 @@ def check_parts(method: PerturbedGradient) -> None:
                     f"cannot combine {part} with {type(method.ascent).__name__}, because it needs the gradient at the "
                     "unperturbed weights and this ascent takes none; use GradientAscent"
                 )
+    if method.rule is not None and method.rule.of_the_loss and method.objective is not None:
+        raise ConfigurationError(
+            f"cannot combine {method.rule} with an objective of its own, because it takes the first gradient for that "
+            "of the loss and would descend what the ascent increases; leave objective= out"
+        )
+    kinds = [type(update) for update in method.after]
+    for kind in {kind for kind in kinds if kinds.count(kind) > 1}:
+        raise ConfigurationError(
+            f"cannot follow a step with {kind.__name__} twice, because both would remember under one name; give it once"
+        )
     if method.remembers and method.sync == "rank":
         raise ConfigurationError(
             f"cannot perturb with sync='rank' through {method.ascent} and {method.rule}, because what one of them "

@@ -49,11 +49,13 @@ class Criteria:
     """The criteria of the passes of one flow.
 
     An ascent pass has the method's objective; the last one the training loss, less the `remainder` that is trained at
-    the unperturbed weights in a pass of its own. `watches`: whether to learn by how much losses are scaled.
+    the unperturbed weights in a pass of its own, if this step is perturbed: if it `fires`. `watches`: whether to learn
+    by how much losses are scaled.
     """
 
-    def __init__(self, method: PerturbedGradient, report: StepReport, *, watches: bool) -> None:
+    def __init__(self, method: PerturbedGradient, report: StepReport, *, fires: bool, watches: bool) -> None:
         self._method = method
+        self._remainder = method.remainder if fires else None
         self._report = report
         self._watches = watches
         self._running: Pass | None = None
@@ -74,7 +76,7 @@ class Criteria:
         method = self._method
         if running is None or self._used:
             return
-        own = (running.ascent and method.objective is not None) or method.remainder is not None
+        own = (running.ascent and method.objective is not None) or self._remainder is not None
         if own or (method.selection is not None and self._losses):
             raise ObjectiveNotUsedError(
                 "cannot ascend the loss in place of the method's own objective, because that would train another "
@@ -105,13 +107,13 @@ class Criteria:
             return method.training_loss
         if running.ascent and method.objective is not None:
             return method.objective
-        if method.remainder is None:
+        if self._remainder is None:
             return method.training_loss
-        return self._perturbed_part if running.ascent or running.last else method.remainder
+        return self._perturbed_part if running.ascent or running.last else self._remainder
 
     def _perturbed_part(self, output: Tensor, target: Tensor) -> Tensor:
         part = self._method.training_loss(output, target)
-        return part if self._method.remainder is None else part - self._method.remainder(output, target)
+        return part if self._remainder is None else part - self._remainder(output, target)
 
     def batch(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """`tensors`; in the last pass, the chosen rows of each. Call by call as in the passes before."""

@@ -41,7 +41,7 @@ class Flow(ABC):
         self._num_losses = self._report.num_losses
         self._held = [i for i, group in enumerate(parameters.groups) if group is not None]
         self._radii = method.radii() if fires else ()
-        self._criteria = Criteria(method, self._report, watches=watches)
+        self._criteria = Criteria(method, self._report, fires=fires, watches=watches)
         self._pass: Pass | None = None
         self._passed = 0
         self._weights = self._weights_now()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import StaleGradientError
-from samnesia.perturb.tensors import local
+from samnesia.perturb.tensors import Weights, local, local_gradient
 
 
 class Gradients:
@@ -104,9 +104,8 @@ class KeptGradients(Gradients):
                 parameter.grad = buffer.zero_() if old is None else buffer.copy_(old)
 
 
-@final
-class SteppedGradient:
-    """The gradient that an optimizer has used last, known by one tensor and its version."""
+class _Noted:
+    """The gradient that stood in `p.grad` at one moment, known by one tensor and its version."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
@@ -114,10 +113,40 @@ class SteppedGradient:
         self._version = 0
 
     def note(self) -> None:
-        """The gradient that stands in `p.grad` has been used."""
+        """It is the one that stands there now."""
         gradient = self._standing()
         self._tensor = _nothing if gradient is None else weakref.ref(gradient)
         self._version = 0 if gradient is None else local(gradient)._version
+
+    def _standing(self) -> Tensor | None:
+        held = (p for group in self._optimizer.param_groups for p in group["params"])
+        return next((p.grad for p in held if p.grad is not None and p.requires_grad), None)
+
+    def _stands(self) -> bool:
+        gradient = self._standing()
+        return gradient is not None and self._tensor() is gradient and local(gradient)._version == self._version
+
+
+@final
+class LeftGradient(_Noted):
+    """The gradient that the last flow has left: what a further micro-batch adds to."""
+
+    @torch.no_grad()
+    def stands(self, weights: Weights) -> bool:
+        """Whether it, or what has been made of it, still stands there: ``zero_grad(set_to_none=False)`` leaves zeros.
+
+        Their values are looked at, on all ranks, only if somebody has written to them or they have been loaded.
+        """
+        if self._stands() or self._standing() is None:
+            return self._stands()
+        gradients = [local_gradient(p) for p in weights.parameters]
+        filled = [w.new_zeros(()) if g is None else g for g, w in zip(gradients, weights.tensors, strict=True)]
+        return bool(weights.norm(filled) != 0.0)
+
+
+@final
+class SteppedGradient(_Noted):
+    """The gradient that an optimizer has used last."""
 
     def refuse(self) -> None:
         """Raise StaleGradientError if it still stands."""
@@ -137,14 +166,6 @@ class SteppedGradient:
                 "its own; loop over passes() for every micro-batch and step the base optimizer, or call zero_grad() "
                 "and leave the first backward to the closure"
             )
-
-    def _standing(self) -> Tensor | None:
-        held = (p for group in self._optimizer.param_groups for p in group["params"])
-        return next((p.grad for p in held if p.grad is not None and p.requires_grad), None)
-
-    def _stands(self) -> bool:
-        gradient = self._standing()
-        return gradient is not None and self._tensor() is gradient and local(gradient)._version == self._version
 
 
 def _nothing() -> None:

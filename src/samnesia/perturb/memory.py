@@ -6,7 +6,7 @@ take, leaves what was remembered as it was, because its new tensors are simply d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -29,16 +29,20 @@ class Memory:
         """The same entries, to be changed without changing these; no tensor is copied."""
         return Memory(self._entries)
 
-    def tensors(self, name: str, weights: Weights) -> list[Tensor] | None:
+    def tensors(self, name: str, weights: Weights, *, absent: Sequence[Tensor] | None = None) -> list[Tensor] | None:
         """The entry `name` as tensors parallel to `weights`, not to be written to; None if there is none yet.
 
-        Zeros for a weight that the optimizer did not hold when the entry was made.
+        For a weight that the optimizer did not hold when the entry was made: that of `absent`, or zeros.
         """
         entry = self._entries.get(name)
         if entry is None:
             return None
-        held = zip(weights.names, weights.tensors, strict=True)
-        return [entry[key].to(w.device) if key in entry else torch.zeros_like(w) for key, w in held]
+        others = absent or [torch.zeros_like(w) if k not in entry else w for k, w in _held(weights)]
+        return [entry[k].to(w.device) if k in entry else o for (k, w), o in zip(_held(weights), others, strict=True)]
+
+    def covers(self, name: str, weights: Weights) -> bool:
+        """Whether there is an entry `name` for each of `weights`."""
+        return set(weights.names) <= self._entries.get(name, {}).keys()
 
     def keep(self, name: str, weights: Weights, tensors: Sequence[Tensor]) -> None:
         """Make `tensors`, in memory of their own, the entry `name`."""
@@ -76,6 +80,10 @@ class Memory:
 
 
 _NUMBER = ""
+
+
+def _held(weights: Weights) -> Iterator[tuple[str, Tensor]]:
+    return zip(weights.names, weights.tensors, strict=True)
 
 
 def _taken(name: str, key: str, saved: Any, like: Mapping[str, Tensor]) -> Tensor:

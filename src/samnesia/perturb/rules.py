@@ -14,18 +14,20 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.point import Point
-from samnesia.perturb.tensors import mix
+from samnesia.perturb.tensors import differences, mix, scale
 
 
 class Rule(ABC):
     """A way to combine the clean gradient g and the perturbed gradient g_p.
 
     `remembers`: whether it uses `point.memory`; such a rule is asked on every step, also where `when` does not fire.
+    `of_the_loss`: whether it means g as the gradient of the loss, so that the ascent can have no objective of its own.
     """
 
     remembers: ClassVar[bool] = False
+    of_the_loss: ClassVar[bool] = False
 
     @abstractmethod
     def combine(self, point: Point, clean: Sequence[Tensor], perturbed: Sequence[Tensor]) -> list[Tensor]:
@@ -82,3 +84,78 @@ class SurrogateGap(Rule):
         # g_p - α f (g - c g_p) = (1 + α f c) g_p - α f g
         weight_clean = self.alpha * factor.to(along)
         return mix(perturbed, 1.0 + weight_clean * along, clean, -weight_clean)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture(Rule):
+    """``(1 - share) g + share g_p``: the gradient of ``L(w) + share · (L(w + e) - L(w))``, e held constant.
+
+    With share 1 it is the perturbed gradient, with 0 the clean one; beyond 1 it leaves g out more than once.
+    """
+
+    of_the_loss: ClassVar[bool] = True
+
+    share: float
+
+    def __post_init__(self) -> None:
+        if not abs(self.share) < float("inf"):
+            raise ConfigurationError(
+                f"cannot mix two gradients with share={self.share}, because it weighs the perturbed one; choose a "
+                "finite number"
+            )
+
+    def combine(self, point: Point, clean: Sequence[Tensor], perturbed: Sequence[Tensor]) -> list[Tensor]:
+        """``(1 - share) g + share g_p``."""
+        share = torch.tensor(self.share, dtype=torch.float64)
+        return mix(clean, 1.0 - share, perturbed, share)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RescaledNorm(Rule):
+    """``(‖g‖ / ‖g_p‖) g_p``, norms over all parameters: the perturbed direction at the length of the clean gradient.
+
+    Zero where g_p is.
+    """
+
+    of_the_loss: ClassVar[bool] = True
+
+    def combine(self, point: Point, clean: Sequence[Tensor], perturbed: Sequence[Tensor]) -> list[Tensor]:
+        """g_p, as long as g."""
+        length = point.start.norm(perturbed)
+        return scale(perturbed, point.start.norm(clean) / length.clamp_min(torch.finfo(length.dtype).tiny))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class KeptDifference(Rule):
+    """The base optimizer gets g; the difference ``g_p - g`` is kept for a `DifferenceStep` after its step.
+
+    Summed over micro-batches, as gradients are. A `GradScaler` scales both gradients and unscales g alone, so that a
+    loss known to be scaled up is refused with an UnsupportedError: compute it with ``p.loss``, or it cannot be known.
+    """
+
+    ENTRY: ClassVar[str] = "difference"
+    remembers: ClassVar[bool] = True
+    of_the_loss: ClassVar[bool] = True
+
+    def combine(self, point: Point, clean: Sequence[Tensor], perturbed: Sequence[Tensor]) -> list[Tensor]:
+        """g."""
+        scaled_by = float(point.loss_scale(unknown=1.0))
+        if scaled_by > _MOSTLY_ONE:
+            raise UnsupportedError(
+                f"cannot step g_p - g beside the base optimizer with a loss scaled by {scaled_by:g}, because a scaler "
+                "unscales only the gradient in p.grad; leave the GradScaler out (bfloat16 needs none), or use "
+                "wsam(decoupled=False)"
+            )
+        difference = differences(perturbed, clean)
+        so_far = point.memory.tensors(self.ENTRY, point.start)
+        if so_far is not None:
+            difference = [a + b for a, b in zip(so_far, difference, strict=True)]
+        point.memory.keep(self.ENTRY, point.start, difference)
+        size = point.start.norm(difference)  # what is not finite must be seen in p.grad, where steps are skipped for it
+        return scale(clean, torch.where(size.isfinite(), 1.0, torch.nan))
+
+
+_MOSTLY_ONE = 1.5  # shares of a batch add up to one, but for rounding; scalers begin at thousands

@@ -1,0 +1,118 @@
+"""Perturbations for some classes of a long-tailed problem: the loss of the others is trained at the weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Unpack
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from samnesia.perturb.ascents import GradientAscent
+from samnesia.perturb.class_weights import ClassWeighted
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.objectives import Criterion
+from samnesia.perturb.options import FlowOptions
+from samnesia.perturb.passes import PerturbedGradient
+from samnesia.perturb.schedules import Radius
+from samnesia.perturb.selection import PerSample
+
+
+def imbsam(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rho: float | Radius = 0.05,
+    *,
+    tail: Collection[int],
+    num_classes: int,
+    loss: Criterion = F.cross_entropy,
+    per_sample: PerSample | None = None,
+    **options: Unpack[FlowOptions],
+) -> PerturbedGradient:
+    """Class-grouped SAM, ImbSAM (ICCV 2023): SAM for the tail classes alone.
+
+    ``∇L_head(w) + ∇L_tail(w + e)``, ``e = ρ ∇L_tail / ‖∇L_tail‖₂``, L_head and L_tail being the sums of the samples'
+    losses over the size of the whole batch (our reading). With all classes in the tail it is SAM, with none the base
+    optimizer. Three gradient evaluations; each pass must compute its loss with ``p.loss(output, target)``. rho is SAM's
+    default. For long-tailed data, where SAM's perturbation is that of the many.
+
+    Args:
+        tail: class indices. The paper splits by the classes' shares.
+        num_classes: how many classes the model has.
+        loss: the training loss; a mean over the samples.
+        per_sample: the losses whose mean `loss` is; None asks `loss` for them with ``reduction="none"``.
+    """
+    strange = sorted(set(tail) - set(range(num_classes)))
+    if strange:
+        raise ConfigurationError(
+            f"cannot perturb for the classes {strange}, because there are num_classes={num_classes}, counted from 0; "
+            "give indices of classes"
+        )
+    return _with_remainder(
+        model, optimizer, rho, [0.0 if k in tail else 1.0 for k in range(num_classes)], loss, per_sample, **options
+    )
+
+
+def focal_sam(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rho: float | Radius = 0.05,
+    *,
+    class_shares: Sequence[float],
+    gamma: float = 1.0,
+    share: float = 1.0,
+    loss: Criterion = F.cross_entropy,
+    per_sample: PerSample | None = None,
+    **options: Unpack[FlowOptions],
+) -> PerturbedGradient:
+    """Focal-SAM (ICML 2025): the rarer a class, the more of its loss is perturbed.
+
+    ``λ ∇L^γ(w + e) + ∇(L - λ L^γ)(w)``, ``e = ρ ∇L^γ / ‖∇L^γ‖₂``, ``L^γ = Σ_i (1 - π_i)^γ L_i / N`` with π_i the share
+    of sample i's class (that L and L^γ are divided by the size of the batch is our reading). SAM for gamma 0 and λ 1.
+    Three gradient evaluations; each pass must compute its loss with ``p.loss(output, target)``. rho is SAM's default,
+    gamma = 1 and λ = 1 are ours.
+
+    Args:
+        class_shares: π of each class, or the number of its training samples: they are divided by their sum.
+        gamma: γ >= 0, how much frequent classes are spared.
+        share: λ > 0.
+        loss: the training loss; a mean over the samples.
+        per_sample: the losses whose mean `loss` is; None asks `loss` for them with ``reduction="none"``.
+    """
+    if not class_shares or not all(0.0 <= part < float("inf") for part in class_shares) or not sum(class_shares):
+        raise ConfigurationError(
+            f"cannot weigh classes by class_shares={class_shares}, because they are shares of the training samples; "
+            "give one number >= 0 for every class, not all of them 0"
+        )
+    if not 0.0 <= gamma < float("inf") or not 0.0 < share < float("inf"):
+        raise ConfigurationError(
+            f"cannot perturb a part of the loss with gamma={gamma} and share={share}, because that part has to grow "
+            "with a class's rarity and to be ascended; choose gamma >= 0 and share > 0"
+        )
+    total = sum(class_shares)
+    remaining = [1.0 - share * (1.0 - part / total) ** gamma for part in class_shares]
+    return _with_remainder(model, optimizer, rho, remaining, loss, per_sample, **options)
+
+
+def _with_remainder(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rho: float | Radius,
+    remaining: Sequence[float],
+    loss: Criterion,
+    per_sample: PerSample | None,
+    **options: Unpack[FlowOptions],
+) -> PerturbedGradient:
+    if per_sample is None:
+        if "reduction" not in inspect.signature(loss).parameters:
+            raise ConfigurationError(
+                f"cannot tell the samples' losses from {loss}, because it takes no reduction; give them as per_sample="
+            )
+        per_sample = partial(loss, **{"reduction": "none"})
+    remainder = ClassWeighted(tuple(remaining), per_sample)
+    return PerturbedGradient(
+        model, optimizer, rho=rho, ascent=GradientAscent(), loss=loss, remainder=remainder, **options
+    )
