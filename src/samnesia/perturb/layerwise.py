@@ -1,7 +1,8 @@
-"""The layer ball: every weight tensor may move by the whole radius, whatever the others do."""
+"""Balls of parts: every weight tensor, or every unit of it, may move by the whole radius, whatever the others do."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -11,51 +12,77 @@ from torch import Tensor
 
 from samnesia.perturb.ball import Generators, Norm
 from samnesia.perturb.tensors import Direction, Weights, norms, shards
+from samnesia.perturb.unitwise import unit_norms
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class LargestLayer(Norm):
-    """The largest of the tensors' Euclidean norms, ``max_l ‖u_l‖₂``; steepest direction ``g_l / (‖g_l‖₂ + epsilon)``.
+class _LargestPart(Norm):
+    """The largest of the Euclidean norms of parts, each of which is a tensor or lies in one."""
 
-    With ``LayerScaling(eta=0, scaled="all")`` the ball holds all perturbations with ``‖e_l‖₂ ≤ ρ ‖W_l‖₂`` for every
-    tensor, and the ascent is ``e_l = ρ ‖W_l‖₂ g_l / ‖g_l‖₂``.
-    """
+    @abstractmethod
+    def sizes(self, weights: Weights, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The norm of each part, over all ranks, broadcastable to its tensor."""
 
     def steepest(self, weights: Weights, gradients: Sequence[Tensor], epsilon: float) -> Direction:
-        """``g_l / (‖g_l‖₂ + epsilon)``; zero where the gradient is."""
-        sizes = _sizes(weights, gradients)
-        largest = weights.total(sizes, float("inf"))
+        """``g_l / (‖g_l‖₂ + epsilon)`` for each part l; zero where the gradient is."""
+        sizes = self.sizes(weights, gradients)
+        largest = weights.largest(sizes)
         tensors = [g / (size + epsilon) for g, size in zip(gradients, sizes, strict=True)]
         return Direction(tensors, torch.where(largest.isfinite(), torch.ones_like(largest), torch.nan))
 
     def random(self, weights: Weights, generators: Generators) -> Direction:
-        """A random direction of norm 1 in each tensor."""
+        """A random direction of norm 1 in each part."""
         noise = weights.gaussian(generators)
-        tensors = [values / size for values, size in zip(noise, _sizes(weights, noise), strict=True)]
+        tensors = [values / size for values, size in zip(noise, self.sizes(weights, noise), strict=True)]
         return Direction(tensors, torch.ones((), dtype=noise[0].dtype, device=noise[0].device))
 
     def project(self, weights: Weights, scaled: Sequence[Tensor], radius: float) -> list[Tensor]:
-        """``u_l · min(1, radius / ‖u_l‖₂)``."""
+        """``u_l · min(1, radius / ‖u_l‖₂)`` for each part l."""
         return [
             u * torch.clamp(radius / size.clamp_min(torch.finfo(size.dtype).tiny), max=1.0)
-            for u, size in zip(scaled, _sizes(weights, scaled), strict=True)
+            for u, size in zip(scaled, self.sizes(weights, scaled), strict=True)
         ]
 
     def measure(self, weights: Weights, scaled: Sequence[Tensor]) -> Tensor:
         """``max_l ‖u_l‖₂``."""
-        return weights.total(_sizes(weights, scaled), float("inf"))
+        return weights.largest(self.sizes(weights, scaled))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LargestLayer(_LargestPart):
+    """The largest of the tensors' Euclidean norms, ``max_l ‖u_l‖₂``; steepest direction ``g_l / (‖g_l‖₂ + epsilon)``.
+
+    With ``LayerScaling(eta=0, scaled="all")`` the ball is that of all perturbations with ``‖e_l‖₂ ≤ ρ ‖W_l‖₂`` for
+    every tensor, and the ascent ``e_l = ρ ‖W_l‖₂ g_l / ‖g_l‖₂``.
+    """
+
+    def sizes(self, weights: Weights, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The 2-norm of each tensor."""
+        return [
+            weights.reduce_tensor(i, size.double().square()).sqrt().to(size.dtype)
+            if shards(weights.parameters[i])
+            else size
+            for i, size in enumerate(norms(tensors))
+        ]
 
     def describe(self, scaled: str) -> str:
         """``max ‖scaled‖₂ of a tensor``."""
         return f"max over tensors of ‖{scaled}‖₂"
 
 
-def _sizes(weights: Weights, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The 2-norm of each tensor, over all ranks that hold a part of it."""
-    return [
-        weights.reduce_tensor(i, size.double().square()).sqrt().to(size.dtype)
-        if shards(weights.parameters[i])
-        else size
-        for i, size in enumerate(norms(tensors))
-    ]
+@final
+@dataclass(frozen=True, slots=True)
+class LargestUnit(_LargestPart):
+    """The largest of the output units' Euclidean norms, ``max_f ‖u_f‖₂``; see `unitwise` for what a unit is.
+
+    With `UnitScaling` the ball is that of all perturbations with ``‖e_f‖₂ ≤ ρ ‖W_f‖₂`` for every unit, and the ascent
+    ``e_f = ρ ‖W_f‖₂ g_f / ‖g_f‖₂``.
+    """
+
+    def sizes(self, weights: Weights, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The 2-norm of each unit."""
+        return unit_norms(weights, tensors)
+
+    def describe(self, scaled: str) -> str:
+        """``max ‖scaled‖₂ of a unit``."""
+        return f"max over units of ‖{scaled}‖₂"

@@ -34,6 +34,10 @@ def obf(
     `p.loss(output, target)`. 1 + `steps` gradient evaluations. The original runs have the sigmoid link and, for ViTs,
     gamma 1; for ResNets gamma 1e-12, which leaves the linear margin. Inside ASAM or GSAM:
     ``asam(…, loss=loss, objective=OutputBiasForgetting())``.
+
+    `steps` > 1 is iterated output-bias forgetting: k ascent steps of ρ/k, each along the objective's gradient where it
+    arrived, with the weight of forgetting taken anew from the predictions there. That is an assumption: the paper's
+    algorithm A.1 could not be read, and is not in the released code.
     """
     objective = OutputBiasForgetting(threshold=threshold, gamma=gamma, link=link, ignore_index=ignore_index)
     return PerturbedGradient(
