@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any, TypeVar, Unpack, final
+from collections.abc import Callable, Generator
+from typing import Any, Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from samnesia.perturb.checks import check_kinds, check_names, check_parts, warn_
 from samnesia.perturb.criteria import Pass
 from samnesia.perturb.errors import ConfigurationError, PassesError, PassesOpenError
 from samnesia.perturb.flow import Flow
-from samnesia.perturb.gradients import SteppedGradient
+from samnesia.perturb.gradients import LeftGradient, SteppedGradient
 from samnesia.perturb.guards import Guard, Hook
 from samnesia.perturb.inner import InnerFlow
 from samnesia.perturb.iterator import Passes
@@ -28,8 +28,6 @@ from samnesia.perturb.schedules import Radius, When, always, radius_at, warn_if_
 from samnesia.perturb.step import Standing, Step
 from samnesia.perturb.sync import Scope, check_scope, reshard
 from samnesia.perturb.tensors import Weights
-
-T = TypeVar("T")
 
 
 @final
@@ -96,7 +94,7 @@ class PerturbedGradient:
         self._measured: int | None = None
         self._running: Flow | None = None
         self._open: Callable[[], Passes | None] = _nothing
-        self._stepped = SteppedGradient(optimizer)
+        self._stepped, self._left = SteppedGradient(optimizer), LeftGradient(optimizer)
         self._memory, self._next_memory = Memory(), Memory()
         self._check(options.get("total_steps"))
         self._attach()
@@ -130,26 +128,6 @@ class PerturbedGradient:
         """
         self._refuse_second_flow()
         return Passes(lambda passes: self._stepping(step or self._step_if_finite, passes))
-
-    def drive(self, micro_batches: Sequence[T], step: Callable[[], Any]) -> Iterator[tuple[Pass, T]]:
-        """The passes of all micro-batches of one step, each with its micro-batch, and `step` where it belongs.
-
-        Micro-batches have perturbations of their own. Raises ConfigurationError for several of them if the method steps
-        the optimizer between its passes.
-        """
-        if self.inner is None:
-            for micro_batch in micro_batches:
-                for p in self.passes():
-                    yield p, micro_batch
-            step()
-            return
-        if len(micro_batches) != 1:
-            raise ConfigurationError(
-                "cannot perturb for parts of a batch by themselves, because this method steps the optimizer between "
-                "its passes, and the parts would step one after the other; give the batch as one"
-            )
-        for p in self.stepping(step):
-            yield p, micro_batches[0]
 
     def step(self, closure: Callable[[], Any]) -> Any:
         """Run `closure` (zero_grad, forward, backward) once per pass, step the optimizer, return the first pass's loss.
@@ -304,11 +282,11 @@ class PerturbedGradient:
         parameters = self._begin(passes)
         if standing is Standing.ADD:
             self._stepped.refuse()
-        accumulating = standing is Standing.ADD and any(p.grad is not None for p in parameters.parameters)
-        if not (accumulating and self._micro_batch):
+        if not (standing is Standing.ADD and self._micro_batch and self._left.stands(parameters.held())):
             self._micro_batch, self.last_step, self._next_memory = 0, StepReport(), self._memory
         yield from self._running_through(Step(self, parameters, fires=self._decided(), standing=standing))
         self._micro_batch += 1
+        self._left.note()
 
     def _measures_rounding(self, fires: bool) -> bool:
         """Whether this step is one of those that measure it."""
@@ -316,12 +294,20 @@ class PerturbedGradient:
             self._measured = self._steps
         return fires and self._measured == self._steps
 
+    @torch.no_grad()
+    def _begin_step(self) -> None:
+        """Called by the optimizer before a step, whether it will take it or not."""
+        weights, self._next_memory = self._weights(), self._next_memory.fork()
+        for update in self.after:
+            update.begin(weights, self._next_memory)
+
     def _count(self) -> None:
         """Called by the optimizer after a step.
 
         One at rate zero that no passes() prepared is none: so do distributed checkpoints fill an optimizer's state.
         """
         if not self._micro_batch and all(float(group.get("lr", 1.0)) == 0.0 for group in self.optimizer.param_groups):
+            self._next_memory = self._memory
             return
         found_inf = getattr(innermost_optimizer(self.optimizer), "found_inf", None)
         if found_inf is not None and bool(found_inf):  # a fused optimizer is called, but skips the step by itself
@@ -382,6 +368,7 @@ class PerturbedGradient:
             optimizer.register_step_pre_hook(Guard(self._refuse_while_open, "step the optimizer")),
             optimizer.register_state_dict_pre_hook(Guard(self._refuse_while_open, "save the optimizer's state")),
             model.register_state_dict_pre_hook(Guard(self._refuse_while_open, "save the model's weights")),
+            *([optimizer.register_step_pre_hook(Hook(self._begin_step))] if self.after else []),
             optimizer.register_step_post_hook(Hook(self._count)),
         ):
             weakref.finalize(self, handle.remove).atexit = False
@@ -389,7 +376,8 @@ class PerturbedGradient:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the hooks and the open flow, for deepcopy and pickle."""
         self._refuse_while_open("copy or pickle the method")
-        return {**self.__dict__, "_open": _nothing, "_running": None, "_stepped": SteppedGradient(self.optimizer)}
+        marks = {"_stepped": SteppedGradient(self.optimizer), "_left": LeftGradient(self.optimizer)}
+        return {**self.__dict__, "_open": _nothing, "_running": None, **marks}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Attach the copy to its own optimizer and model."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -200,18 +201,15 @@ def _step(run: Run, chunks: list[list[Part]], total: float) -> Row | None:
         group["lr"] = rate
     if config.when.fresh_state and step == run.window.first:
         optimizer_of(run).state.clear()
-    _gradient(run, chunks, total)
-    report, scaler = method.last_step, run.engine.scaler
-    scale = 1.0 if scaler is None else float(scaler.get_scale())
+    scaler = run.engine.scaler
+    scale = 1.0 if scaler is None else float(scaler.get_scale())  # before the step, which may change it
+    _pass(run, chunks, total)
+    report = method.last_step
     usable = report.finite
     run.totals.note(report, finite=usable, scale=scale)
     line = None
     if config.logging.every_steps and step % config.logging.every_steps == 0:
         line = {"step": step, "epoch": run.position.epoch, **_line(run, rate, scale)}
-    if usable and config.clip_norm is not None:
-        run.engine.fabric.clip_gradients(run.model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-    if usable or scaler is not None:  # a scaler skips the step itself, and lowers its scale
-        optimizer.step()
     optimizer.zero_grad()
     if method.steps <= step:  # skipped, but behind us: epochs and intervals of the schedule go on
         method.load_state_dict({**method.state_dict(), "steps": step + 1, "micro_batch": 0})
@@ -222,22 +220,35 @@ def _step(run: Run, chunks: list[list[Part]], total: float) -> Row | None:
     return line
 
 
-def _gradient(run: Run, chunks: list[list[Part]], total: float) -> None:
-    """Leave the method's gradient in ``p.grad``: a perturbation for each chunk, weighted by its samples."""
-    engine = run.engine
+def _pass(run: Run, chunks: list[list[Part]], total: float) -> None:
+    """Run the method's passes, with a perturbation for each chunk, weighted by its samples; take the step."""
+    engine, method = run.engine, run.method
+    step = partial(_take, run)
     for chunk in chunks:
         parts = [engine.move(part) for part in chunk]
         with engine.accumulating(run.model, more=chunk is not chunks[-1]):
-            for p in run.method.passes():
+            for p in method.passes() if method.inner is None else method.stepping(step):
                 for layer in run.aware:
                     layer.ascending = p.ascent
                 for part in parts:
+                    inputs, targets = p.batch(part.inputs, part.targets)
                     with engine.accumulating(run.model, more=part is not parts[-1]):
                         with torch.set_grad_enabled(p.needs_gradient):
                             # ranks are averaged, samples are summed: each counts 1 / total
-                            loss = p.loss(run.model(part.inputs), part.targets) * (part.samples * engine.ranks / total)
+                            loss = p.loss(run.model(inputs), targets) * (part.samples * engine.ranks / total)
                         if p.needs_gradient:
                             engine.fabric.backward(loss)
+    if method.inner is None:
+        step()
+
+
+def _take(run: Run) -> None:
+    """One step of the optimizer with the gradient that stands there, unless it is not finite."""
+    config, optimizer, usable = run.config, run.optimizer, run.method.last_step.finite
+    if usable and config.clip_norm is not None:
+        run.engine.fabric.clip_gradients(run.model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+    if usable or run.engine.scaler is not None:  # a scaler skips the step itself, and lowers its scale
+        optimizer.step()
 
 
 def _line(run: Run, rate: float, scale: float) -> Row:

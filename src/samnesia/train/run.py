@@ -22,7 +22,7 @@ from samnesia.train.config import RunConfig
 from samnesia.train.engine import Engine, State
 from samnesia.train.evaluation import Evaluator
 from samnesia.train.log import Row
-from samnesia.train.parts.methods import Training, Unperturbed
+from samnesia.train.parts.methods import Training, Unperturbed, method_name
 from samnesia.train.plain import differences
 from samnesia.train.record.recorder import Recorder
 from samnesia.train.totals import Totals
@@ -74,6 +74,11 @@ class Run:
             # The base optimizer has no schedule that could be idle.
             total_steps=None if isinstance(config.method, Unperturbed) else self.total_steps,
         )
+        if self.chunk is not None and self.method.inner is not None:
+            raise ConfigurationError(
+                f"cannot perturb for {self.chunk} of {config.batch_size} samples with {method_name(config.method)}, "
+                "because it steps the optimizer between its passes over a batch; leave micro_batch out"
+            )
         self.evaluator = Evaluator(config, engine, problem)
         self.recorder = Recorder(config, engine, problem, self.plan.steps)
         self.aware = aware_layers(self.module)

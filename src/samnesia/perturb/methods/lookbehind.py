@@ -29,7 +29,7 @@ def lookbehind(
 
     From the weights φ = φ_0 = φ'_0, for i = 1 … k on the same batch: ``φ'_i = φ'_{i-1} + e_i`` with e_i the steepest
     move of radius ρ at φ'_{i-1} (ASAM: the scaling T of φ'_{i-1}); ``φ_i`` is φ_{i-1} after a step of the base
-    optimizer with ∇L(φ'_i). Then ``φ ← φ + a (φ_k - φ)``. Perturbations add up, to k ρ at most. k = 1 with a = 1 is SAM.
+    optimizer with ∇L(φ'_i). Then ``φ ← φ + a (φ_k - φ)``. Perturbations add up, to k ρ at most; k = a = 1 is SAM.
 
     It steps the optimizer by itself: loop over `method.stepping()`, or call `method.step(closure)`. For schedules, and
     for `method.steps`, the k steps are one. 2 k gradient evaluations per step, or k + 1 with `reuse`: the gradient of
@@ -43,5 +43,6 @@ def lookbehind(
         ball: the geometry of each move; the default is SAM's (the authors use rho = 0.05, and 0.5 for ASAM).
         reuse: take one gradient for a step and for the next ascent.
     """
-    inner = InnerSteps(steps=k, interpolation=Aligned() if alpha is None else Fixed(alpha), reuse=reuse)
-    return PerturbedGradient(model, optimizer, rho=rho, ball=ball, inner=inner, **options)
+    interpolation = Aligned() if alpha is None else Fixed(alpha)
+    options["inner"] = InnerSteps(steps=k, interpolation=interpolation, reuse=reuse)
+    return PerturbedGradient(model, optimizer, rho=rho, ball=ball, **options)
