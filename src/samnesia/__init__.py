@@ -42,26 +42,40 @@ if TYPE_CHECKING:
         UnseenWrapperWarning,
         UnsupportedError,
     )
+    from samnesia.perturb.filtered import CentralizedAscent, CentralizedGradient, OutlierAscent
     from samnesia.perturb.inner import Aligned, Fixed, InnerSteps, Interpolation
+    from samnesia.perturb.layerwise import LargestLayer, LargestUnit
+    from samnesia.perturb.masks import MaskedAscent
     from samnesia.perturb.memory import Memory
     from samnesia.perturb.methods.asam import asam, asam_after_norm, asam_before_norm
+    from samnesia.perturb.methods.balls import filter_sam, linf_sam
     from samnesia.perturb.methods.baselines import lookahead, shrink_and_perturb
+    from samnesia.perturb.methods.directions import friendly_sam, vasso
+    from samnesia.perturb.methods.filtered import gcsam, le_sam, zsharp
+    from samnesia.perturb.methods.fisher import fisher_sam, sparse_sam
     from samnesia.perturb.methods.groups import focal_sam, imbsam
     from samnesia.perturb.methods.gsam import gsam
+    from samnesia.perturb.methods.layerwise import layer_sam
     from samnesia.perturb.methods.lookbehind import lookbehind
+    from samnesia.perturb.methods.noise import rwp
     from samnesia.perturb.methods.obf import obf, random_perturbation
     from samnesia.perturb.methods.penalty import gradient_norm_penalty
     from samnesia.perturb.methods.rescaled import stable_sam
     from samnesia.perturb.methods.sam import sam, unperturbed
+    from samnesia.perturb.methods.subset import sam_on
     from samnesia.perturb.methods.wsam import wsam
     from samnesia.perturb.objectives import OutputBiasForgetting
     from samnesia.perturb.options import StepOptions
     from samnesia.perturb.passes import PerturbedGradient
     from samnesia.perturb.point import Need, Point
+    from samnesia.perturb.remembering import AveragedAscent, ResidualAscent
     from samnesia.perturb.rules import KeptDifference, Mixture, RescaledNorm, Rule, SurrogateGap
     from samnesia.perturb.schedules import after, always, before, every, proportional_to_lr, randomly
     from samnesia.perturb.selection import LargestRise, Selection
+    from samnesia.perturb.sized import FisherAscent, IncrementAscent
+    from samnesia.perturb.subset import Only
     from samnesia.perturb.tensors import Weights
+    from samnesia.perturb.unitwise import UnitNoiseAscent, UnitScaling
     from samnesia.perturb.updates import DifferenceStep, Lookahead, ShrinkAndPerturb, WeightUpdate
     from samnesia.perturb.vectorized.m_sharpness import Vectorized
     from samnesia.study.comparison.callable import Comparison, compare
@@ -72,8 +86,11 @@ __all__ = [
     "AfterNormAscent",
     "Aligned",
     "Ascent",
+    "AveragedAscent",
     "Ball",
     "BeforeNormAscent",
+    "CentralizedAscent",
+    "CentralizedGradient",
     "ClassWeighted",
     "Comparison",
     "ConfigurationError",
@@ -81,23 +98,30 @@ __all__ = [
     "DifferenceStep",
     "ElementScaling",
     "FilterScaling",
+    "FisherAscent",
     "Fixed",
     "GradientAscent",
     "IdleScheduleWarning",
+    "IncrementAscent",
     "InnerSteps",
     "Interpolation",
     "KeptDifference",
     "L2",
+    "LargestLayer",
     "LargestRise",
+    "LargestUnit",
     "LayerScaling",
     "Linf",
     "Lookahead",
+    "MaskedAscent",
     "Memory",
     "Mixture",
     "Need",
     "NoGradientError",
     "Norm",
     "ObjectiveNotUsedError",
+    "Only",
+    "OutlierAscent",
     "OutputBiasForgetting",
     "Pass",
     "PassesError",
@@ -107,6 +131,7 @@ __all__ = [
     "RadiusSuggestion",
     "RandomAscent",
     "RescaledNorm",
+    "ResidualAscent",
     "Rule",
     "SamnesiaError",
     "SamnesiaWarning",
@@ -118,6 +143,8 @@ __all__ = [
     "SurrogateGap",
     "TrainingCollapsedWarning",
     "UnfinishedPassesWarning",
+    "UnitNoiseAscent",
+    "UnitScaling",
     "UnperturbedParametersWarning",
     "Unscaled",
     "UnseenWrapperWarning",
@@ -136,23 +163,35 @@ __all__ = [
     "compare",
     "convert_rho",
     "every",
+    "filter_sam",
+    "fisher_sam",
     "focal_sam",
+    "friendly_sam",
+    "gcsam",
     "gradient_norm_penalty",
     "gsam",
     "imbsam",
+    "layer_sam",
+    "le_sam",
+    "linf_sam",
     "lookahead",
     "lookbehind",
     "obf",
     "proportional_to_lr",
     "random_perturbation",
     "randomly",
+    "rwp",
     "sam",
+    "sam_on",
     "shrink_and_perturb",
+    "sparse_sam",
     "stable_sam",
     "suggest_rho",
     "two_step",
     "unperturbed",
+    "vasso",
     "wsam",
+    "zsharp",
 ]
 
 _HOMES = {
@@ -189,26 +228,40 @@ _HOMES = {
         "UnseenWrapperWarning",
         "UnsupportedError",
     ),
+    "samnesia.perturb.filtered": ("CentralizedAscent", "CentralizedGradient", "OutlierAscent"),
     "samnesia.perturb.inner": ("Aligned", "Fixed", "InnerSteps", "Interpolation"),
+    "samnesia.perturb.layerwise": ("LargestLayer", "LargestUnit"),
+    "samnesia.perturb.masks": ("MaskedAscent",),
     "samnesia.perturb.memory": ("Memory",),
     "samnesia.perturb.methods.asam": ("asam", "asam_after_norm", "asam_before_norm"),
+    "samnesia.perturb.methods.balls": ("filter_sam", "linf_sam"),
     "samnesia.perturb.methods.baselines": ("lookahead", "shrink_and_perturb"),
+    "samnesia.perturb.methods.directions": ("friendly_sam", "vasso"),
+    "samnesia.perturb.methods.filtered": ("gcsam", "le_sam", "zsharp"),
+    "samnesia.perturb.methods.fisher": ("fisher_sam", "sparse_sam"),
     "samnesia.perturb.methods.groups": ("focal_sam", "imbsam"),
     "samnesia.perturb.methods.gsam": ("gsam",),
+    "samnesia.perturb.methods.layerwise": ("layer_sam",),
     "samnesia.perturb.methods.lookbehind": ("lookbehind",),
+    "samnesia.perturb.methods.noise": ("rwp",),
     "samnesia.perturb.methods.obf": ("obf", "random_perturbation"),
     "samnesia.perturb.methods.penalty": ("gradient_norm_penalty",),
     "samnesia.perturb.methods.rescaled": ("stable_sam",),
     "samnesia.perturb.methods.sam": ("sam", "unperturbed"),
+    "samnesia.perturb.methods.subset": ("sam_on",),
     "samnesia.perturb.methods.wsam": ("wsam",),
     "samnesia.perturb.objectives": ("OutputBiasForgetting",),
     "samnesia.perturb.options": ("StepOptions",),
     "samnesia.perturb.passes": ("PerturbedGradient",),
     "samnesia.perturb.point": ("Need", "Point"),
+    "samnesia.perturb.remembering": ("AveragedAscent", "ResidualAscent"),
     "samnesia.perturb.rules": ("KeptDifference", "Mixture", "RescaledNorm", "Rule", "SurrogateGap"),
     "samnesia.perturb.schedules": ("after", "always", "before", "every", "proportional_to_lr", "randomly"),
     "samnesia.perturb.selection": ("LargestRise", "Selection"),
+    "samnesia.perturb.sized": ("FisherAscent", "IncrementAscent"),
+    "samnesia.perturb.subset": ("Only",),
     "samnesia.perturb.tensors": ("Weights",),
+    "samnesia.perturb.unitwise": ("UnitNoiseAscent", "UnitScaling"),
     "samnesia.perturb.updates": ("DifferenceStep", "Lookahead", "ShrinkAndPerturb", "WeightUpdate"),
     "samnesia.perturb.vectorized.m_sharpness": ("Vectorized",),
     "samnesia.study.comparison.callable": ("Comparison", "compare"),
