@@ -46,13 +46,15 @@ def _work(levels: Levels, seed: int) -> Training:
 
 def main() -> None:
     """Write the losses, net by net."""
-    results = read_results(Path(sys.argv[1]))
+    out = Path(sys.argv[1])
+    results, summary = read_results(out), json.loads((out / "compare.json").read_text())
     losses = np.log(results.table.set_index(["net", "rate"])[LOSS]).groupby(level=["net", "rate"], sort=False).mean()
     table = {
         net: {rate: float(np.exp(losses[net, rate])) for rate in sorted(FACTORS, key=float)}
         for net in results.design.factor("net").levels
     }
-    RESULTS.write_text(json.dumps({"loss": table, "seeds": list(results.design.seeds)}, indent=1) + "\n")
+    found = {"loss": table, "seeds": list(results.design.seeds), "environment": summary["environments"][0]}
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     for net, row in table.items():
         print(f"{net:8}", *(f"{value:8.3f}" for value in row.values()))
 

@@ -49,6 +49,39 @@ def test_sizes_of_the_studies_models(model, side, classes, parameters):
         assert count(model.build((3, side, side), classes)) == parameters
 
 
+def test_a_vision_transformer_can_have_another_size_than_its_name_says():
+    small = {"width": 16, "depth": 2, "heads": 4, "patch": 4, "mlp_ratio": 2.0}
+    net = vit(10, (1, 8, 8), **small)
+    embedding, block, head = (16 + 1) * 16 + 4 * 16, 4 * 16 + 8 * 16 * 16 + 7 * 16, 2 * 16 + (16 + 1) * 10
+    assert count(net) == embedding + 2 * (block) + head
+    assert net.blocks[0].attn.num_heads == 4
+    assert count(vit(10, (1, 8, 8), **small | {"depth": 3})) == count(net) + block
+    images = torch.randn(2, 1, 8, 8)
+    named = timm.create_model("vit_tiny_patch16_224", num_classes=10, img_size=32).blocks[0].mlp.fc1.weight
+    assert vit(10, (3, 32, 32), depth=1).blocks[0].mlp.fc1.weight.shape == named.shape
+    assert vit(10, (1, 8, 8), **small, head_zero=False)(images).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"width": 0}, "with width 0"),
+        ({"depth": 10**6}, "with depth 1000000"),
+        ({"heads": 5, "width": 16}, "5 heads and width 16"),
+        ({"mlp_ratio": 0.0}, "mlp_ratio 0.0"),
+    ],
+)
+def test_sizes_that_cannot_be_are_one_sentence(options, part):
+    with pytest.raises(ConfigurationError, match=r"^cannot .*, because .*; ") as caught:
+        Timm(name="vit_tiny_patch16_224", **options)
+    assert part in str(caught.value)
+
+
+def test_other_nets_have_no_width_to_choose():
+    with pytest.raises(ConfigurationError, match="cannot build resnet10t with width, because this timm model"):
+        resnet(width=16)
+
+
 def test_head_of_the_bce_runs_starts_at_its_bias():
     logits = vit()(torch.randn(2, *SHAPE))
     assert torch.equal(logits, torch.full((2, 5), -10.0))
