@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.ball import Generators, Norm
-from samnesia.perturb.tensors import Direction, Weights, norms, shards
+from samnesia.perturb.tensors import Direction, Weights
 from samnesia.perturb.unitwise import unit_norms
 
 
@@ -58,12 +58,7 @@ class LargestLayer(_LargestPart):
 
     def sizes(self, weights: Weights, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The 2-norm of each tensor."""
-        return [
-            weights.reduce_tensor(i, size.double().square()).sqrt().to(size.dtype)
-            if shards(weights.parameters[i])
-            else size
-            for i, size in enumerate(norms(tensors))
-        ]
+        return [weights.reduce_tensor(i, t.square().sum()).sqrt() for i, t in enumerate(tensors)]
 
     def describe(self, scaled: str) -> str:
         """``max ‖scaled‖₂ of a tensor``."""
