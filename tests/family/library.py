@@ -1,4 +1,4 @@
-"""How the library trains what the oracles of table.py train: a preset with the table's settings, and the loop around it.
+"""How the library trains what the oracles of table.py train: presets with the table's settings, and the loop around.
 
 `train(name, optimizer)` is a hand-written loop on the training of settings.py. What the method drew at random on the
 way is handed on to the oracle.
@@ -43,7 +43,7 @@ class Draws(TorchDispatchMode):
         return result
 
 
-Drawn = Callable[[Sequence[Tensor], np.ndarray, int], np.ndarray]  # (drawn, w + epsilon - w, size) -> the oracle's draw
+Draw = Callable[[Sequence[Tensor], np.ndarray], np.ndarray]  # (what was drawn, epsilon) -> what the oracle draws
 
 
 def nothing(drawn: Sequence[Tensor], moved: np.ndarray) -> np.ndarray:
@@ -66,19 +66,59 @@ class Row:
     """build: ``(model, optimizer, **options) -> PerturbedGradient``; draw: what the oracle gets as its draw."""
 
     build: Callable[..., PerturbedGradient]
-    draw: Callable[[Sequence[Tensor], np.ndarray], np.ndarray] = nothing
+    draw: Draw = nothing
 
 
-def row(preset: Callable[..., PerturbedGradient], *, draw: Any = nothing, **fixed: Any) -> Row:
+def row(preset: Callable[..., PerturbedGradient], *, draw: Draw = nothing, **fixed: Any) -> Row:
     return Row(partial(preset, **{"rho": t.RHO, "loss": F.cross_entropy, **fixed}), draw)
+
+
+def plain(preset: Callable[..., PerturbedGradient], **fixed: Any) -> Row:
+    """Of a baseline without a radius."""
+    return Row(partial(preset, loss=F.cross_entropy, **fixed))
+
+
+ASAM = samnesia.Ball(scaling=samnesia.ElementScaling(eta=t.ETA))
+lookbehind = partial(row, samnesia.lookbehind, k=t.INNER)
 
 
 LIBRARY: dict[str, Row] = {
     "multi-step sam": row(samnesia.sam, steps=t.ASCENT_STEPS),
     "iterated obf": row(samnesia.obf, steps=t.ASCENT_STEPS),
+    "lookbehind sam": lookbehind(alpha=t.SLOW),
+    "lookbehind asam": lookbehind(alpha=t.SLOW, ball=ASAM),
+    "lookbehind sam adaptive": lookbehind(),
+    "lookbehind asam adaptive": lookbehind(ball=ASAM),
+    "lookbehind sam adaptive global": row(
+        PerturbedGradient, inner=samnesia.InnerSteps(steps=t.INNER, interpolation=samnesia.Aligned(per_tensor=False))
+    ),
+    "lookbehind sam reused": lookbehind(alpha=t.SLOW, reuse=True),
+    "lookbehind asam reused": lookbehind(alpha=t.SLOW, ball=ASAM, reuse=True),
     "interval sam": row(samnesia.sam, when=samnesia.every(t.INTERVAL)),
     "late sam": row(samnesia.sam, when=samnesia.after(t.LATE)),
-    "linf": row(PerturbedGradient, ball=samnesia.Ball(norm=samnesia.Linf())),
+    "lookahead": plain(samnesia.lookahead, k=t.SYNC, alpha=t.SYNC_SHARE),
+    "lookahead sam": row(samnesia.sam, after=[samnesia.Lookahead(k=t.SYNC, alpha=t.SYNC_SHARE)]),
+    "shrink and perturb": plain(samnesia.shrink_and_perturb, share=t.SHRINK),
+    "shrink and perturb by rate": plain(samnesia.shrink_and_perturb, share=t.SHRINK, base_lr=t.SHRINK_RATE),
+    "wsam": row(samnesia.wsam, gamma=t.GAMMA, decoupled=False),
+    "wsam decoupled": row(samnesia.wsam, gamma=t.GAMMA),
+    "stable sam": row(samnesia.stable_sam),
+    "gradient-norm penalty": row(samnesia.gradient_norm_penalty, share=t.PENALTY),
+    "imbsam": row(samnesia.imbsam, tail=[k for k, weight in enumerate(t.TAIL) if weight], num_classes=len(t.TAIL)),
+    "focal-sam": row(samnesia.focal_sam, class_shares=t.CLASS_SHARES, gamma=t.FOCAL_GAMMA, share=t.FOCAL_SHARE),
+    "friendly sam": row(samnesia.friendly_sam, sigma=t.FRIENDLY_SIGMA, decay=t.FRIENDLY_DECAY),
+    "vasso": row(samnesia.vasso, theta=t.THETA),
+    "gcsam": row(samnesia.gcsam),
+    "zsharp": row(samnesia.zsharp, share=t.OUTLIERS),
+    "sparse sam": row(samnesia.sparse_sam, sparsity=t.SPARSITY, refresh=t.MASK_EVERY),
+    "sam-on": row(samnesia.sam_on),
+    "asam-on": row(samnesia.sam_on, eta=t.ETA),
+    "fisher sam": row(samnesia.fisher_sam, damping=t.DAMPING),
+    "le-sam": row(samnesia.le_sam, sigma=t.SIGMA),
+    "layer ball": row(samnesia.layer_sam),
+    "filter ball": row(samnesia.filter_sam),
+    "linf": row(samnesia.linf_sam),
+    "rwp": row(samnesia.rwp, share=t.RWP_SHARE, draw=numbers),
 }
 
 
@@ -126,15 +166,15 @@ def base_optimizer(name: str, model: nn.Module) -> torch.optim.Optimizer:
 def step(method: PerturbedGradient, model: nn.Module, x: Tensor, y: Tensor) -> np.ndarray:
     """One optimizer step; how far the weights were moved in the last pass."""
     start = flat(model)
-    for p in method.passes():
-        if p.last:
-            moved = flat(model) - start
+    for p in method.passes() if method.inner is None else method.stepping():
+        moved = flat(model) - start
         chosen_x, chosen_y = p.batch(x, y)
         loss = p.loss(model(chosen_x), chosen_y)
         if p.needs_gradient:
             loss.backward()
-    assert np.array_equal(flat(model), start)
-    method.optimizer.step()
+    if method.inner is None:
+        assert np.array_equal(flat(model), start)
+        method.optimizer.step()
     method.optimizer.zero_grad()
     return moved
 
