@@ -24,12 +24,12 @@ from samnesia.train.config import (
     Digits,
     Evaluation,
     Logging,
-    Model,
     Perturbed,
     RunConfig,
     Timm,
 )
 from samnesia.train.parts.methods import ASAM, SAM, LayerSAM, Method, Unperturbed
+from samnesia.train.parts.models import Model
 
 SMALLEST = 1.0  # points of test accuracy
 PLAIN = "plain"
