@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         Unscaled,
     )
     from samnesia.perturb.class_weights import ClassWeighted
-    from samnesia.perturb.conversion import Conversion, convert_rho
+    from samnesia.perturb.conversion.convert import convert_rho
+    from samnesia.perturb.conversion.result import Conversion
     from samnesia.perturb.criteria import Pass
     from samnesia.perturb.errors import (
         ConfigurationError,
@@ -210,7 +211,8 @@ _HOMES = {
         "Unscaled",
     ),
     "samnesia.perturb.class_weights": ("ClassWeighted",),
-    "samnesia.perturb.conversion": ("Conversion", "convert_rho"),
+    "samnesia.perturb.conversion.convert": ("convert_rho",),
+    "samnesia.perturb.conversion.result": ("Conversion",),
     "samnesia.perturb.criteria": ("Pass",),
     "samnesia.perturb.errors": (
         "ConfigurationError",

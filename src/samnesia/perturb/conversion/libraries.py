@@ -1,127 +1,35 @@
-"""Radii of other libraries: what to write here for a radius that was tuned there.
+"""One function per implementation: its radius and settings, as a method of ours.
 
-"rho" is another length in nearly every implementation: what is scaled by the weights, how often, with which stabilizer,
-before or after the norm, and whose gradient it is. Each library has one function here, whose keywords are that
-library's own names; `docs/radii.md` has the table, and says which rows were held against the library's code.
+Keywords are the other library's own names, with its defaults. docs/radii.md says which were held against its code.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
-from typing import Any, Literal, final
-
-import torch
-from torch import nn
+from collections.abc import Callable
+from typing import Any, Literal
 
 from samnesia.perturb.ascents import AfterNormAscent
 from samnesia.perturb.ball import Ball, ElementScaling
+from samnesia.perturb.cheaper import ReusedDirection
+from samnesia.perturb.conversion.result import Conversion
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.methods.asam import asam, asam_after_norm, asam_before_norm
+from samnesia.perturb.methods.cheaper import looksam
+from samnesia.perturb.methods.directions import friendly_sam
 from samnesia.perturb.methods.gsam import gsam
 from samnesia.perturb.methods.sam import sam
+from samnesia.perturb.methods.wsam import wsam
 from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.rules import SurrogateGap
-from samnesia.perturb.schedules import Every, ProportionalToLR, Radius, radius_at
+from samnesia.perturb.remembering import ResidualAscent
+from samnesia.perturb.rules import KeptDifference, Mixture, SurrogateGap
+from samnesia.perturb.schedules import Every, ProportionalToLR, Radius
+from samnesia.perturb.updates import DifferenceStep
 
 BARE_NORM = 1e-30
 """For code that divides by the norm itself: nothing beside a norm, and a gradient of zeros still moves nothing."""
 
-_SHORT = {Every: "every", ProportionalToLR: "proportional_to_lr"}
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """What to write here for a radius of another library.
-
-    Attributes:
-        preset: the method's builder, such as `samnesia.asam`.
-        rho: the radius to give it, a number or a schedule.
-        arguments: its other arguments.
-        exact: whether it trains the same weights; if not, `note` says what differs.
-        note: what the arguments cannot say: what belongs into your loop, or what stays different.
-    """
-
-    preset: Callable[..., PerturbedGradient]
-    rho: float | Radius
-    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    exact: bool = True
-    note: str = ""
-
-    def build(self, model: nn.Module, optimizer: torch.optim.Optimizer, **options: Any) -> PerturbedGradient:
-        """The method for `model` and `optimizer`; `options` are added to `arguments`, or replace them."""
-        return self.preset(model, optimizer, rho=self.rho, **{**self.arguments, **options})
-
-    def __str__(self) -> str:
-        """The call as it is written, and the note as a comment behind it."""
-        given = {"rho": self.rho, **self.arguments}
-        words = ", ".join(f"{name}={_written(value)}" for name, value in given.items())
-        note = ("" if self.exact else "not exact: ") + self.note
-        return f"samnesia.{self.preset.__name__}(model, optimizer, {words})" + (f"  # {note}" if note else "")
-
-
-def convert_rho(rho: float, *, source: str, **settings: Any) -> Conversion:
-    """Translate a radius of another library into a method of this one.
-
-    ::
-
-        >>> print(convert_rho(2.0, source="davda54/sam", adaptive=True))
-        samnesia.asam(model, optimizer, rho=2.0, eta=0.0, scaled="all")
-
-    Args:
-        rho: the radius there (the largest one where it follows the learning rate).
-        source: the library: the GitHub name of a repository, or the name that its class is imported by.
-        **settings: the library's own arguments that bear on the perturbation, by the library's own names. What is left
-            out has the library's default:
-
-            - ``davda54/sam``: adaptive
-            - ``SamsungLabs/ASAM`` and ``SamsungLabs/ASAM:SAM``: eta (the first)
-            - ``juntang-zhuang/GSAM``: gsam_alpha, adaptive, perturb_eps; min_value, max_lr, min_lr of its
-              ProportionScheduler
-            - ``google-research/sam``: nothing
-            - ``google-research/big_vision``: alpha, adaptive_perturbation, minimize_fp; rho_min, lr_max, lr_min
-            - ``pytorch_optimizer.SAM``: adaptive, use_gc, perturb_eps; ``.GSAM``: alpha, adaptive, perturb_eps and the
-              scheduler's min_value, max_lr, min_lr; ``.WSAM``: gamma, adaptive, decouple, max_norm, eps; ``.LookSAM``:
-              k, alpha, adaptive, use_gc, perturb_eps; ``.FriendlySAM``: sigma, lmbda, adaptive, perturb_eps; ``.BSAM``
-            - ``composer.algorithms.SAM``: interval, epsilon
-            - ``optax.contrib.sam``: sync_period; the radius is the learning rate of its adversarial SGD
-            - ``BorealisAI/perturbed-forgetting``: before_norm, after_norm (its two adaptive flags); alpha, normalized
-              (GSAM and how its gradient is stored); rho_min, lr_max, lr_min (its radius proportional to the rate)
-
-    Returns:
-        A `Conversion`, which prints as code and builds the method.
-
-    Raises:
-        ConfigurationError: for an unknown source or setting (naming the nearest), or a radius that is none.
-        UnsupportedError: where no radius here means the same.
-
-    Sources: the libraries' code, as docs/radii.md says for each.
-    """
-    if source not in SOURCES:
-        raise ConfigurationError(
-            f"cannot convert a radius of {source!r}, because the known sources are {', '.join(SOURCES)}"
-            f"{_did_you_mean(source, list(SOURCES))}"
-        )
-    convert = SOURCES[source]
-    known = {name: p for name, p in inspect.signature(convert).parameters.items() if name != "rho"}
-    for name in settings.keys() - known.keys():
-        raise ConfigurationError(
-            f"cannot convert a radius of {source} with {name}={settings[name]!r}, because what bears on it there is "
-            f"{', '.join(known) or 'the radius alone'}{_did_you_mean(name, list(known))}"
-        )
-    for name, parameter in known.items():
-        if parameter.default is inspect.Parameter.empty and name not in settings:
-            raise ConfigurationError(
-                f"cannot convert a radius of {source} without {name}, because it has no default there; give {name}= as "
-                "it was in that run"
-            )
-    return convert(radius_at(rho, 0, 0.0), **settings)
-
-
-# -- one function per source -----------------------------------------------------------------------------------------
+SQUARED = Ball(scaling=ElementScaling(eta=0.0, scaled="all"))
+"""What "adaptive" means in most copies of davda54/sam: e = ρ w² g / ‖|w| g‖."""
 
 
 def _davda54(rho: float, *, adaptive: bool = False) -> Conversion:
@@ -197,6 +105,56 @@ def _po_gsam(
     return _gsam(radius, alpha, adaptive, perturb_eps)
 
 
+def _po_wsam(
+    rho: float,
+    *,
+    gamma: float = 0.9,
+    adaptive: bool = False,
+    decouple: bool = True,
+    max_norm: float | None = None,
+    eps: float = 1e-12,
+) -> Conversion:
+    if max_norm is not None:
+        raise UnsupportedError(
+            "cannot convert pytorch_optimizer.WSAM with max_norm, because it clips the perturbed gradient before it is "
+            "mixed with the clean one; leave max_norm out, and clip after the passes"
+        )
+    if not adaptive:
+        return Conversion(wsam, rho, {"gamma": gamma, "decoupled": decouple, **_unless_default(eps)})
+    weight = gamma / (1.0 - gamma)
+    rest = {"rule": KeptDifference(), "after": (DifferenceStep(factor=weight),)}
+    parts = rest if decouple else {"rule": Mixture(share=weight)}
+    return Conversion(PerturbedGradient, rho, {"ball": SQUARED, **parts, **_unless_default(eps)})
+
+
+def _po_looksam(
+    rho: float,
+    *,
+    k: int = 10,
+    alpha: float = 0.7,
+    adaptive: bool = False,
+    use_gc: bool = False,
+    perturb_eps: float = 1e-12,
+) -> Conversion:
+    if use_gc:
+        raise UnsupportedError(_CENTRALIZED)
+    note, epsilon = "it projects tensor by tensor, and here all parameters jointly", _unless_default(perturb_eps)
+    if not adaptive:
+        return Conversion(looksam, rho, {"k": k, "alpha": alpha, **epsilon}, exact=False, note=note)
+    parts = {"ball": SQUARED, "rule": ReusedDirection(alpha=alpha), "when": Every(k)}
+    return Conversion(PerturbedGradient, rho, {**parts, **epsilon}, exact=False, note=note)
+
+
+def _po_friendly(
+    rho: float, *, sigma: float = 1.0, lmbda: float = 0.9, adaptive: bool = False, perturb_eps: float = 1e-12
+) -> Conversion:
+    note, epsilon = "its average begins at the first gradient, and here at 0", _unless_default(perturb_eps)
+    if not adaptive:
+        return Conversion(friendly_sam, rho, {"sigma": sigma, "decay": lmbda, **epsilon}, exact=False, note=note)
+    parts = {"ball": SQUARED, "ascent": ResidualAscent(sigma=sigma, decay=lmbda)}
+    return Conversion(PerturbedGradient, rho, {**parts, **epsilon}, exact=False, note=note)
+
+
 def _po_bsam(rho: float) -> Conversion:
     raise UnsupportedError(
         "cannot convert the radius of pytorch_optimizer.BSAM, because it perturbs by rho g / s without a norm, and "
@@ -256,7 +214,7 @@ def _perturbed_forgetting(
     return Conversion(gsam, radius, {"alpha": alpha, **given, "sync": "rank"}, note=note)
 
 
-SOURCES: dict[str, Callable[..., Conversion]] = {
+LIBRARIES: dict[str, Callable[..., Conversion]] = {
     "davda54/sam": _davda54,
     "SamsungLabs/ASAM": _samsung_asam,
     "SamsungLabs/ASAM:SAM": _samsung_sam,
@@ -265,6 +223,9 @@ SOURCES: dict[str, Callable[..., Conversion]] = {
     "google-research/big_vision": _big_vision,
     "pytorch_optimizer.SAM": _po_sam,
     "pytorch_optimizer.GSAM": _po_gsam,
+    "pytorch_optimizer.WSAM": _po_wsam,
+    "pytorch_optimizer.LookSAM": _po_looksam,
+    "pytorch_optimizer.FriendlySAM": _po_friendly,
     "pytorch_optimizer.BSAM": _po_bsam,
     "composer.algorithms.SAM": _composer,
     "optax.contrib.sam": _optax,
@@ -293,8 +254,7 @@ def _gsam(rho: float | Radius, alpha: float, adaptive: bool, epsilon: float) -> 
     shared = {"sync": "rank", **_unless_default(epsilon)}
     if not adaptive:
         return Conversion(gsam, rho, {"alpha": alpha, **shared})
-    ball = Ball(scaling=ElementScaling(eta=0.0, scaled="all"))
-    return Conversion(PerturbedGradient, rho, {"ball": ball, "rule": SurrogateGap(alpha=alpha), **shared})
+    return Conversion(PerturbedGradient, rho, {"ball": SQUARED, "rule": SurrogateGap(alpha=alpha), **shared})
 
 
 def _following(
@@ -313,27 +273,3 @@ def _following(
 
 def _unless_default(epsilon: float) -> dict[str, float]:
     return {} if epsilon == 1e-12 else {"epsilon": epsilon}
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    """The nearest of `known`, also where `name` is one part of it ("optax", "composer")."""
-    plain = {k.lower().replace("-", "_"): k for k in known}
-    asked = name.lower().replace("-", "_")
-    inside = [k for k in plain if asked in k]
-    near = inside[:1] or get_close_matches(asked, plain, n=1, cutoff=0.5)
-    return f"; did you mean {plain[near[0]]!r}?" if near else ""
-
-
-def _written(value: Any) -> str:
-    """A value as one writes it in code: parts by their public names, without parts that are their own defaults."""
-    if isinstance(value, str):
-        return f'"{value}"'
-    if not is_dataclass(value):
-        return repr(value)
-    name = _SHORT.get(type(value), type(value).__name__)
-    given = {f.name: getattr(value, f.name) for f in fields(value) if not _left_out(f, getattr(value, f.name))}
-    return f"samnesia.{name}({', '.join(f'{name}={_written(part)}' for name, part in given.items())})"
-
-
-def _left_out(of: Field[Any], value: Any) -> bool:
-    return of.default_factory is not MISSING and of.default_factory() == value

@@ -1,0 +1,1 @@
+"""What radii of other libraries are here."""
