@@ -36,6 +36,11 @@ class TwoStep:
                 f"cannot see to sync={method.sync!r} in two steps, because DistributedDataParallel has averaged the "
                 "first gradient, or not, before first_step is called; loop over method.passes()"
             )
+        if method.teacher is not None:
+            raise ConfigurationError(
+                "cannot hold outputs to a teacher's in two steps, because the first loss is computed before the "
+                "teacher could be asked; loop over method.passes()"
+            )
         if method.replay_dropout:
             raise ConfigurationError(
                 "cannot replay dropout in two steps, because the first forward runs before first_step is called; loop "

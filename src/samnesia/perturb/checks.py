@@ -90,6 +90,8 @@ def check_parts(method: PerturbedGradient) -> None:
             "cannot select samples without loss=, or with a remainder, because each pass must tell the losses of one "
             "and the same batch; give loss=F.cross_entropy, say, and no remainder"
         )
+    if method.teacher is not None:
+        method.teacher.check(method)
     if method.inner is not None:
         method.inner.check(method)
     if method.objective is not None and method.loss is None:

@@ -22,22 +22,25 @@ class Pass:
 
     index: 0, 1, … within the flow. ascent: whether its gradient shapes the perturbation. last: whether its gradient is
     announced as the one that is stepped (AE-SAM knows it only after the pass). needs_gradient: False if a forward
-    suffices (a backward does no harm).
+    suffices (a backward does no harm). teacher: whether the weights are the teacher's, so that its loss is not the
+    model's.
     """
 
     index: int
     ascent: bool
     last: bool
     needs_gradient: bool
-    _criterion: Callable[[Tensor, Tensor], Tensor]
+    teacher: bool
+    _criterion: Callable[..., Tensor]
     _batch: Callable[..., tuple[Tensor, ...]]
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss(self, output: Tensor, target: Tensor, *, samples: Tensor | None = None) -> Tensor:
         """The criterion of this pass: the training loss, or on ascent passes the method's objective.
 
-        Raises ConfigurationError if the method was built without `loss=`.
+        `samples` [N] says who the samples are, for methods that remember what they said of each (`saf`). Raises
+        ConfigurationError if the method was built without `loss=`.
         """
-        return self._criterion(output, target)
+        return self._criterion(output, target, samples)
 
     def batch(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The samples of this pass: `tensors`, or of each, in the last pass of a method that selects, some rows."""
@@ -63,11 +66,14 @@ class Criteria:
         self._scales: list[Tensor] = []
         self._losses: list[list[Tensor]] = []  # of each sample, of the passes that a selection compares
         self._asked = 0
+        self._first: int | None = None  # index of the first pass at weights that are not the teacher's
 
     def open(self, running: Pass) -> None:
         """Begin a pass."""
         self._running, self._used, self._scales, self._asked = running, False, [], 0
-        if running.index == 0 or not running.needs_gradient:
+        if self._first is None and not running.teacher:
+            self._first = running.index
+        if self._is_first or not running.needs_gradient:
             self._losses.append([])
 
     def close(self) -> None:
@@ -82,15 +88,20 @@ class Criteria:
                 "cannot ascend the loss in place of the method's own objective, because that would train another "
                 "method; compute the loss of each pass with p.loss(output, target) or method.criterion"
             )
+        if method.teacher is not None:
+            raise ObjectiveNotUsedError(
+                "cannot train without the divergence from the teacher's outputs, because that would be another method; "
+                "compute the loss of each pass with p.loss(output, target) or method.criterion"
+            )
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The criterion of the running pass; the first one notes the training loss."""
-        running, method = self._running, self._method
+        method = self._method
         self._used = True
         self._note_samples(output, target)
         criterion = self._criterion()
         value = criterion(output, target)
-        if running is not None and running.index == 0:
+        if self._is_first:
             loss = value
             if criterion != method.training_loss:
                 with torch.no_grad():
@@ -100,6 +111,10 @@ class Criteria:
             scales = self._scales  # no more than that: a loss that is kept must not keep the saved weights
             value.register_hook(lambda gradient: scales.append(gradient.detach().sum()))
         return value
+
+    @property
+    def _is_first(self) -> bool:
+        return self._running is not None and self._running.index == self._first
 
     def _criterion(self) -> Callable[[Tensor, Tensor], Tensor]:
         running, method = self._running, self._method
@@ -121,6 +136,11 @@ class Criteria:
         self._asked += 1
         if running is None or not running.last or selection is None or len(self._losses) < 2:
             return tensors
+        if self._asked > min(map(len, self._losses)):
+            raise ObjectiveNotUsedError(
+                "cannot select among samples whose losses are not known, because p.batch was called for more batches "
+                "than p.loss in the passes before; call each once for each batch, as in x_p, y_p = p.batch(x, y)"
+            )
         before, after = (losses[self._asked - 1] for losses in self._losses[:2])
         chosen = selection.choose(before, after)
         return tuple(t[chosen.to(t.device)] for t in tensors)
@@ -134,7 +154,7 @@ class Criteria:
                 "cannot train on selected samples, because the last pass was computed on all of them; take the samples "
                 "of each pass from p.batch, as in x_p, y_p = p.batch(x, y)"
             )
-        if not running.last and (running.index == 0 or not running.needs_gradient):
+        if not running.last and (self._is_first or not running.needs_gradient):
             with torch.no_grad():
                 self._losses[-1].append(selection.losses(output.detach(), target))
 

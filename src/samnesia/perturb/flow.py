@@ -23,6 +23,7 @@ from samnesia.perturb.modules import ModelState, Parameters, check_gradients, fo
 from samnesia.perturb.moving import generator
 from samnesia.perturb.point import Need
 from samnesia.perturb.sync import GradientSync
+from samnesia.perturb.teachers import Lesson
 from samnesia.perturb.tensors import Weights, assign, local, local_gradient, norms
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Flow(ABC):
         self._held = [i for i, group in enumerate(parameters.groups) if group is not None]
         self._radii = method.radii() if fires else ()
         self._criteria = Criteria(method, self._report, fires=fires, watches=watches)
+        self._lesson: Lesson | None = None
         self._pass: Pass | None = None
         self._passed = 0
         self._weights = self._weights_now()
@@ -78,27 +80,34 @@ class Flow(ABC):
                         stacklevel=3,
                     )
 
-    def _open(self, need: Need, *, ascent: bool = False, last: bool = False) -> Generator[Pass, None, None]:
+    def _open(
+        self, need: Need, *, ascent: bool = False, last: bool = False, teacher: bool = False
+    ) -> Generator[Pass, None, None]:
         """Yield one pass and check that it was used as meant."""
         self._gradients.clear()
-        self._sync.open_pass(last=last)
+        self._sync.open_pass(last=last, teacher=teacher)
         if last and self._not_finite is not None:
             self._sync.mark(self._not_finite, [self._parameters.parameters[i] for i in self._held])
         if self._passed and self._method.replay_dropout:
             self._entry.restore_random()
         gradient = need is Need.GRADIENT
         # the method's criterion, not this step's: a pass that is kept must not keep the saved weights
-        self._pass = Pass(self._passed, ascent, last, gradient, self._method.criterion, self._method.batch)
+        method = self._method
+        self._pass = Pass(self._passed, ascent, last, gradient, teacher, method.criterion, method.batch)
         self._criteria.open(self._pass)
+        if self._lesson is not None:
+            self._lesson.open()
         yield self._pass
-        self._close(gradient)
+        self._close(gradient, teacher=teacher)
 
-    def _close(self, gradient: bool) -> None:
+    def _close(self, gradient: bool, *, teacher: bool = False) -> None:
         self._pass = None
         self._entry.check_modes()
-        if self._passed == 0:
+        if teacher:
+            self._entry.check_frozen()
+        elif self._after_first is None:
             self._after_first = self._entry.now()
-        elif self._after_first is not None:
+        else:
             self._after_first.check_frozen()
         self._passed += 1
         if not gradient:
@@ -144,7 +153,7 @@ class Flow(ABC):
         key = (method.seed, method.steps, method._micro_batch, number)
         return generator(device, *key, per_rank=method.sync == "rank")
 
-    def criterion(self, output: Tensor, target: Tensor) -> Tensor:
+    def criterion(self, output: Tensor, target: Tensor, samples: Tensor | None = None) -> Tensor:
         """The criterion of the running pass; the first one notes the training loss."""
         return self._criteria(output, target)
 
@@ -178,11 +187,15 @@ class Flow(ABC):
         sizes, nothing = iter(norms([local(g) for g in held if g is not None])), self._weights.tensors[0].new_zeros(())
         return self._weights.total([nothing if g is None else next(sizes) for g in held])
 
-    @torch.no_grad()
     def _restore_weights(self) -> None:
         if self._saved is None:
             return
-        assign(self._weights_now().tensors, self._saved)
+        self._place(self._saved)
+
+    @torch.no_grad()
+    def _place(self, values: Sequence[Tensor]) -> None:
+        """Let the weights be `values`."""
+        assign(self._weights_now().tensors, values)
         self._weights_changed()
 
     def _weights_now(self) -> Weights:

@@ -24,7 +24,7 @@ from samnesia.perturb.modules import Parameters, innermost_optimizer
 from samnesia.perturb.moving import move
 from samnesia.perturb.point import Need
 from samnesia.perturb.sync import gradient_sync
-from samnesia.perturb.tensors import Weights, assign, copies, differences
+from samnesia.perturb.tensors import Weights, copies, differences
 
 if TYPE_CHECKING:
     from samnesia.perturb.passes import PerturbedGradient
@@ -120,6 +120,7 @@ class InnerSteps:
             "a rule": method.rule,
             "a remainder": method.remainder,
             "a selection": method.selection,
+            "a teacher": method.teacher,
             "sync='rank'": method.sync == "rank",
             "keep_gradient_buffers": method.keep_gradient_buffers,
             "offload": method.offload,
@@ -197,11 +198,6 @@ class InnerFlow(Flow):
         self._weights_changed()
         self._not_finite = moved.not_finite if self._not_finite is None else self._not_finite | moved.not_finite
         self._lengths.append(moved.norm)
-
-    @torch.no_grad()
-    def _place(self, values: Sequence[Tensor]) -> None:
-        assign(self._weights_now().tensors, values)
-        self._weights_changed()
 
     @torch.no_grad()
     def _finish(self, first: Sequence[Tensor], last: Sequence[Tensor]) -> None:

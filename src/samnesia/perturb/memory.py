@@ -20,7 +20,7 @@ Named = Mapping[str, Tensor]
 
 @final
 class Memory:
-    """Named entries, each one tensor per weight or one number."""
+    """Named entries, each one tensor per weight, one number or one table."""
 
     def __init__(self, entries: Mapping[str, Named] | None = None) -> None:
         self._entries: dict[str, Named] = dict(entries or {})
@@ -55,6 +55,14 @@ class Memory:
     def keep_number(self, name: str, value: Tensor) -> None:
         """Make the 0-d `value` the number `name`."""
         self._entries[name] = {_NUMBER: value.detach().clone()}
+
+    def table(self, name: str) -> Tensor | None:
+        """The tensor `name` that belongs to no weight, not to be written to; None if there is none yet."""
+        return self._entries.get(name, {}).get(_NUMBER)
+
+    def keep_table(self, name: str, values: Tensor) -> None:
+        """Make `values`, in memory of their own, the tensor `name`; alike on all ranks."""
+        self._entries[name] = {_NUMBER: values.detach()}
 
     def forget(self, name: str) -> None:
         """Drop the entry `name`, if there is one."""

@@ -10,6 +10,7 @@ from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.schedules import When
 from samnesia.perturb.selection import Selection
 from samnesia.perturb.sync import Scope
+from samnesia.perturb.teachers import Teacher
 from samnesia.perturb.updates import WeightUpdate
 
 
@@ -53,10 +54,13 @@ class StepOptions(FlowOptions, total=False):
     objective: what ascent passes increase instead of the loss, ``(output, target) -> scalar``.
     remainder: a part of the loss that is not perturbed, ``(output, target) -> scalar``: on perturbed steps its gradient
         is taken at the weights themselves, in a pass of its own, and only that of the rest at the perturbed ones.
+    teacher: what tells old outputs, to which those of a step are held by a divergence in the training loss; needs
+        `p.loss`.
     inner: several steps of the optimizer on one batch, which the method takes itself: see `stepping()`.
     """
 
     loss: Criterion | None
     objective: Criterion | None
     remainder: Criterion | None
+    teacher: Teacher | None
     inner: InnerSteps | None

@@ -28,6 +28,7 @@ from samnesia.perturb.schedules import Radius, When, always, radius_at, warn_if_
 from samnesia.perturb.step import Standing, Step
 from samnesia.perturb.sync import Scope, check_scope, reshard
 from samnesia.perturb.tensors import Weights
+from samnesia.perturb.updates import WeightUpdate
 
 
 @final
@@ -80,7 +81,10 @@ class PerturbedGradient:
         self.remainder = options.get("remainder")
         self.selection = options.get("selection")
         self.inner = options.get("inner")
-        self.after = tuple(options.get("after", ()))
+        self.teacher = options.get("teacher")
+        self.after: tuple[WeightUpdate, ...] = tuple(options.get("after", ()))
+        if self.teacher is not None:
+            self.after += (self.teacher,)  # it learns from the weights as they are in the end
         self.replay_dropout = options.get("replay_dropout", False)
         self.epsilon = options.get("epsilon", 1e-12)
         self.seed = options.get("seed", 0)
@@ -130,7 +134,8 @@ class PerturbedGradient:
         return Passes(lambda passes: self._stepping(step or self._step_if_finite, passes))
 
     def step(self, closure: Callable[[], Any]) -> Any:
-        """Run `closure` (zero_grad, forward, backward) once per pass, step the optimizer, return the first pass's loss.
+        """Run `closure` (zero_grad, forward, backward) once per pass, step the optimizer, return the first pass's loss
+        (the first at the model's own weights, if a teacher has one).
 
         The closure owns the gradient: that of the last step is dropped, and an accumulated one is refused with a
         StaleGradientError (each of its micro-batches needs passes of its own). A step whose gradient is not finite is
@@ -139,10 +144,10 @@ class PerturbedGradient:
         """
         self._stepped.refuse_accumulated()
         first: list[Any] = []
-        for _ in self.stepping():
+        for p in self.stepping():
             with torch.enable_grad():
                 loss = closure()
-            if not first:
+            if not first and not p.teacher:
                 first.append(loss)
         if self.last_step.loss is None and first[0] is not None:
             self.last_step.note_loss(first[0])
@@ -153,10 +158,10 @@ class PerturbedGradient:
         if self.last_step.finite:
             self.optimizer.step()
 
-    def criterion(self, output: Tensor, target: Tensor) -> Tensor:
-        """The criterion of the running pass, for closures; outside of passes, the training loss."""
+    def criterion(self, output: Tensor, target: Tensor, samples: Tensor | None = None) -> Tensor:
+        """The criterion of the running pass, for closures: see `Pass.loss`; outside of passes, the training loss."""
         if self._running is not None and self._under_way() is not None:
-            return self._running.criterion(output, target)
+            return self._running.criterion(output, target, samples)
         return self.training_loss(output, target)
 
     def batch(self, *tensors: Tensor) -> tuple[Tensor, ...]:

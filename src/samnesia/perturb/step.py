@@ -17,6 +17,7 @@ from samnesia.perturb.moving import move
 from samnesia.perturb.point import Need
 from samnesia.perturb.rules import Rule
 from samnesia.perturb.sync import gradient_sync
+from samnesia.perturb.teachers import Lesson
 from samnesia.perturb.tensors import Direction, Weights, copies, like_parameter, local
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ class Step(Flow):
         self._remainder = method.remainder if fires else None
         watches = self._rule is not None or (self._ascent is not None and self._ascent.remembers)
         super().__init__(method, parameters, fires=fires, watches=watches)
-        self.memory = method.remembered().fork()
+        self._remembered = method.remembered()
+        self.memory = self._remembered.fork()
+        if method.teacher is not None:
+            self._lesson = Lesson(method.teacher, self.memory, method.steps)
         self._standing = standing
         self._fires, self._arrived = fires, False
         self._clean: list[Tensor | None] = []
@@ -63,10 +67,12 @@ class Step(Flow):
     # -- the flow ----------------------------------------------------------------------------------------------------
 
     def passes(self) -> Generator[Pass, None, None]:
-        """That of the remainder, those of the ascent, a look at the samples, the last."""
+        """That of the teacher, of the remainder, those of the ascent, a look at the samples, the last."""
         if self._standing is Standing.DROP:
             self._gradients.forget()
         self._gradients.old = self._safe(self._gradients.old)
+        if self._lesson is not None:
+            yield from self._ask(self._lesson)
         if self._remainder is not None:
             yield from self._open(Need.GRADIENT)
             self._plain = self._safe([p.grad for p in self._parameters.parameters])
@@ -78,6 +84,18 @@ class Step(Flow):
                 yield from self._open(Need.FORWARD)
             yield from self._open(Need.GRADIENT, last=True)
         self._finish()
+
+    def _ask(self, lesson: Lesson) -> Generator[Pass, None, None]:
+        """Let the model tell the old outputs, at the weights that were its own then; it moves nothing but itself."""
+        there = lesson.place(self._weights)
+        if there is None:
+            return
+        self._saved = copies(self._weights.tensors, in_host_memory=self._method.offload)
+        self._place(there)
+        yield from self._open(Need.FORWARD, teacher=True)
+        self._restore_weights()
+        self._saved = None
+        self._entry.restore_buffers()
 
     def _climb(self) -> Generator[Pass, None, None]:
         adopted = self._standing is Standing.ADOPT
@@ -140,6 +158,14 @@ class Step(Flow):
         found = [next((local(t) for t in of_weight if t is not None), None) for of_weight in kept]
         return None if all(t is None for t in found) else self._filled(found)
 
+    def criterion(self, output: Tensor, target: Tensor, samples: Tensor | None = None) -> Tensor:
+        """The criterion of the running pass, with the divergence from the teacher where that is a part of it."""
+        value, running = self._criteria(output, target), self._pass
+        if self._lesson is None or running is None:
+            return value
+        own = running.ascent and self._method.objective is not None
+        return self._lesson.added(running, value, output, samples, counts=not own)
+
     # -- gradients ---------------------------------------------------------------------------------------------------
 
     def loss_scale(self, unknown: float | None = None) -> Tensor:
@@ -184,6 +210,11 @@ class Step(Flow):
         self._restore_model()
         self._sync.close()
         self._gradients.hand_over(totals)
+
+    def abort(self) -> None:
+        """Put back what a flow does; nothing of it is remembered."""
+        self._method.remember(self._remembered)
+        super().abort()
 
     def _combined(self, rule: Rule) -> list[Tensor | None]:
         perturbed = self._computed()

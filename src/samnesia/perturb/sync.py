@@ -32,8 +32,8 @@ class GradientSync(ABC):
     """How the gradients of one flow are averaged over ranks."""
 
     @abstractmethod
-    def open_pass(self, *, last: bool) -> None:
-        """Prepare the averaging of the pass that follows."""
+    def open_pass(self, *, last: bool, teacher: bool = False) -> None:
+        """Prepare the averaging of the pass that follows; that of a `teacher` is neither averaged nor sends buffers."""
 
     @abstractmethod
     def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
@@ -70,7 +70,7 @@ class GradientSync(ABC):
 class Local(GradientSync):
     """One process, or averaging that the user does by hand after the passes."""
 
-    def open_pass(self, *, last: bool) -> None:
+    def open_pass(self, *, last: bool, teacher: bool = False) -> None:
         """Nothing to prepare."""
 
     def average(self, gradients: list[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
@@ -85,7 +85,7 @@ class Sharded(GradientSync):
     def __init__(self, modules: list[FSDPModule]) -> None:
         self._modules = modules
 
-    def open_pass(self, *, last: bool) -> None:
+    def open_pass(self, *, last: bool, teacher: bool = False) -> None:
         """Reduce in every pass, and wait for it: a gradient left inside FSDP is not there to be perturbed along.
 
         What the user had set cannot be read, and so is not put back; it is set anew for each micro-batch in any case.
@@ -130,6 +130,7 @@ class Replicated(GradientSync):
         self._scope = scope
         self._outer = bool(ddp.require_backward_grad_sync)
         self._sends_buffers = bool(ddp.require_forward_param_sync)
+        self._after_teacher = False
         self._marks: list[RemovableHandle] = []
         if combines:
             self._last_by_ddp = scope == "batch"
@@ -138,9 +139,14 @@ class Replicated(GradientSync):
             self._last_by_ddp = self._outer and not accumulated
             self._average_after = self._outer and accumulated
 
-    def open_pass(self, *, last: bool) -> None:
+    def open_pass(self, *, last: bool, teacher: bool = False) -> None:
         """Let DDP average this pass or not."""
-        self._ddp.require_backward_grad_sync = self._last_by_ddp if last else self._scope == "batch"
+        self._ddp.require_backward_grad_sync = self._last_by_ddp if last else self._scope == "batch" and not teacher
+        if teacher:
+            self._ddp.require_forward_param_sync = False
+        elif self._after_teacher:
+            self._ddp.require_forward_param_sync = self._sends_buffers
+        self._after_teacher = teacher
 
     def refuse_no_sync(self) -> None:
         """Under `no_sync`, each rank would step its own gradient."""

@@ -1,0 +1,248 @@
+"""Teachers: old outputs of the model itself, to which those of a step are held.
+
+A method with a teacher trains on ``loss + weight · KL(softmax(old / τ) ‖ softmax(now / τ))``. The library still never
+calls the model. Where the teacher is the model at other weights, the flow begins with a forward pass of its own, for
+which the weights stand there; where it is what the model has said before, `p.loss` is told which samples it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from samnesia.perturb.errors import ConfigurationError, PassesError, UnsupportedError
+from samnesia.perturb.memory import Memory
+from samnesia.perturb.tensors import Weights, copies
+from samnesia.perturb.updates import WeightUpdate
+
+if TYPE_CHECKING:
+    from samnesia.perturb.criteria import Pass
+    from samnesia.perturb.passes import PerturbedGradient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher(WeightUpdate):
+    """What tells old outputs; as it is, none.
+
+    weight: of the divergence next to the loss. temperature: τ, by which logits are divided; there is no factor τ².
+    start: the number of steps before the divergence counts; the teacher learns from the first one on.
+    """
+
+    weight: float
+    temperature: float = 5.0
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.weight < float("inf"):
+            raise ConfigurationError(
+                f"cannot hold outputs to older ones with weight={self.weight}, because their divergence is added to "
+                "the loss; choose a finite number >= 0"
+            )
+        if not 0.0 < self.temperature < float("inf"):
+            raise ConfigurationError(
+                f"cannot compare outputs at temperature={self.temperature}, because logits are divided by it; choose a "
+                "finite number > 0"
+            )
+        if type(self.start) is not int or self.start < 0:
+            raise ConfigurationError(
+                f"cannot begin at start={self.start!r}, because it counts optimizer steps; choose a whole number >= 0"
+            )
+
+    def check(self, method: PerturbedGradient) -> None:
+        """Refuse what cannot be combined with a teacher; raises ConfigurationError or UnsupportedError."""
+        if method.loss is None or method.remainder is not None or method.selection is not None:
+            raise ConfigurationError(
+                "cannot hold outputs to older ones without loss=, or with a remainder or a selection, because the "
+                "divergence is a part of the training loss of whole batches; give loss=F.cross_entropy, say, and "
+                "neither of the others"
+            )
+
+    def place(self, weights: Weights, memory: Memory) -> Sequence[Tensor] | None:
+        """The weights at which a forward pass of its own tells the old outputs; None where there is no such pass."""
+        return None
+
+    def recall(self, output: Tensor, samples: Tensor | None, memory: Memory) -> Tensor | None:
+        """The old outputs of `samples`, NaN where there are none; called once for each batch, to take `output` in."""
+        return None
+
+    def apply(self, weights: Weights, rates: Sequence[float], step: int, memory: Memory) -> None:
+        """Learn from a step of the optimizer."""
+
+    def divergence(self, old: Tensor, now: Tensor) -> Tensor:
+        """``KL(softmax(old / τ) ‖ softmax(now / τ))``, a mean over samples; those with an `old` of NaN count as zero.
+
+        Outputs are logits [N, K, ...]; of further dimensions the mean is taken too.
+        """
+        wide = torch.promote_types(now.dtype, torch.float32)
+        known = old.isfinite().all(1, keepdim=True)
+        target = F.log_softmax(torch.where(known, old, 0.0).to(wide) / self.temperature, dim=1)
+        each = F.kl_div(
+            F.log_softmax(now.to(wide) / self.temperature, dim=1), target, reduction="none", log_target=True
+        )
+        return (each * known).sum(1).mean()
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AverageTeacher(Teacher):
+    """The model at a moving average of its weights: ``average ← decay · average + (1 - decay) w`` after each step.
+
+    It begins at the weights before the first step. Its forward runs in the mode of the model: in training, BatchNorm
+    normalizes by the batch and dropout draws anew (the same as for the model, with `replay_dropout`). Buffers are no
+    part of it: it sees those of the model, and what its forward moves is put back. One copy of the weights that stays,
+    and one more forward per step (``p.teacher``; skip its backward where ``p.needs_gradient`` is false).
+    """
+
+    decay: float
+
+    def __post_init__(self) -> None:
+        super(AverageTeacher, self).__post_init__()
+        if not 0.0 <= self.decay < 1.0:
+            raise ConfigurationError(
+                f"cannot average weights with decay={self.decay}, because it is the share that the average keeps on "
+                "each step; choose it in [0, 1)"
+            )
+
+    def place(self, weights: Weights, memory: Memory) -> Sequence[Tensor] | None:
+        """The average; before the first step it is the weights themselves, from which nothing diverges."""
+        return memory.tensors(_AVERAGE, weights, absent=weights.tensors)
+
+    def begin(self, weights: Weights, memory: Memory) -> None:
+        """Before a first step, the average is a copy of the weights."""
+        if not memory.covers(_AVERAGE, weights):
+            memory.keep(
+                _AVERAGE, weights, copies(memory.tensors(_AVERAGE, weights, absent=weights.tensors) or weights.tensors)
+            )
+
+    def apply(self, weights: Weights, rates: Sequence[float], step: int, memory: Memory) -> None:
+        """The average takes the new weights in."""
+        average = memory.tensors(_AVERAGE, weights, absent=weights.tensors) or weights.tensors
+        pairs = zip(average, weights.tensors, strict=True)
+        memory.keep(_AVERAGE, weights, [a * self.decay + w * (1.0 - self.decay) for a, w in pairs])
+
+
+_AVERAGE = "average_teacher.average"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastTeacher(Teacher):
+    """What the model said of the same sample `epochs` visits before, in the passes that trained on it.
+
+    Each batch needs to be named: ``p.loss(model(x), y, samples=indices)`` with whole numbers in [0, num_samples). A
+    sample that has not been seen so often has no divergence. `epochs` · `num_samples` outputs are kept, and copied on
+    each step; they are part of the method's state. One process only.
+    """
+
+    num_samples: int
+    epochs: int = 3
+
+    def __post_init__(self) -> None:
+        super(PastTeacher, self).__post_init__()
+        for name in ("num_samples", "epochs"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+                raise ConfigurationError(
+                    f"cannot keep outputs with {name}={getattr(self, name)!r}, because their table has that size; "
+                    "choose a whole number >= 1"
+                )
+
+    def check(self, method: PerturbedGradient) -> None:
+        """As of all teachers; and refuse several processes."""
+        super(PastTeacher, self).check(method)
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            raise UnsupportedError(
+                "cannot keep the outputs of samples in several processes, because a sample comes to another one in "
+                "another epoch and a checkpoint holds what is remembered once; train in one process, or use mesa"
+            )
+
+    def recall(self, output: Tensor, samples: Tensor | None, memory: Memory) -> Tensor:
+        """The outputs of `epochs` visits before; those of now take their place."""
+        samples = self._checked(samples, output).to(output.device)
+        table, visits = memory.table(_OUTPUTS), memory.table(_VISITS)
+        if table is None or visits is None:
+            table = output.new_full((self.num_samples, self.epochs, *output.shape[1:]), float("nan"))
+            visits = torch.zeros(self.num_samples, dtype=torch.long, device=output.device)
+        table, visits = table.to(output.device), visits.to(output.device)
+        rows = (samples, visits[samples] % self.epochs)
+        old = table[rows]
+        memory.keep_table(_OUTPUTS, table.index_put(rows, output.to(table.dtype)))
+        memory.keep_table(_VISITS, visits.index_add(0, samples, torch.ones_like(samples)))
+        return old
+
+    def _checked(self, samples: Tensor | None, output: Tensor) -> Tensor:
+        if samples is None:
+            raise ConfigurationError(
+                "cannot recall what was said of samples that are not named, because outputs are kept by sample; give "
+                "p.loss(output, target, samples=indices)"
+            )
+        whole = not samples.is_floating_point() and samples.dtype != torch.bool
+        if samples.shape != output.shape[:1] or not whole:
+            raise UnsupportedError(
+                f"cannot name the samples of an output of shape {tuple(output.shape)} by a tensor of shape "
+                f"{tuple(samples.shape)} and type {samples.dtype}, because each needs one whole number; give "
+                "indices [N]"
+            )
+        if len(samples) and not 0 <= int(samples.min()) <= int(samples.max()) < self.num_samples:
+            raise ConfigurationError(
+                f"cannot keep the output of sample {int(samples.max())}, because the table has room for samples 0 to "
+                f"{self.num_samples - 1}; give num_samples= the size of the data set"
+            )
+        return samples.long()
+
+
+_OUTPUTS, _VISITS = "past_teacher.outputs", "past_teacher.visits"
+
+
+@final
+class Lesson:
+    """What one flow has asked of its teacher: the old outputs, one for each call of `p.loss` in a pass."""
+
+    def __init__(self, teacher: Teacher, memory: Memory, step: int) -> None:
+        self._teacher = teacher
+        self._memory = memory
+        self._begun = step >= teacher.start
+        self._told: list[Tensor | None] = []
+        self._asked = 0
+        self._complete = False
+
+    def place(self, weights: Weights) -> Sequence[Tensor] | None:
+        """Where the flow has to ask for the old outputs; None if nowhere."""
+        return self._teacher.place(weights, self._memory) if self._begun else None
+
+    def open(self) -> None:
+        """Begin a pass."""
+        self._complete, self._asked = self._complete or bool(self._told), 0
+
+    def added(self, running: Pass, value: Tensor, output: Tensor, samples: Tensor | None, *, counts: bool) -> Tensor:
+        """`value`, the criterion of `output`, plus the weighted divergence if that `counts` in this pass."""
+        if not isinstance(output, Tensor) or output.ndim < 2:
+            raise UnsupportedError(
+                f"cannot compare an output of {type(output).__name__} with older ones, because the divergence is one "
+                "of probabilities; give p.loss logits of shape [N, K, ...]"
+            )
+        with torch.no_grad():
+            old = self._old(running, output.detach(), samples)
+        if old is None or not counts or running.teacher or not self._begun:
+            return value
+        return value + self._teacher.weight * self._teacher.divergence(old, output)
+
+    def _old(self, running: Pass, output: Tensor, samples: Tensor | None) -> Tensor | None:
+        if not self._complete:
+            self._told.append(output if running.teacher else self._teacher.recall(output, samples, self._memory))
+        self._asked += 1
+        if (
+            self._asked > len(self._told)
+            or (old := self._told[self._asked - 1]) is not None
+            and old.shape != output.shape
+        ):
+            raise PassesError(
+                "cannot hold outputs to those of another batch, because this pass calls p.loss for others than the "
+                "pass before; compute the loss of the same batch in every pass"
+            )
+        return old
