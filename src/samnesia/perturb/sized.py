@@ -44,8 +44,8 @@ class FisherAscent(SteppedAscent):
         """``F⁻¹ g / √(gᵀ F⁻¹ g)``."""
         scaled_by = point.loss_scale(unknown=1.0).to(gradients[0])
         # of s g in place of g: F⁻¹ g = (s g) s / ((s g)² + damping s²), and gᵀ F⁻¹ g has no s outside of F
-        damping = float(self.damping * scaled_by**2)
-        natural = [g.square().add_(damping).reciprocal_().mul_(g) for g in gradients]
+        damping = self.damping * scaled_by**2
+        natural = [g.square().add_(damping.to(g)).reciprocal_().mul_(g) for g in gradients]
         length = point.start.dot(gradients, natural).sqrt()
         return Direction(natural, scaled_by.to(length) / (length + point.epsilon))
 
