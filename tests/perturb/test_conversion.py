@@ -18,7 +18,7 @@ from pytorch_optimizer.optimizer import sam as other
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import samnesia
-from samnesia.perturb.conversion import SOURCES, Conversion
+from samnesia.perturb.conversion.libraries import LIBRARIES
 from tests.problems import batches, network, sgd
 
 STEPS, DECAY = 6, 0.8
@@ -26,9 +26,9 @@ W = np.concatenate([np.full(p.numel(), "weight" in name) for name, p in network(
 """Which entries of the flat vector belong to parameters whose name contains "weight"."""
 
 
-def converted(conversion):
+def converted(conversion, build=network):
     """The weights after STEPS steps with the converted method; the learning rate falls by DECAY each."""
-    model = network()
+    model = build()
     method = conversion.build(model, sgd(model), loss=F.cross_entropy)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(method.optimizer, DECAY)
     for x, y in batches(STEPS):
@@ -275,37 +275,109 @@ THEIRS = [
     ),
 ]
 
+WSAM = dict(rho=0.1, source="pytorch_optimizer.WSAM")
+CLOSURE = dict(gradient_first=False)
+THEIRS += [
+    (dict(**WSAM), wrapping("WSAM", **CLOSURE)),
+    (dict(**WSAM, gamma=0.8, decouple=False), wrapping("WSAM", gamma=0.8, decouple=False, **CLOSURE)),
+    (dict(**WSAM, gamma=0.5, adaptive=True), wrapping("WSAM", gamma=0.5, adaptive=True, **CLOSURE)),
+    (
+        dict(**WSAM, gamma=0.75, adaptive=True, decouple=False),
+        wrapping("WSAM", gamma=0.75, adaptive=True, decouple=False, **CLOSURE),
+    ),
+]
+LOOKSAM, FRIENDLY = dict(source="pytorch_optimizer.LookSAM"), dict(source="pytorch_optimizer.FriendlySAM")
+INEXACT = [
+    (dict(rho=0.3, **LOOKSAM, k=3), wrapping("LookSAM", k=3)),
+    (dict(rho=2.0, **LOOKSAM, k=3, adaptive=True), wrapping("LookSAM", k=3, adaptive=True)),
+    (dict(rho=0.1, **FRIENDLY), wrapping("FriendlySAM")),
+    (dict(rho=2.0, **FRIENDLY, lmbda=0.7, adaptive=True), wrapping("FriendlySAM", lmbda=0.7, adaptive=True)),
+]
+
+
+def trained(train, rho, build=network):
+    model = build()
+    train(model, rho)
+    return parameters_to_vector(model.parameters()).detach().numpy()
+
 
 @pytest.mark.usefixtures("double_norm")
 @pytest.mark.parametrize("claim", THEIRS, ids=named)
 def test_pytorch_optimizer_with_a_norm_in_double_precision(claim):
     call, train = claim
-    model = network()
-    train(model, call["rho"])
     conversion = samnesia.convert_rho(**call)
     assert conversion.exact
-    theirs = parameters_to_vector(model.parameters()).detach().numpy()
-    np.testing.assert_allclose(converted(conversion), theirs, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(converted(conversion), trained(train, call["rho"]), rtol=0, atol=1e-10)
+
+
+@pytest.mark.usefixtures("double_norm")
+@pytest.mark.parametrize("claim", INEXACT, ids=named)
+def test_what_is_said_to_differ_from_pytorch_optimizer_does(claim):
+    call, train = claim
+    conversion = samnesia.convert_rho(**call)
+    assert not conversion.exact and conversion.note
+    assert abs(converted(conversion) - trained(train, call["rho"])).max() > 1e-5
+
+
+def one_tensor():
+    torch.manual_seed(1)
+    return torch.nn.Linear(4, 3, bias=False).double()
+
+
+@pytest.mark.usefixtures("double_norm")
+@pytest.mark.parametrize("claim", INEXACT[:2], ids=named)
+def test_looksam_differs_by_projecting_tensor_by_tensor_and_by_nothing_else(claim):
+    call, train = claim
+    ours, theirs = converted(samnesia.convert_rho(**call), one_tensor), trained(train, call["rho"], one_tensor)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-7)  # it adds 1e-8 to a norm
+
+
+def residual(rho, sigma, decay, *, scale, begins):
+    """Friendly SAM, whose average begins as `begins` says."""
+    average = None
+
+    def perturbation(w, g, lr):
+        nonlocal average
+        d, average = (g, begins(g)) if average is None else (g - sigma * average, decay * average + (1 - decay) * g)
+        return rho * scale(w) ** 2 * d / length(scale(w) * d)
+
+    return once(perturbation)
+
+
+@pytest.mark.usefixtures("double_norm")
+@pytest.mark.parametrize(("claim", "decay", "scale"), [(INEXACT[2], 0.9, np.ones_like), (INEXACT[3], 0.7, abs)])
+def test_friendly_sam_differs_by_where_its_average_begins_and_by_nothing_else(claim, decay, scale):
+    call, train = claim
+    from_first = formula(residual(call["rho"], 1.0, decay, scale=scale, begins=lambda g: g))
+    from_zero = formula(residual(call["rho"], 1.0, decay, scale=scale, begins=lambda g: (1 - decay) * g))
+    np.testing.assert_allclose(trained(train, call["rho"]), from_first, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(converted(samnesia.convert_rho(**call)), from_zero, rtol=0, atol=1e-10)
 
 
 def test_pytorch_optimizer_as_it_is_agrees_to_single_precision():
-    model = network()
-    wrapping("SAM")(model, 0.1)
-    theirs = parameters_to_vector(model.parameters()).detach().numpy()
     ours = converted(samnesia.convert_rho(0.1, source="pytorch_optimizer.SAM"))
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ours, trained(wrapping("SAM"), 0.1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("source", [source for source in LIBRARIES if source.startswith("pytorch_optimizer")])
+def test_settings_have_the_names_and_defaults_of_pytorch_optimizer(source):
+    theirs = inspect.signature(getattr(other, source.split(".")[1])).parameters
+    schedule = inspect.signature(ProportionScheduler).parameters
+    for name, setting in inspect.signature(LIBRARIES[source]).parameters.items():
+        if name != "rho":
+            assert setting.default in ({**schedule, **theirs}[name].default, None), name
 
 
 # -- what is said ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("claim", CLAIMS + THEIRS, ids=named)
+@pytest.mark.parametrize("claim", CLAIMS + THEIRS + INEXACT, ids=named)
 def test_what_is_printed_is_the_call(claim):
     conversion = samnesia.convert_rho(**claim[0])
     model = network()
     names = {"samnesia": samnesia, "model": model, "optimizer": sgd(model)}
     method, built = eval(str(conversion), names), conversion.build(model, names["optimizer"])
-    for part in ("rho", "ball", "ascent", "rule", "when", "sync", "epsilon", "replay_dropout"):
+    for part in ("rho", "ball", "ascent", "rule", "when", "sync", "epsilon", "replay_dropout", "after"):
         assert getattr(method, part) == getattr(built, part), part
 
 
@@ -313,7 +385,7 @@ def test_a_conversion_reads_as_code_with_its_note():
     assert str(samnesia.convert_rho(2.0, source="davda54/sam", adaptive=True)) == (
         'samnesia.asam(model, optimizer, rho=2.0, eta=0.0, scaled="all")'
     )
-    inexact = Conversion(samnesia.sam, 0.1, exact=False, note="steps another gradient")
+    inexact = samnesia.Conversion(samnesia.sam, 0.1, exact=False, note="steps another gradient")
     assert str(inexact) == "samnesia.sam(model, optimizer, rho=0.1)  # not exact: steps another gradient"
 
 
@@ -353,6 +425,8 @@ def test_a_radius_that_is_none_is_refused(rho):
 REFUSED = [
     dict(source="pytorch_optimizer.BSAM"),
     dict(source="pytorch_optimizer.SAM", use_gc=True),
+    dict(source="pytorch_optimizer.LookSAM", use_gc=True),
+    dict(source="pytorch_optimizer.WSAM", max_norm=1.0),
     dict(source="google-research/big_vision", alpha=0.4, minimize_fp=False),
     dict(source=FORGETTING, before_norm=True, alpha=0.4),
 ]
@@ -382,6 +456,8 @@ def how_checked(call):
     if any(call == claim for claim, _ in THEIRS):
         [version] = re.findall(r"^pytorch_optimizer==(.*)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
         return f"code: pytorch-optimizer {version}"
+    if any(call == claim for claim, _ in INEXACT):
+        return f"not exact: {samnesia.convert_rho(**call).note}"
     assert any(call == claim for claim, _ in CLAIMS), call
     return "formula, not code"
 
@@ -395,8 +471,8 @@ def test_the_table_of_the_page_says_what_the_function_says_and_how_it_was_checke
 def test_every_source_and_setting_is_on_the_page_or_in_the_docstring():
     docstring = inspect.getdoc(samnesia.convert_rho)
     shown = {call["source"] for call, _, _ in ROWS} | set(re.findall(r'source="(.*?)"', PAGE))
-    assert shown == SOURCES.keys()
-    for source, convert in SOURCES.items():
+    assert shown == LIBRARIES.keys()
+    for source, convert in LIBRARIES.items():
         assert source in docstring or f"``.{source.split('.')[-1]}``" in docstring
         for setting in set(inspect.signature(convert).parameters) - {"rho"}:
             assert setting in docstring, f"{source}: {setting}"
