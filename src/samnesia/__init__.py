@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Scaling,
         Unscaled,
     )
+    from samnesia.perturb.cheaper import MomentumAscent, PartialAscent, ReusedDirection, SteepEnough
     from samnesia.perturb.class_weights import ClassWeighted
     from samnesia.perturb.conversion.convert import convert_rho
     from samnesia.perturb.conversion.result import Conversion
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from samnesia.perturb.methods.asam import asam, asam_after_norm, asam_before_norm
     from samnesia.perturb.methods.balls import filter_sam, linf_sam
     from samnesia.perturb.methods.baselines import lookahead, shrink_and_perturb
+    from samnesia.perturb.methods.cheaper import ae_sam, esam, interval_sam, late_sam, looksam, momentum_sam
     from samnesia.perturb.methods.directions import friendly_sam, vasso
     from samnesia.perturb.methods.filtered import gcsam, le_sam, zsharp
     from samnesia.perturb.methods.fisher import fisher_sam, sparse_sam
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from samnesia.perturb.methods.rescaled import stable_sam
     from samnesia.perturb.methods.sam import sam, unperturbed
     from samnesia.perturb.methods.subset import sam_on
+    from samnesia.perturb.methods.trajectory import mesa, saf
     from samnesia.perturb.methods.wsam import wsam
     from samnesia.perturb.objectives import OutputBiasForgetting
     from samnesia.perturb.options import StepOptions
@@ -75,6 +78,7 @@ if TYPE_CHECKING:
     from samnesia.perturb.selection import LargestRise, Selection
     from samnesia.perturb.sized import FisherAscent, IncrementAscent
     from samnesia.perturb.subset import Only
+    from samnesia.perturb.teachers import AverageTeacher, PastTeacher, Teacher
     from samnesia.perturb.tensors import Weights
     from samnesia.perturb.unitwise import UnitNoiseAscent, UnitScaling
     from samnesia.perturb.updates import DifferenceStep, Lookahead, ShrinkAndPerturb, WeightUpdate
@@ -87,6 +91,7 @@ __all__ = [
     "AfterNormAscent",
     "Aligned",
     "Ascent",
+    "AverageTeacher",
     "AveragedAscent",
     "Ball",
     "BeforeNormAscent",
@@ -117,6 +122,7 @@ __all__ = [
     "MaskedAscent",
     "Memory",
     "Mixture",
+    "MomentumAscent",
     "Need",
     "NoGradientError",
     "Norm",
@@ -124,15 +130,18 @@ __all__ = [
     "Only",
     "OutlierAscent",
     "OutputBiasForgetting",
+    "PartialAscent",
     "Pass",
     "PassesError",
     "PassesOpenError",
+    "PastTeacher",
     "PerturbedGradient",
     "Point",
     "RadiusSuggestion",
     "RandomAscent",
     "RescaledNorm",
     "ResidualAscent",
+    "ReusedDirection",
     "Rule",
     "SamnesiaError",
     "SamnesiaWarning",
@@ -140,8 +149,10 @@ __all__ = [
     "Selection",
     "ShrinkAndPerturb",
     "StaleGradientError",
+    "SteepEnough",
     "StepOptions",
     "SurrogateGap",
+    "Teacher",
     "TrainingCollapsedWarning",
     "UnfinishedPassesWarning",
     "UnitNoiseAscent",
@@ -154,6 +165,7 @@ __all__ = [
     "WeightUpdate",
     "Weights",
     "__version__",
+    "ae_sam",
     "after",
     "always",
     "as_optimizer",
@@ -163,6 +175,7 @@ __all__ = [
     "before",
     "compare",
     "convert_rho",
+    "esam",
     "every",
     "filter_sam",
     "fisher_sam",
@@ -172,16 +185,22 @@ __all__ = [
     "gradient_norm_penalty",
     "gsam",
     "imbsam",
+    "interval_sam",
+    "late_sam",
     "layer_sam",
     "le_sam",
     "linf_sam",
     "lookahead",
     "lookbehind",
+    "looksam",
+    "mesa",
+    "momentum_sam",
     "obf",
     "proportional_to_lr",
     "random_perturbation",
     "randomly",
     "rwp",
+    "saf",
     "sam",
     "sam_on",
     "shrink_and_perturb",
@@ -210,6 +229,7 @@ _HOMES = {
         "Scaling",
         "Unscaled",
     ),
+    "samnesia.perturb.cheaper": ("MomentumAscent", "PartialAscent", "ReusedDirection", "SteepEnough"),
     "samnesia.perturb.class_weights": ("ClassWeighted",),
     "samnesia.perturb.conversion.convert": ("convert_rho",),
     "samnesia.perturb.conversion.result": ("Conversion",),
@@ -238,6 +258,7 @@ _HOMES = {
     "samnesia.perturb.methods.asam": ("asam", "asam_after_norm", "asam_before_norm"),
     "samnesia.perturb.methods.balls": ("filter_sam", "linf_sam"),
     "samnesia.perturb.methods.baselines": ("lookahead", "shrink_and_perturb"),
+    "samnesia.perturb.methods.cheaper": ("ae_sam", "esam", "interval_sam", "late_sam", "looksam", "momentum_sam"),
     "samnesia.perturb.methods.directions": ("friendly_sam", "vasso"),
     "samnesia.perturb.methods.filtered": ("gcsam", "le_sam", "zsharp"),
     "samnesia.perturb.methods.fisher": ("fisher_sam", "sparse_sam"),
@@ -251,6 +272,7 @@ _HOMES = {
     "samnesia.perturb.methods.rescaled": ("stable_sam",),
     "samnesia.perturb.methods.sam": ("sam", "unperturbed"),
     "samnesia.perturb.methods.subset": ("sam_on",),
+    "samnesia.perturb.methods.trajectory": ("mesa", "saf"),
     "samnesia.perturb.methods.wsam": ("wsam",),
     "samnesia.perturb.objectives": ("OutputBiasForgetting",),
     "samnesia.perturb.options": ("StepOptions",),
@@ -262,6 +284,7 @@ _HOMES = {
     "samnesia.perturb.selection": ("LargestRise", "Selection"),
     "samnesia.perturb.sized": ("FisherAscent", "IncrementAscent"),
     "samnesia.perturb.subset": ("Only",),
+    "samnesia.perturb.teachers": ("AverageTeacher", "PastTeacher", "Teacher"),
     "samnesia.perturb.tensors": ("Weights",),
     "samnesia.perturb.unitwise": ("UnitNoiseAscent", "UnitScaling"),
     "samnesia.perturb.updates": ("DifferenceStep", "Lookahead", "ShrinkAndPerturb", "WeightUpdate"),

@@ -148,7 +148,7 @@ def _sent(climb: Generator[Need, list[Tensor], None], gradients: list[Tensor]) -
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MaskedAscent(SteppedAscent):
+class PartialAscent(SteppedAscent):
     """A random part of the ball's steepest direction: ``e = (ρ / β) m ⊙ g / ‖g‖``, m ~ Bernoulli(β) (ESAM, ICLR 2022).
 
     The norm is that of the whole gradient, so that e is SAM's on average. m is drawn anew for each move: an entry of
@@ -160,7 +160,7 @@ class MaskedAscent(SteppedAscent):
     per: Literal["entry", "tensor"] = "entry"
 
     def __post_init__(self) -> None:
-        super(MaskedAscent, self).__post_init__()
+        super(PartialAscent, self).__post_init__()
         if not 0.0 < self.beta <= 1.0:
             raise ConfigurationError(
                 f"cannot perturb a share of beta={self.beta} of the weights, because e is divided by it and it is a "

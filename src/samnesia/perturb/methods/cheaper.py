@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.cheaper import MaskedAscent, MomentumAscent, ReusedDirection, SteepEnough
+from samnesia.perturb.cheaper import MomentumAscent, PartialAscent, ReusedDirection, SteepEnough
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.options import StepOptions
 from samnesia.perturb.passes import PerturbedGradient
@@ -116,7 +116,7 @@ def esam(
 ) -> PerturbedGradient:
     """ESAM (Du et al., ICLR 2022): SAM along a random part of the gradient, stepped on the samples that it hurts most.
 
-    ``e = (ρ / β) m ⊙ g / ‖g‖``, m ~ Bernoulli(β) (`MaskedAscent`; `per` is what shares a draw: "entry" as in the
+    ``e = (ρ / β) m ⊙ g / ‖g‖``, m ~ Bernoulli(β) (`PartialAscent`; `per` is what shares a draw: "entry" as in the
     formula, "tensor" as in the authors' code); then a forward over the batch at w + e, and the gradient there over the
     ``⌈share · N⌉`` samples of each micro-batch whose loss has risen most (`LargestRise`, here by cross-entropy; give
     `selection=` for another loss). Two gradient evaluations, the second on `share` of the samples, and one forward:
@@ -134,7 +134,7 @@ def esam(
     """
     if share != 1.0:
         options.setdefault("selection", LargestRise(share=share))
-    return PerturbedGradient(model, optimizer, rho=rho, ascent=MaskedAscent(beta=beta, per=per), **options)
+    return PerturbedGradient(model, optimizer, rho=rho, ascent=PartialAscent(beta=beta, per=per), **options)
 
 
 def momentum_sam(
