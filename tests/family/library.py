@@ -94,8 +94,19 @@ LIBRARY: dict[str, Row] = {
     ),
     "lookbehind sam reused": lookbehind(alpha=t.SLOW, reuse=True),
     "lookbehind asam reused": lookbehind(alpha=t.SLOW, ball=ASAM, reuse=True),
-    "interval sam": row(samnesia.sam, when=samnesia.every(t.INTERVAL)),
-    "late sam": row(samnesia.sam, when=samnesia.after(t.LATE)),
+    "interval sam": row(samnesia.interval_sam, k=t.INTERVAL),
+    "late sam": row(samnesia.late_sam, start=t.LATE),
+    "looksam": row(samnesia.looksam, k=t.LOOK_EVERY, alpha=t.LOOK_SHARE),
+    "ae-sam": row(samnesia.ae_sam, total_steps=t.STEPS, delta=t.AE_DELTA, lambda_1=t.AE_LAST, lambda_2=t.AE_FIRST),
+    "esam weights": row(samnesia.esam, beta=t.BETA, share=1.0, draw=mask),
+    "esam weights by tensor": row(samnesia.esam, beta=t.BETA, share=1.0, per="tensor", draw=mask),
+    "esam samples": row(samnesia.esam, beta=1.0, share=t.SAMPLES_SHARE),
+    "esam": row(samnesia.esam, beta=t.BETA, share=t.SAMPLES_SHARE, draw=mask),
+    "msam": row(samnesia.momentum_sam),
+    "mesa": plain(samnesia.mesa, weight=t.DISTILL, temperature=t.TAU, decay=t.MESA_DECAY, start=t.MESA_START),
+    "saf": plain(
+        samnesia.saf, num_samples=30, weight=t.DISTILL, temperature=t.TAU, epochs=t.SAF_VISITS, start=t.SAF_START
+    ),
     "lookahead": plain(samnesia.lookahead, k=t.SYNC, alpha=t.SYNC_SHARE),
     "lookahead sam": row(samnesia.sam, after=[samnesia.Lookahead(k=t.SYNC, alpha=t.SYNC_SHARE)]),
     "shrink and perturb": plain(samnesia.shrink_and_perturb, share=t.SHRINK),
@@ -163,13 +174,13 @@ def base_optimizer(name: str, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, betas=single.ADAM_BETAS, weight_decay=single.DECAY)
 
 
-def step(method: PerturbedGradient, model: nn.Module, x: Tensor, y: Tensor) -> np.ndarray:
+def step(method: PerturbedGradient, model: nn.Module, x: Tensor, y: Tensor, samples: Tensor) -> np.ndarray:
     """One optimizer step; how far the weights were moved in the last pass."""
     start = flat(model)
     for p in method.passes() if method.inner is None else method.stepping():
         moved = flat(model) - start
-        chosen_x, chosen_y = p.batch(x, y)
-        loss = p.loss(model(chosen_x), chosen_y)
+        chosen_x, chosen_y, chosen = p.batch(x, y, samples)
+        loss = p.loss(model(chosen_x), chosen_y, samples=chosen)
         if p.needs_gradient:
             loss.backward()
     if method.inner is None:
@@ -187,10 +198,10 @@ def train(name: str, optimizer_name: str) -> Trained:
     optimizer = base_optimizer(optimizer_name, model)
     method = LIBRARY[name].build(model, optimizer)
     trajectory, draws = [], []
-    for (x, y), rates in zip(run.batches, run.rates, strict=True):
+    for (x, y), samples, rates in zip(run.batches, run.samples, run.rates, strict=True):
         optimizer.param_groups[0]["lr"], optimizer.param_groups[1]["lr"] = rates[0], rates[-1]
         with Draws() as drawn:
-            moved = step(method, model, torch.tensor(x), torch.tensor(y))
+            moved = step(method, model, *map(torch.tensor, (x, y, samples)))
         trajectory.append(flat(model))
         draws.append(LIBRARY[name].draw(drawn.found, moved))
     return Trained(np.stack(trajectory), draws)

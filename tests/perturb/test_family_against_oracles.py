@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import samnesia
+import samnesia.perturb.methods
 from tests import mutations as single
 from tests.family import driver
 from tests.family.library import LIBRARY, run_of, train
@@ -18,6 +24,25 @@ def assert_equal(actual: np.ndarray, expected: np.ndarray) -> None:
     """Within 1e-12 of the norm of the weights, after every step."""
     error = np.linalg.norm(actual - expected, axis=1) / np.linalg.norm(expected, axis=1)
     assert error.max() < TOLERANCE, f"largest relative error {error.max():.1e}, by step {error}"
+
+
+# Presets of which the oracle is one of tests/oracles.py, compared in test_against_oracles.py.
+COMPARED_THERE = {"asam", "asam_after_norm", "asam_before_norm", "gsam", "obf", "random_perturbation", "unperturbed"}
+# Without an oracle, and why.
+NO_PRESET = {"eigen-sam": "needs eigenvectors", "functional sam": "needs products with a Jacobian"}
+
+
+def test_every_oracle_is_compared():
+    assert set(LIBRARY) == set(ORACLES) - set(NO_PRESET)
+
+
+def test_every_preset_has_an_oracle():
+    folder = Path(samnesia.perturb.methods.__file__).parent
+    modules = [importlib.import_module(f"samnesia.perturb.methods.{path.stem}") for path in folder.glob("[!_]*.py")]
+    presets = {name for module in modules for name, _ in inspect.getmembers(module, inspect.isfunction)}
+    presets = {name for name in presets if not name.startswith("_")} & set(samnesia.__all__)
+    compared = {row.build.func.__name__ for row in LIBRARY.values()}
+    assert presets - COMPARED_THERE <= compared
 
 
 @pytest.mark.parametrize("optimizer", single.OPTIMIZERS)
