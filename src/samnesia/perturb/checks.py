@@ -59,11 +59,11 @@ def check_parts(method: PerturbedGradient) -> None:
             "its arguments, as in when=samnesia.every(5)"
         )
     if method.ascent is not None and method.ascent.num_gradients == 0:
-        for part in (method.rule, method.objective):
+        for part in (method.rule, method.objective, method.selection):
             if part is not None:
                 raise ConfigurationError(
-                    f"cannot combine {part} with {type(method.ascent).__name__}, because it needs the gradient at the "
-                    "unperturbed weights and this ascent takes none; use GradientAscent"
+                    f"cannot combine {part} with {type(method.ascent).__name__}, because it needs a gradient pass at "
+                    "the unperturbed weights and this ascent takes none; use GradientAscent"
                 )
     if method.rule is not None and method.rule.of_the_loss and method.objective is not None:
         raise ConfigurationError(
