@@ -22,10 +22,12 @@ from samnesia.perturb.tensors import Direction
 class Ascent(ABC):
     """A way to find the perturbation.
 
-    `remembers`: whether it uses `point.memory`, so that a step depends on those before it.
+    `remembers`: whether it uses `point.memory`, so that a step depends on those before it. `measures`: whether the size
+    of the gradient matters to it, so that it asks for `point.loss_scale()`.
     """
 
     remembers: ClassVar[bool] = False
+    measures: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -28,7 +28,7 @@ class FisherAscent(SteppedAscent):
     would move alike, by ``ρ / (√n g)``, farthest where the gradient is smallest.
     """
 
-    remembers: ClassVar[bool] = True
+    measures: ClassVar[bool] = True
 
     damping: float = 0.01
 
@@ -59,7 +59,7 @@ class IncrementAscent(SteppedAscent):
     for the slope along the steepest direction.
     """
 
-    remembers: ClassVar[bool] = True
+    measures: ClassVar[bool] = True
 
     sigma: float | Callable[[int], float]
 

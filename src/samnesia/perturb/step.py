@@ -45,7 +45,8 @@ class Step(Flow):
         self._ascent = method.ascent if fires else None
         self._rule = method.rule if fires or (method.rule is not None and method.rule.remembers) else None
         self._remainder = method.remainder if fires else None
-        watches = self._rule is not None or (self._ascent is not None and self._ascent.remembers)
+        sized = self._ascent is not None and (self._ascent.remembers or self._ascent.measures)
+        watches = self._rule is not None or sized
         super().__init__(method, parameters, fires=fires, watches=watches)
         self._remembered = method.remembered()
         self.memory = self._remembered.fork()

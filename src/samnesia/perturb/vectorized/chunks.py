@@ -38,11 +38,11 @@ class Block:
     def __init__(self, setting: Setting, data: Chunks, scale: float | Tensor, begin: int) -> None:
         self.losses = torch.zeros(0)
         self.evaluations = 0
-        self.perturbation = Perturbation(setting, data.count, begin)
         self._data = data
         self._setting = setting
         # in the weights' type: a share in float32 would show in float64
         self._factor = torch.as_tensor(scale, dtype=setting.start.tensors[0].dtype) * data.share
+        self.perturbation = Perturbation(setting, data.count, begin, self._factor)
         self._random = {device: get_random_state(device) for device in setting.devices}
         self._passes = 0
         self._clean: list[Tensor | None] | None = None
@@ -95,7 +95,7 @@ class Block:
         totals: list[Tensor] | None = None
         with torch.no_grad():
             for row, (c, p) in enumerate(pairs):
-                combined = rule.combine(moved.point(row, self._factor), c, p)
+                combined = rule.combine(moved.point(row), c, p)
                 # never in place: autograd hands out one tensor for parameters with one gradient
                 totals = combined if totals is None else [t + g for t, g in zip(totals, combined, strict=True)]
         for i, total, a, b in zip(setting.held, totals or [], clean, perturbed, strict=True):

@@ -100,8 +100,9 @@ class Row(Weights):
 class Perturbation:
     """The weights of `count` micro-batches, [count, *shape] for each held parameter, and how they came about."""
 
-    def __init__(self, setting: Setting, count: int, begin: int) -> None:
+    def __init__(self, setting: Setting, count: int, begin: int, loss_scale: Tensor) -> None:
         self.setting = setting
+        self.loss_scale = loss_scale
         self.moved = False
         self.realized: list[tuple[Tensor, Tensor | None] | None] = [None] * count
         self.not_finite: list[Tensor] = []
@@ -172,9 +173,9 @@ class Perturbation:
         """The weights of one micro-batch."""
         return self.setting.start.holding([w[index] for w in self.weights])
 
-    def point(self, index: int, loss_scale: Tensor) -> MicroBatchPoint:
+    def point(self, index: int) -> MicroBatchPoint:
         """One micro-batch as a rule sees it."""
-        return MicroBatchPoint(self, index, self._begin + index, self.row(index), loss_scale)
+        return MicroBatchPoint(self, index, self._begin + index, self.row(index))
 
     def own_row(self, index: int) -> Weights:
         """The weights of one micro-batch, in memory of their own."""
@@ -191,12 +192,9 @@ class Perturbation:
 class MicroBatchPoint:
     """One micro-batch, as its ascent or its rule sees it (`Point`)."""
 
-    def __init__(
-        self, perturbation: Perturbation, row: int, micro_batch: int, start: Weights, scale: Tensor | None = None
-    ) -> None:
+    def __init__(self, perturbation: Perturbation, row: int, micro_batch: int, start: Weights) -> None:
         self.start = start
         self.memory = Memory()
-        self._scale = scale
         self._perturbation = perturbation
         self._row = row
         self._micro_batch = micro_batch
@@ -225,7 +223,7 @@ class MicroBatchPoint:
 
     def loss_scale(self, unknown: float | None = None) -> Tensor:
         """The factor of this micro-batch's loss."""
-        return torch.tensor(1.0 if unknown is None else unknown) if self._scale is None else self._scale
+        return self._perturbation.loss_scale
 
     def optimizer_state(self, *names: str) -> list[Tensor] | None:
         """Refused: parts that use it climb in the loop over `passes()`."""
