@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from samnesia.perturb.filtered import CentralizedAscent, CentralizedGradient, OutlierAscent
+    from samnesia.perturb.functional import FrozenDerivative
     from samnesia.perturb.inner import Aligned, Fixed, InnerSteps, Interpolation
     from samnesia.perturb.layerwise import LargestLayer, LargestUnit
     from samnesia.perturb.masks import MaskedAscent
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from samnesia.perturb.methods.directions import friendly_sam, vasso
     from samnesia.perturb.methods.filtered import gcsam, le_sam, zsharp
     from samnesia.perturb.methods.fisher import fisher_sam, sparse_sam
+    from samnesia.perturb.methods.functional import functional_sam
     from samnesia.perturb.methods.groups import focal_sam, imbsam
     from samnesia.perturb.methods.gsam import gsam
     from samnesia.perturb.methods.layerwise import layer_sam
@@ -106,6 +108,7 @@ __all__ = [
     "FilterScaling",
     "FisherAscent",
     "Fixed",
+    "FrozenDerivative",
     "GradientAscent",
     "IdleScheduleWarning",
     "IncrementAscent",
@@ -181,6 +184,7 @@ __all__ = [
     "fisher_sam",
     "focal_sam",
     "friendly_sam",
+    "functional_sam",
     "gcsam",
     "gradient_norm_penalty",
     "gsam",
@@ -251,6 +255,7 @@ _HOMES = {
         "UnsupportedError",
     ),
     "samnesia.perturb.filtered": ("CentralizedAscent", "CentralizedGradient", "OutlierAscent"),
+    "samnesia.perturb.functional": ("FrozenDerivative",),
     "samnesia.perturb.inner": ("Aligned", "Fixed", "InnerSteps", "Interpolation"),
     "samnesia.perturb.layerwise": ("LargestLayer", "LargestUnit"),
     "samnesia.perturb.masks": ("MaskedAscent",),
@@ -262,6 +267,7 @@ _HOMES = {
     "samnesia.perturb.methods.directions": ("friendly_sam", "vasso"),
     "samnesia.perturb.methods.filtered": ("gcsam", "le_sam", "zsharp"),
     "samnesia.perturb.methods.fisher": ("fisher_sam", "sparse_sam"),
+    "samnesia.perturb.methods.functional": ("functional_sam",),
     "samnesia.perturb.methods.groups": ("focal_sam", "imbsam"),
     "samnesia.perturb.methods.gsam": ("gsam",),
     "samnesia.perturb.methods.layerwise": ("layer_sam",),

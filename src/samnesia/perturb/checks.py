@@ -94,6 +94,8 @@ def check_parts(method: PerturbedGradient) -> None:
         method.teacher.check(method)
     if method.inner is not None:
         method.inner.check(method)
+    if method.descent is not None:
+        method.descent.check(method)
     if method.objective is not None and method.loss is None:
         raise ConfigurationError(
             "cannot ascend an objective of its own without loss=, because p.loss must give the objective on ascent "

@@ -59,6 +59,8 @@ class Criteria:
     def __init__(self, method: PerturbedGradient, report: StepReport, *, fires: bool, watches: bool) -> None:
         self._method = method
         self._remainder = method.remainder if fires else None
+        self._descent = method.descent if fires else None
+        self._derivatives: list[Tensor] = []  # of the loss by each output of the first pass
         self._report = report
         self._watches = watches
         self._running: Pass | None = None
@@ -82,7 +84,11 @@ class Criteria:
         method = self._method
         if running is None or self._used:
             return
-        own = (running.ascent and method.objective is not None) or self._remainder is not None
+        own = (
+            (running.ascent and method.objective is not None)
+            or self._remainder is not None
+            or self._descent is not None
+        )
         if own or (method.selection is not None and self._losses):
             raise ObjectiveNotUsedError(
                 "cannot ascend the loss in place of the method's own objective, because that would train another "
@@ -100,13 +106,18 @@ class Criteria:
         self._used = True
         self._note_samples(output, target)
         criterion = self._criterion()
-        value = criterion(output, target)
+        if self._descent is None or self._running is None or not self._running.last:
+            value = criterion(output, target)
+        else:
+            value = self._descent.value(output, self._derivatives)
         if self._is_first:
             loss = value
             if criterion != method.training_loss:
                 with torch.no_grad():
                     loss = method.training_loss(output.detach(), target)
             self._report.note_loss(loss, _samples(target))
+            if self._descent is not None:
+                self._derivatives.append(self._descent.derivative(method.training_loss, output, target))
         if self._watches and value.requires_grad:
             scales = self._scales  # no more than that: a loss that is kept must not keep the saved weights
             value.register_hook(lambda gradient: scales.append(gradient.detach().sum()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
+from samnesia.perturb.functional import FrozenDerivative
 from samnesia.perturb.inner import InnerSteps
 from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.schedules import When
@@ -56,6 +57,7 @@ class StepOptions(FlowOptions, total=False):
         is taken at the weights themselves, in a pass of its own, and only that of the rest at the perturbed ones.
     teacher: what tells old outputs, to which those of a step are held by a divergence in the training loss; needs
         `p.loss`.
+    descent: what the last pass of a perturbed step descends in place of the loss; needs `p.loss`.
     inner: several steps of the optimizer on one batch, which the method takes itself: see `stepping()`.
     """
 
@@ -63,4 +65,5 @@ class StepOptions(FlowOptions, total=False):
     objective: Criterion | None
     remainder: Criterion | None
     teacher: Teacher | None
+    descent: FrozenDerivative | None
     inner: InnerSteps | None

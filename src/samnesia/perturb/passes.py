@@ -79,7 +79,7 @@ class PerturbedGradient:
         self.loss = options.get("loss")
         self.objective = options.get("objective")
         self.remainder = options.get("remainder")
-        self.selection = options.get("selection")
+        self.selection, self.descent = options.get("selection"), options.get("descent")
         self.inner = options.get("inner")
         self.teacher = options.get("teacher")
         self.after: tuple[WeightUpdate, ...] = tuple(options.get("after", ()))

@@ -1,0 +1,56 @@
+"""The loss derivative of the weights with the Jacobian of the perturbed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor
+
+from samnesia.perturb.errors import ConfigurationError, PassesError, UnsupportedError
+
+if TYPE_CHECKING:
+    from samnesia.perturb.passes import PerturbedGradient
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FrozenDerivative:
+    """The last pass descends ``⟨x(w + e), ∂L/∂x(w)⟩``, x the outputs: ``J(w + e)ᵀ ∂L/∂x(w)`` is its gradient.
+
+    The derivative is that of the training loss at the outputs of the first pass, taken again by each call of `p.loss`:
+    the calls of the last pass have to be those of the first. One copy of the outputs, no gradient evaluation more.
+    """
+
+    def check(self, method: PerturbedGradient) -> None:
+        """Refuse parts with other passes than that of the weights and that of the perturbed ones."""
+        others = (method.remainder, method.selection, method.teacher, method.inner)
+        alone = method.ascent is not None and method.ascent.num_gradients == 0
+        if method.loss is None or alone or any(part is not None for part in others):
+            raise ConfigurationError(
+                "cannot freeze the derivative of the loss without loss=, without a gradient pass at the weights, or "
+                "with a remainder, a selection, a teacher or inner steps, because the first pass has to tell it for "
+                "the last; give loss=F.cross_entropy, say, and GradientAscent alone"
+            )
+
+    def derivative(self, loss: Callable[[Tensor, Tensor], Tensor], output: Tensor, target: Tensor) -> Tensor:
+        """``∂L/∂x`` at `output`."""
+        if not isinstance(output, Tensor):
+            raise UnsupportedError(
+                f"cannot differentiate the loss by an output of {type(output).__name__}, because it is frozen as one "
+                "tensor; give p.loss the tensor of outputs"
+            )
+        with torch.enable_grad():
+            output = output.detach().requires_grad_()
+            return torch.autograd.grad(loss(output, target), output)[0]
+
+    def value(self, output: Tensor, derivatives: list[Tensor]) -> Tensor:
+        """``⟨x, ∂L/∂x(w)⟩`` with the next of the derivatives, which is used up."""
+        if not derivatives or derivatives[0].shape != output.shape:
+            raise PassesError(
+                "cannot descend with the derivative of another batch, because this pass calls p.loss for others than "
+                "the first pass; compute the loss of the same batch in every pass"
+            )
+        return (output * derivatives.pop(0)).sum()
