@@ -22,11 +22,14 @@ def along(d: Vector, rho: Vector) -> Vector:
 def friendly(sigma: float, decay: float) -> Epsilon:
     """Friendly SAM (Li et al., CVPR 2024): epsilon = rho d / ||d||, d = g - sigma m, then m <- decay m + (1 - decay) g.
 
-    m is 0 at first, so that the first step is SAM (the authors' code subtracts before it updates).
+    The first step is SAM, and m its gradient (the authors' code subtracts before it updates).
     """
 
     def epsilon(now: Step, g: Vector, memory: Memory) -> Vector:
-        m = memory.get("m", np.zeros_like(g))
+        if "m" not in memory:
+            memory["m"] = g
+            return along(g, now.rho)
+        m = memory["m"]
         memory["m"] = decay * m + (1 - decay) * g
         return along(g - sigma * m, now.rho)
 

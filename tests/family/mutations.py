@@ -184,7 +184,7 @@ DIRECTIONS: dict[str, Mutations] = {
         "added": {"epsilon": d.friendly(-t.FRIENDLY_SIGMA, t.FRIENDLY_DECAY)},
         "sigma omitted": {"epsilon": d.friendly(1.0, t.FRIENDLY_DECAY)},
         "decay exchanged": {"epsilon": d.friendly(t.FRIENDLY_SIGMA, 1 - t.FRIENDLY_DECAY)},
-        "starts at g": {"epsilon": w.friendly_from_g},
+        "starts at zero": {"epsilon": w.friendly_from_zero},
         "plain": {"epsilon": ALWAYS},
     }
     | NOT_RESTORED,

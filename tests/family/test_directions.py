@@ -20,8 +20,8 @@ def test_friendly_sam_and_vasso_by_hand():
     one, two = np.array([2.0, 0]), np.array([0, 1.0])
     friendly = d.friendly(0.5, 0.75)
     assert np.allclose(friendly(now, one, memory), [0.5, 0])
-    assert np.allclose(friendly(now, two, memory), 0.5 * np.array([-0.25, 1]) / np.sqrt(1.0625))
-    assert np.allclose(memory["m"], [0.375, 0.25])
+    assert np.allclose(friendly(now, two, memory), 0.5 * np.array([-1, 1]) / np.sqrt(2))
+    assert np.allclose(memory["m"], [1.5, 0.25])
     vasso, memory = d.vasso(0.25), {}
     assert np.allclose(vasso(now, one, memory), [0.5, 0])
     assert np.allclose(vasso(now, two, memory), 0.5 * np.array([1.5, 0.25]) / np.sqrt(2.3125))

@@ -112,8 +112,8 @@ def averaged_reduced(now: Step, g: Vector, memory: Memory) -> Vector:
     return d.along(reduced, now.rho)
 
 
-def friendly_from_g(now: Step, g: Vector, memory: Memory) -> Vector:
-    memory.setdefault("m", g)
+def friendly_from_zero(now: Step, g: Vector, memory: Memory) -> Vector:
+    memory.setdefault("m", np.zeros_like(g))
     return d.friendly(t.FRIENDLY_SIGMA, t.FRIENDLY_DECAY)(now, g, memory)
 
 

@@ -46,8 +46,8 @@ class _Averaging(Ascent):
 class ResidualAscent(_Averaging):
     """What is special to this batch: ``d = g - σ m``, then ``m ← decay · m + (1 - decay) g`` (Friendly SAM).
 
-    The average m of gradients begins at 0, and is subtracted before it takes up the present gradient: the first step is
-    SAM's.
+    The average m of gradients begins with the first one, whose step is SAM's, and is subtracted before it takes up the
+    present gradient (as in the authors' code, nblt/F-SAM).
     """
 
     sigma: float = 1.0
@@ -65,10 +65,10 @@ class ResidualAscent(_Averaging):
         """``g - σ m``."""
         scaled_by = point.loss_scale(unknown=1.0).to(gradients[0])
         average = point.memory.tensors("residual.average", point.start)
-        weight = (1.0 - self.decay) / scaled_by
         if average is None:
-            point.memory.keep("residual.average", point.start, scale(gradients, weight))
+            point.memory.keep("residual.average", point.start, scale(gradients, 1.0 / scaled_by))
             return gradients
+        weight = (1.0 - self.decay) / scaled_by
         kept = mix(average, weight.new_tensor(self.decay), gradients, weight)
         point.memory.keep("residual.average", point.start, kept)
         return mix(gradients, weight.new_tensor(1.0), average, -self.sigma * scaled_by)

@@ -148,11 +148,11 @@ def _po_looksam(
 def _po_friendly(
     rho: float, *, sigma: float = 1.0, lmbda: float = 0.9, adaptive: bool = False, perturb_eps: float = 1e-12
 ) -> Conversion:
-    note, epsilon = "its average begins at the first gradient, and here at 0", _unless_default(perturb_eps)
+    epsilon = _unless_default(perturb_eps)
     if not adaptive:
-        return Conversion(friendly_sam, rho, {"sigma": sigma, "decay": lmbda, **epsilon}, exact=False, note=note)
+        return Conversion(friendly_sam, rho, {"sigma": sigma, "decay": lmbda, **epsilon})
     parts = {"ball": SQUARED, "ascent": ResidualAscent(sigma=sigma, decay=lmbda)}
-    return Conversion(PerturbedGradient, rho, {**parts, **epsilon}, exact=False, note=note)
+    return Conversion(PerturbedGradient, rho, {**parts, **epsilon})
 
 
 def _po_bsam(rho: float) -> Conversion:

@@ -25,9 +25,10 @@ def friendly_sam(
     """Friendly SAM, "F-SAM" (Li et al., CVPR 2024).
 
     ``e = ρ d / (‖d‖₂ + epsilon)`` with ``d = g - σ m`` and ``m ← decay · m + (1 - decay) g`` after it: the perturbation
-    follows what is special to the batch, without the direction that all batches share. m begins at 0, so that the first
-    step is SAM's. Two gradient evaluations and one tensor per weight more than SAM, two while a step runs. sigma 1 and
-    decay 0.9 are the authors' (their training script has 0.95); rho 0.1 is unverified. Try it where SAM itself helps.
+    follows what is special to the batch, without the direction that all batches share. m begins with the first
+    gradient, whose step is SAM's. Two gradient evaluations and one tensor per weight more than SAM, two while a step
+    runs. sigma 1 and decay 0.9 are the authors' (their training script has 0.95); rho 0.1 is unverified. Try it where
+    SAM itself helps.
     """
     ascent = ResidualAscent(sigma=sigma, decay=decay)
     return PerturbedGradient(model, optimizer, rho=rho, ascent=ascent, **options)
