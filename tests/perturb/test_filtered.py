@@ -1,5 +1,7 @@
 """Gradients that are centralized, or left with their outliers, before they are followed."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,17 @@ def test_gcsam_climbs_and_descends_without_means():
         for tensor in (moved[name], gradients(model)[name]):
             torch.testing.assert_close(tensor.flatten(1).mean(1), torch.zeros(len(tensor), dtype=torch.float64))
     assert float(gradients(model)["6.bias"].abs().min()) > 1e-3
+
+
+def test_gcsam_keeps_no_copy_of_the_clean_gradient():
+    """Its rule does not look at it."""
+    method, model = built(samnesia.gcsam)
+    kept = []
+    for p in method.passes():
+        if p.last:
+            assert all(reference() is None for reference in kept)
+        p.loss(model(batch()[0]), batch()[1]).backward()
+        kept += [weakref.ref(parameter.grad) for parameter in model.parameters()]
 
 
 def moved_entries(share, model=None):

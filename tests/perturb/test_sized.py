@@ -158,3 +158,19 @@ def test_a_schedule_of_sigma_is_checked_where_it_is_used():
     method, model = built(samnesia.le_sam, 0.3, sigma=lambda step: float("nan"))
     with pytest.raises(ConfigurationError, match="^cannot let the loss rise by sigma=nan"):
         differentiate(method, model, X, Y)
+
+
+@pytest.mark.parametrize("ascent", [samnesia.FisherAscent(), samnesia.IncrementAscent(sigma=0.02)], ids=repr)
+def test_several_steps_on_a_batch_know_the_size_too(ascent):
+    lengths = []
+    for scale in (1.0, 64.0):
+        model = network()
+        method = samnesia.PerturbedGradient(
+            model, sgd(model), rho=0.3, ascent=ascent, inner=samnesia.InnerSteps(steps=2), loss=F.cross_entropy
+        )
+        start = torch.cat([w.flatten() for w in weights(model).values()])
+        for p in method.stepping():
+            if p.index == 1:
+                lengths.append(float((torch.cat([w.flatten() for w in weights(model).values()]) - start).norm()))
+            (scale * p.loss(model(X), Y)).backward()
+    assert lengths[1] == pytest.approx(lengths[0], rel=1e-9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from torch import Tensor
 
@@ -46,6 +46,8 @@ class CentralizedAscent(SteppedAscent):
 @dataclass(frozen=True, slots=True)
 class CentralizedGradient(Rule):
     """The perturbed gradient without its mean over all dimensions but the first (GCSAM)."""
+
+    needs_clean: ClassVar[bool] = False
 
     def combine(self, point: Point, clean: Sequence[Tensor], perturbed: Sequence[Tensor]) -> list[Tensor]:
         """The perturbed gradients, centralized."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.criteria import Criteria, Pass
-from samnesia.perturb.errors import NoGradientError, UnfinishedPassesWarning
+from samnesia.perturb.errors import NoGradientError, PassesError, UnfinishedPassesWarning
 from samnesia.perturb.gradients import Gradients, KeptGradients
 from samnesia.perturb.modules import ModelState, Parameters, check_gradients, forget_cached_weights
 from samnesia.perturb.moving import generator
@@ -152,6 +152,18 @@ class Flow(ABC):
         self._drawn += 1
         key = (method.seed, method.steps, method._micro_batch, number)
         return generator(device, *key, per_rank=method.sync == "rank")
+
+    def loss_scale(self, unknown: float | None = None) -> Tensor:
+        """The factor of the last pass's loss, averaged over ranks; `unknown`, or PassesError, if nobody knows."""
+        scale = self._criteria.scale()
+        if scale is not None:
+            return self._sync.mean(scale, self._parameters.parameters)
+        if unknown is not None:
+            return torch.tensor(unknown)
+        raise PassesError(
+            f"cannot apply {self._method.rule} without knowing by how much the loss was scaled, because it mixes a "
+            "unit vector with a gradient; build the method with loss= and compute the loss with p.loss(output, target)"
+        )
 
     def criterion(self, output: Tensor, target: Tensor, samples: Tensor | None = None) -> Tensor:
         """The criterion of the running pass; the first one notes the training loss."""

@@ -145,7 +145,7 @@ class InnerFlow(Flow):
     def __init__(
         self, method: PerturbedGradient, parameters: Parameters, inner: InnerSteps, take: Callable[[], None]
     ) -> None:
-        super().__init__(method, parameters, fires=True, watches=False)
+        super().__init__(method, parameters, fires=True, watches=method.ascent is not None and method.ascent.measures)
         self.memory = Memory()
         self._inner, self._take = inner, take
         self._lengths: list[Tensor] = []

@@ -24,9 +24,11 @@ class Rule(ABC):
 
     `remembers`: whether it uses `point.memory`; such a rule is asked on every step, also where `when` does not fire.
     `of_the_loss`: whether it means g as the gradient of the loss, so that the ascent can have no objective of its own.
+    `needs_clean`: whether it looks at g; one that does not is given g_p twice, and costs no copy of g.
     """
 
     remembers: ClassVar[bool] = False
+    needs_clean: ClassVar[bool] = True
     of_the_loss: ClassVar[bool] = False
 
     @abstractmethod

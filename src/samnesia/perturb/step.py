@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.criteria import Pass
-from samnesia.perturb.errors import ConfigurationError, PassesError
+from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.flow import Flow
 from samnesia.perturb.modules import Parameters, innermost_optimizer
 from samnesia.perturb.moving import move
@@ -169,24 +169,12 @@ class Step(Flow):
 
     # -- gradients ---------------------------------------------------------------------------------------------------
 
-    def loss_scale(self, unknown: float | None = None) -> Tensor:
-        """The factor of the last pass's loss, averaged over ranks; `unknown`, or PassesError, if nobody knows."""
-        scale = self._criteria.scale()
-        if scale is not None:
-            return self._sync.mean(scale, self._parameters.parameters)
-        if unknown is not None:
-            return torch.tensor(unknown)
-        raise PassesError(
-            f"cannot apply {self._rule} without knowing by how much the loss was scaled, because it mixes a unit "
-            "vector with a gradient; build the method with loss= and compute the loss with p.loss(output, target)"
-        )
-
     def _take(self) -> list[Tensor]:
         """The gradients of the pass just closed, for the ascent; zeros where a parameter had none."""
         gradients = self._computed()
         if self._ascent is not None and self._ascent.num_gradients > 1:  # it may look at earlier ones later
             gradients = self._safe(gradients)
-        if self._rule is not None and not self._clean:
+        if self._rule is not None and self._rule.needs_clean and not self._clean:
             self._clean = self._safe(gradients)
         return self._filled(gradients)
 
@@ -219,6 +207,8 @@ class Step(Flow):
 
     def _combined(self, rule: Rule) -> list[Tensor | None]:
         perturbed = self._computed()
+        if not (self._fires and rule.needs_clean):
+            self._clean = perturbed
         if self._fires:
             if not self._clean:
                 raise ConfigurationError(
@@ -226,7 +216,6 @@ class Step(Flow):
                 )
             combined = rule.combine(self, self._filled(self._clean), self._filled(perturbed))
         else:
-            self._clean = perturbed
             combined = rule.between(self, self._filled(perturbed))
         unused = [a is None and b is None for a, b in zip(self._clean, perturbed, strict=True)]
         parameters = [self._parameters.parameters[i] for i in self._held]

@@ -27,8 +27,7 @@ def gcsam(
 
     The mean over all dimensions but the first is subtracted from each gradient of a tensor with two or more: from the
     ascent's before the joint norm, and from the one that is stepped. On steps where `when` does not fire the gradient
-    is stepped as it is. 1 + `steps` gradient evaluations, and one copy of the gradient more than SAM. rho = 0.05 is
-    SAM's default.
+    is stepped as it is. 1 + `steps` gradient evaluations. rho = 0.05 is SAM's default.
     """
     ascent, rule = CentralizedAscent(steps=steps), CentralizedGradient()
     return PerturbedGradient(model, optimizer, rho=rho, ascent=ascent, rule=rule, **options)
