@@ -154,6 +154,14 @@ class Problem:
     mix: Mix | None = None
 
     @property
+    def class_counts(self) -> tuple[int, ...] | None:
+        """Training samples of each class, as training sees them; None where labels are no classes, or not known."""
+        labels = getattr(self.train, "labels", None)
+        if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 1:
+            return None
+        return tuple(torch.bincount(labels, minlength=self.num_outputs).tolist())
+
+    @property
     def judged_on(self) -> str:
         """The split that results are reported for."""
         return "test" if self.test is not None else "validation" if self.validation is not None else "train"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.parts.augmentations import PadCropFlip, Plain, RandomResizedCropFlip
@@ -20,17 +20,47 @@ from samnesia.train.parts.data import Data, Digits, Images, Photographs, Table
 from samnesia.train.parts.hardware import Hardware
 from samnesia.train.parts.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from samnesia.train.parts.methods import (
+    AESAM,
     ASAM,
+    ESAM,
+    GCSAM,
     GSAM,
+    LESAM,
+    MESA,
     METHODS,
     OBF,
+    RWP,
     SAM,
+    SAMON,
+    WSAM,
     ASAMAfterNorm,
     ASAMBeforeNorm,
+    FilterSAM,
+    FisherSAM,
+    FocalSAM,
+    FriendlySAM,
+    FunctionalSAM,
+    GradientNormPenalty,
+    ImbSAM,
+    IntervalSAM,
+    LateSAM,
+    LayerSAM,
+    LinfSAM,
+    Lookahead,
+    Lookbehind,
+    LookbehindASAM,
+    LookSAM,
     Method,
+    MomentumSAM,
     OutputBias,
     Random,
+    ShrinkAndPerturb,
+    SparseSAM,
+    StableSAM,
+    Training,
     Unperturbed,
+    VaSSO,
+    ZSharp,
     method_name,
 )
 from samnesia.train.parts.mixing import Mixing
@@ -41,10 +71,17 @@ from samnesia.train.parts.recording import RecordForgetting, Recording, RecordSh
 from samnesia.train.parts.saving import Checkpoints, Evaluation, Logging
 from samnesia.train.parts.schedules import Constant, Cosine, Linear, Schedule, Steps
 from samnesia.train.parts.sources import TFDS, Folder, Hub, Shards, Torchvision
-from samnesia.train.parts.when import Perturbed
+from samnesia.train.parts.when import Perturbed, Window
 from samnesia.train.plain import from_plain, to_plain
 
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from samnesia.data.problem import Problem
+
 __all__ = [
+    "AESAM",
     "ASAM",
     "ASAMAfterNorm",
     "ASAMBeforeNorm",
@@ -58,18 +95,38 @@ __all__ = [
     "CrossEntropy",
     "Digits",
     "EMA",
+    "ESAM",
     "Evaluation",
+    "FilterSAM",
+    "FisherSAM",
+    "FocalSAM",
     "Folder",
+    "FriendlySAM",
+    "FunctionalSAM",
+    "GCSAM",
     "GSAM",
+    "GradientNormPenalty",
     "Hardware",
     "Hub",
     "Images",
+    "ImbSAM",
+    "IntervalSAM",
+    "LESAM",
+    "LateSAM",
+    "LayerSAM",
     "Linear",
+    "LinfSAM",
     "Logging",
+    "LookSAM",
+    "Lookahead",
+    "Lookbehind",
+    "LookbehindASAM",
+    "MESA",
     "METHODS",
     "MLP",
     "Method",
     "Mixing",
+    "MomentumSAM",
     "OBF",
     "OutputBias",
     "OwnData",
@@ -80,6 +137,7 @@ __all__ = [
     "Photographs",
     "Plain",
     "PyramidNet",
+    "RWP",
     "Random",
     "RandomResizedCropFlip",
     "RecordForgetting",
@@ -87,10 +145,14 @@ __all__ = [
     "Recording",
     "RunConfig",
     "SAM",
+    "SAMON",
     "SGD",
     "SWA",
     "ShakeShake",
     "Shards",
+    "ShrinkAndPerturb",
+    "SparseSAM",
+    "StableSAM",
     "Steps",
     "TFDS",
     "Table",
@@ -98,7 +160,10 @@ __all__ = [
     "Torchvision",
     "Unperturbed",
     "VGG",
+    "VaSSO",
+    "WSAM",
     "WideResNet",
+    "ZSharp",
     "method_name",
 ]
 
@@ -173,11 +238,36 @@ class RunConfig:
         )
         check_share(self.shrink_perturb, "move the weights by")
 
+    def window(self, steps_per_epoch: int) -> Window:
+        """Return the optimizer steps on which the method perturbs: those of ``when`` that are the method's as well."""
+        return self.method.window(self.when.window(steps_per_epoch), self.epochs * steps_per_epoch)
+
     def perturbed_steps(self, steps_per_epoch: int) -> int:
         """Number of steps on which the method is to perturb; 0 for the base optimizer alone."""
         if isinstance(self.method, Unperturbed):
             return 0
-        return self.when.window(steps_per_epoch).count(self.epochs * steps_per_epoch)
+        return self.window(steps_per_epoch).count(self.epochs * steps_per_epoch)
+
+    def gradient_evaluations(self, steps_per_epoch: int) -> float:
+        """Gradient evaluations of the run, in batches; a forward pass alone counts as a third of one."""
+        steps = self.epochs * steps_per_epoch
+        return steps + self.window(steps_per_epoch).count(steps) * self.method.added_gradients
+
+    def training(
+        self, model: nn.Module, optimizer: Optimizer, problem: Problem, steps_per_epoch: int, *, smoothed: bool = True
+    ) -> Training:
+        """Return what the method is built for; not ``smoothed`` with the criterion of evaluation."""
+        loss = self.loss.criterion() if smoothed else self.loss.of_evaluation()
+        return Training(
+            model,
+            optimizer,
+            loss,
+            lr_min=self.optimizer.lr * self.schedule.lowest,
+            lr_max=self.optimizer.lr,
+            losses=self.loss.of_samples(),
+            class_counts=problem.class_counts,
+            total_steps=self.epochs * steps_per_epoch,
+        )
 
     def learning_rate(self, step: int, steps_per_epoch: int) -> float:
         """Return the learning rate of ``step``, counted from 0 over the whole run."""

@@ -19,10 +19,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict as sharded
 from torch.optim.swa_utils import update_bn
+from torch.utils._pytree import tree_map_only
 
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.sync import reshard
+from samnesia.perturb.tensors import is_dtensor
 from samnesia.train.parts.hardware import Hardware
 
 State = dict[str, Any]
@@ -231,6 +234,11 @@ class Engine:
         else:
             inner.load_state_dict(state)
 
+    def method_state(self, method: PerturbedGradient) -> State:
+        """The state of a method on the CPU, what it remembers of parts put together; all processes call it."""
+        state: State = tree_map_only(Tensor, _whole, method.state_dict())
+        return state
+
     def scaler_state(self) -> State:
         """The state of the gradient scaler, empty without one."""
         return dict(self._plugin.state_dict())
@@ -277,6 +285,11 @@ def _fully_sharded(module: nn.Module, mesh: Any) -> nn.Module:
                 shard(child)
     shard(module)
     return module
+
+
+def _whole(values: Tensor) -> Tensor:
+    full = values.full_tensor() if is_dtensor(values) else values
+    return full.detach().to("cpu", copy=True)
 
 
 def _bare(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -36,7 +36,7 @@ from samnesia.train.checkpoint import AVERAGE, BEST, DIRECTORY, MANIFEST, MODEL,
 from samnesia.train.config import RunConfig
 from samnesia.train.drawn import Drawn
 from samnesia.train.parts.averages import Average
-from samnesia.train.parts.methods import Training, method_name
+from samnesia.train.parts.methods import method_name
 
 SPLITS = ("train", "validation", "test")
 
@@ -140,11 +140,11 @@ class Loaded:
         config, plan = self.config, _plan(self.config, self.problem)
         total = config.epochs * plan.steps
         step = min(self.position.epoch * plan.steps + self.position.step, total - 1)
-        lowest, highest = config.optimizer.lr * config.schedule.lowest, config.optimizer.lr
         # the method's parts are wanted, and not one that hooks itself to the model; it draws no weights
         stand_in = nn.utils.skip_init(nn.Linear, 1, 1)
         optimizer = torch.optim.SGD(stand_in.parameters())
-        method = config.method.build(Training(stand_in, optimizer, self.criterion, lr_min=lowest, lr_max=highest))
+        training = config.training(stand_in, optimizer, self.problem, plan.steps, smoothed=False)
+        method = config.method.build(training)
         if method.ascent is None:
             return None
         return OwnPerturbation(
@@ -154,7 +154,7 @@ class Loaded:
             ascent=method.ascent,
             objective=method.objective,
             m=config.micro_batch or config.batch_size,
-            fires=bool(config.when.window(plan.steps)(step)),
+            fires=bool(config.window(plan.steps)(step)),
         )
 
     def left_out(self) -> list[str]:

@@ -74,17 +74,20 @@ def binary_cross_entropy(smoothing: float) -> Criterion:
     """
 
     def mean_binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
-        shares = _shares(output, target)
-        if smoothing:
-            shares = (1.0 - smoothing) * shares + smoothing / output.shape[1]
+        shares = _smoothed(_shares(output, target), smoothing)
         return F.binary_cross_entropy_with_logits(output, shares, reduction="sum") / len(output)
 
     return mean_binary_cross_entropy
 
 
-def binary_cross_entropy_of_samples(output: Tensor, target: Tensor) -> Tensor:
+def binary_cross_entropy_of_samples(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     """Sigmoid cross-entropy of each sample, summed over the classes, in nats."""
-    return F.binary_cross_entropy_with_logits(output, _shares(output, target), reduction="none").flatten(1).sum(1)
+    shares = _smoothed(_shares(output, target), smoothing)
+    return F.binary_cross_entropy_with_logits(output, shares, reduction="none").flatten(1).sum(1)
+
+
+def _smoothed(shares: Tensor, smoothing: float) -> Tensor:
+    return (1.0 - smoothing) * shares + smoothing / shares.shape[1] if smoothing else shares
 
 
 def _shares(output: Tensor, target: Tensor) -> Tensor:

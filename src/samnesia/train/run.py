@@ -22,7 +22,7 @@ from samnesia.train.config import RunConfig
 from samnesia.train.engine import Engine, State
 from samnesia.train.evaluation import Evaluator
 from samnesia.train.log import Row
-from samnesia.train.parts.methods import Training, Unperturbed, method_name
+from samnesia.train.parts.methods import Unperturbed, method_name
 from samnesia.train.plain import differences
 from samnesia.train.record.recorder import Recorder
 from samnesia.train.totals import Totals
@@ -58,15 +58,9 @@ class Run:
         self.module = config.model.build(problem.shape, problem.num_outputs)
         randomness.seed_rank(config.seed, engine.rank)
         self.model, self.optimizer = engine.setup(self.module, config.optimizer.build, compiled=config.hardware.compile)
-        self.window = config.when.window(self.plan.steps)
+        self.window = config.window(self.plan.steps)
         self.method = config.method.build(
-            Training(
-                self.model,
-                self.optimizer,
-                config.loss.criterion(),
-                lr_min=config.optimizer.lr * config.schedule.lowest,
-                lr_max=config.optimizer.lr,
-            ),
+            config.training(self.model, self.optimizer, problem, self.plan.steps),
             when=self.window,
             seed=config.seed,
             # samples that a rank perturbs on its own are never averaged with those of others
@@ -129,7 +123,7 @@ class Run:
         state: dict[str, Any] = {
             "optimizer": engine.optimizer_state(self.module, self.optimizer),
             "scaler": engine.scaler_state(),
-            "method": self.method.state_dict(),
+            "method": engine.method_state(self.method),
             "average_seen": 0 if self.average is None else self.average.seen,
             "randomness": engine.gather(randomness.torch_state()),
             "rows": self.rows,

@@ -69,7 +69,7 @@ def test_any_two_arms_end_within_an_epoch_of_each_other():
 
 def test_the_count_of_gradients_is_that_of_every_step():
     for config, steps in itertools.product(ARMS.values(), (1, 7, STEPS)):
-        assert budgets.gradient_evaluations(config, steps) == pytest.approx(counted(config, steps=steps))
+        assert config.gradient_evaluations(steps) == pytest.approx(counted(config, steps=steps))
 
 
 def test_of_two_epochs_as_near_the_fewer_are_taken():

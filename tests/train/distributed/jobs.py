@@ -68,6 +68,11 @@ def stopped(config, out, after):
         return f"{type(error).__name__}: {error}"
 
 
+def stopped_each(configs, outs, *, after):
+    """`stopped` for each configuration."""
+    return [stopped(config, out, after) for config, out in zip(configs, outs, strict=True)]
+
+
 def refused(config, out):
     """What training, or going on, is refused with."""
     try:

@@ -134,7 +134,7 @@ class EqualGradients:
 
     def cost(self, name: str, config: RunConfig, steps: Steps, memory: Memory) -> float:
         """Gradient evaluations: one per step, and of every perturbed step those that the method adds."""
-        return gradient_evaluations(config, steps(config))
+        return config.gradient_evaluations(steps(config))
 
     def said(self, cost: float) -> str:
         """A number of gradient evaluations."""
@@ -201,11 +201,6 @@ def equal_gradients(arms: Arms, steps: Steps | None = None) -> dict[str, RunConf
     return EqualGradients().equalize(arms, steps or StepsPerEpoch(), {})
 
 
-def gradient_evaluations(config: RunConfig, steps_per_epoch: int) -> float:
-    """Gradient evaluations of a whole run, in batches; a forward pass alone counts as a third of one."""
-    return config.epochs * steps_per_epoch + config.perturbed_steps(steps_per_epoch) * config.method.added_gradients
-
-
 def refuse_idle(arms: Arms, steps: Steps) -> None:
     """Refuse methods that would perturb on no step.
 
@@ -214,11 +209,12 @@ def refuse_idle(arms: Arms, steps: Steps) -> None:
     """
     for config in arms.values():
         per_epoch = steps(config)
-        if isinstance(config.method, Unperturbed) or config.perturbed_steps(per_epoch):
+        without = isinstance(config.method, Unperturbed) and not config.method.added_gradients
+        if without or config.window(per_epoch).count(config.epochs * per_epoch):
             continue
         raise ConfigurationError(
             f"cannot compare {config.recipe} over {config.epochs} epoch{'' if config.epochs == 1 else 's'}, because "
-            f"{config.when.window(per_epoch)} falls on none of its steps and the run would be that of the base "
+            f"{config.window(per_epoch)} falls on none of its steps and the run would be that of the base "
             "optimizer alone; use more epochs, or an earlier start of the perturbation"
         )
 

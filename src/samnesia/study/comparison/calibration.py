@@ -85,7 +85,7 @@ def _probed(config: RunConfig, *, plain: bool) -> RunConfig:
     return replace(
         config,
         recipe="calibration",
-        method=Unperturbed() if plain else config.method,
+        method=Unperturbed() if plain and not isinstance(config.method, Unperturbed) else config.method,
         when=Perturbed(),
         epochs=MOST_EPOCHS,  # it is stopped
         logging=Logging(every_steps=config.logging.every_steps),

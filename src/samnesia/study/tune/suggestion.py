@@ -15,7 +15,7 @@ from samnesia.perturb.errors import ConfigurationError, RunStopped, TrainingColl
 from samnesia.study.tune.space import RHO, typed
 from samnesia.train.config import RunConfig
 from samnesia.train.parts.checks import require
-from samnesia.train.parts.methods import Radial, Training, Unperturbed
+from samnesia.train.parts.methods import Radial, Unperturbed
 from samnesia.train.parts.saving import Checkpoints, Evaluation, Logging
 from samnesia.train.parts.when import Perturbed
 
@@ -124,7 +124,7 @@ def _method(config: RunConfig, run: Run) -> PerturbedGradient:
         f"cannot suggest a radius for {config.recipe}, because its method has none; name a recipe that perturbs",
     )
     method = config.method.build(
-        Training(run.model, run.optimizer, config.loss.criterion(), lr_min=0.0, lr_max=config.optimizer.lr)
+        replace(config.training(run.model, run.optimizer, run.problem, run.plan.steps), lr_min=0.0)
     )
     if method.objective is not None or not hasattr(method.ascent, "direction"):
         raise ConfigurationError(

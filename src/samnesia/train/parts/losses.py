@@ -36,6 +36,14 @@ class CrossEntropy:
 
         return cross_entropy(self.smoothing)
 
+    def of_samples(self) -> Criterion:
+        """Return (output, target) -> the loss of each sample, of which the criterion is the mean."""
+        from functools import partial
+
+        from torch.nn.functional import cross_entropy
+
+        return partial(cross_entropy, reduction="none", label_smoothing=self.smoothing)
+
     def of_evaluation(self) -> Criterion:
         """Return the criterion without what is for training only: no smoothing."""
         from samnesia.train.measures import cross_entropy
@@ -75,6 +83,14 @@ class BinaryCrossEntropy:
         from samnesia.train.measures import binary_cross_entropy
 
         return binary_cross_entropy(self.smoothing)
+
+    def of_samples(self) -> Criterion:
+        """Return (output, target) -> the loss of each sample, of which the criterion is the mean."""
+        from functools import partial
+
+        from samnesia.train.measures import binary_cross_entropy_of_samples
+
+        return partial(binary_cross_entropy_of_samples, smoothing=self.smoothing)
 
     def of_evaluation(self) -> Criterion:
         """Return the criterion without what is for training only: no smoothing."""

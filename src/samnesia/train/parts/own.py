@@ -131,6 +131,9 @@ class OwnLoss:
         function: Criterion = Source.parse(self.function).load(what="compute a loss")
         return function
 
+    def of_samples(self) -> None:
+        """Return None: of a loss of your own, only the mean over a batch is known."""
+
     def of_evaluation(self) -> Criterion:
         """Return the same: what of it is for training only is not known."""
         return self.criterion()

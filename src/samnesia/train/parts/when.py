@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from samnesia.train.parts.checks import MOST_EPOCHS, require
 
@@ -56,6 +56,14 @@ class Window:
     def __call__(self, step: int) -> bool:
         """Whether the step is perturbed."""
         return step >= self.start and (self.stop is None or step < self.stop) and step % self.interval == 0
+
+    def every(self, interval: int) -> Window:
+        """Return those of its steps that ``interval`` divides as well."""
+        return replace(self, interval=math.lcm(self.interval, interval))
+
+    def after(self, share: float, total_steps: int) -> Window:
+        """Return those of its steps before which this share of all steps has been taken."""
+        return replace(self, start=max(self.start, math.ceil(round(share * total_steps, 6))))
 
     @property
     def first(self) -> int:

@@ -61,7 +61,8 @@ class About:
 
 def gradients_per_image(config: RunConfig) -> float:
     """Gradient evaluations per image of a run on average; a forward pass alone counts as a third of one."""
-    when = config.when
-    stop = config.epochs if when.stop_epoch is None else min(when.stop_epoch, config.epochs)
-    share = max(0.0, stop - when.start_epoch) / config.epochs / when.interval_steps
-    return 1.0 + share * config.method.added_gradients
+    return config.gradient_evaluations(_STEPS) / (config.epochs * _STEPS)
+
+
+_STEPS = 100_000
+"""Steps per epoch: so many that it does not matter how many there are."""

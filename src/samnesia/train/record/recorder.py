@@ -25,7 +25,6 @@ from samnesia.train.config import RunConfig
 from samnesia.train.drawn import Drawn, described
 from samnesia.train.engine import Engine
 from samnesia.train.log import Row
-from samnesia.train.parts.methods import Training
 from samnesia.train.record.scene import AsTrained, Scene
 
 
@@ -125,14 +124,8 @@ class Recorder:
         optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=rate)
         with unwrapped():
             method = config.method.build(
-                Training(
-                    module,
-                    optimizer,
-                    config.loss.criterion(),
-                    lr_min=config.optimizer.lr * config.schedule.lowest,
-                    lr_max=config.optimizer.lr,
-                ),
-                when=config.when.window(self._steps),
+                config.training(module, optimizer, self._problem, self._steps),
+                when=config.window(self._steps),
                 seed=config.seed,
             )
         method.load_state_dict({**method.state_dict(), "steps": step})
