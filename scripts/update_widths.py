@@ -20,6 +20,7 @@ PAGE, DATA = ROOT / "docs" / "widths.md", ROOT / "docs" / "findings"
 START, END = "<!-- widths: made by scripts/update_widths.py -->", "<!-- /widths -->"
 MEASURES = {"test": "last.test_accuracy", "validation": "last.validation_accuracy"}
 DASH = "\N{EN DASH}"
+TITLES = {"mlp": "MLP", "cnn": "CNN", "vit": "ViT"}
 ALL_WITHIN = peaks.STEP**2
 """All best radii within a grid step of one radius: the largest over the smallest."""
 
@@ -114,7 +115,7 @@ def answers(results: Results) -> str:
             found = results.transfer(nets_of(family), geometry)
             b, cost = results.exponent(family, geometry), results.cost(family, geometry)
             lines.append(
-                f"| `{geometry}` | {family.upper()} | {interval(found.spread, found.low, found.high)} | "
+                f"| `{geometry}` | {TITLES[family]} | {interval(found.spread, found.low, found.high)} | "
                 f"{'**yes**' if found.holds else 'no'} | {number(found.common)} | "
                 f"{DASH if b is None else f'{b:+.2f}'} | "
                 f"{DASH if cost is None else ', '.join(f'{of:.1f}' for of in cost)} |"
@@ -193,7 +194,7 @@ def best_figure(results: Results):
         if common is not None:
             root = [common * (width / widths[2]) ** 0.5 for width in widths]
             one.plot(widths, root, color=figures.RULE, linewidth=1.2, zorder=0)
-        one.set(xscale="log", yscale="log", xlabel="width", ylabel="best radius", title=family.upper())
+        one.set(xscale="log", yscale="log", xlabel="width", ylabel="best radius", title=TITLES[family], ylim=(0.006, 4))
         one.set_xticks(widths, [str(width) for width in widths])
         one.minorticks_off()
         figures.tidy(one)
@@ -201,7 +202,7 @@ def best_figure(results: Results):
         figures.sample(geometry, color=figures.colour(place), marker=figures.marker(place))
         for place, geometry in enumerate(GEOMETRIES)
     ]
-    figures.name_below(figure, [*handles, figures.sample("growing with √width", color=figures.RULE)])
+    figures.name_below(figure, [*handles, figures.sample("√width, through the middle l2", color=figures.RULE)])
     return figure
 
 
@@ -220,7 +221,7 @@ def curves_figure(results: Results):
                 found = results.peak(net, geometry).rho
                 if found is not None:
                     one.axvline(found, color=SHADES[place], linewidth=0.8, linestyle=":")
-            one.set(xscale="log", xlabel=f"radius ({geometry})", ylabel="test accuracy, %", title=family.upper())
+            one.set(xscale="log", xlabel=f"radius ({geometry})", ylabel="test accuracy, %", title=TITLES[family])
             one.set_ylim(bottom=40)
             figures.tidy(one, legend=True)
     return figure
