@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 import samnesia
+from benchmarks.communication import Watch, backward, recording, summary
 from samnesia.perturb.errors import UnsupportedError
-from tests.distributed import jobs, problems
+from tests.distributed import communication_jobs, jobs, problems
 
 Build = Callable[..., samnesia.PerturbedGradient]
 STEPS = 6
@@ -79,6 +80,21 @@ def fsdp_train(name: str, *, resume_at: int | None = None) -> dict[str, Any]:
     again = build(name, model, method.optimizer)
     again.load_state_dict(method.state_dict())
     return train(model, again, steps[resume_at:])
+
+
+def sent(name: str | None) -> communication_jobs.Collectives:
+    """Collectives of a fifth step by kind, with a backward in every pass; without a name, of plain training."""
+    model = communication_jobs.ddp()
+    optimizer = problems.optimizer_of(model)
+    method = None if name is None else build(name, model, optimizer)
+    for [[piece]] in steps_of(dist.get_rank())[: communication_jobs.COUNTED_STEP + 1]:
+        with Watch(), recording() as found:
+            for p in [None] if method is None else method.passes():
+                loss = F.cross_entropy if p is None else p.loss
+                backward(loss(model(piece.x), piece.y))
+            optimizer.step()
+            optimizer.zero_grad()
+    return summary(found)
 
 
 def saf_refused() -> str:

@@ -78,6 +78,12 @@ def test_running_statistics_are_those_of_plain_training(pair, scope):
                 np.testing.assert_array_equal(after[name], wanted[name], err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["momentum sam", "mesa"])
+def test_one_gradient_is_sent(pair, name):
+    """As in plain training, and buffers once; what a closure does with a teacher's loss is not sent."""
+    assert pair.run(jobs.sent, name) == pair.run(jobs.sent, None)
+
+
 def test_what_remembers_has_no_perturbation_per_rank():
     model = problems.network()
     with pytest.raises(ConfigurationError, match="sync='rank'"):
