@@ -14,7 +14,7 @@ from samnesia.perturb.ascents import Ascent, GradientAscent, SteppedAscent
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.point import Need, Point
 from samnesia.perturb.rules import Rule
-from samnesia.perturb.tensors import Direction, Weights, mix
+from samnesia.perturb.tensors import Direction, Weights, mix, scale
 
 
 @final
@@ -24,7 +24,8 @@ class ReusedDirection(Rule):
 
     A perturbed step steps g_p and keeps ``g_v = g_p - (⟨g, g_p⟩ / ‖g‖²) g``, its part orthogonal to the clean gradient
     g. A step on which `when` does not fire steps ``g + α (‖g‖ / (‖g_v‖ + epsilon)) g_v``; before there is a g_v, g. The
-    projection is over all parameters jointly, as in the paper. Of several micro-batches, the sum of the g_v is kept.
+    projection is over all parameters jointly, as in the paper. Of several micro-batches, the sum of the g_v is kept. A
+    g_v that is nothing but rounding, as with a radius of 0, is none.
     """
 
     remembers: ClassVar[bool] = True
@@ -44,6 +45,8 @@ class ReusedDirection(Rule):
         square = weights.norm(clean) ** 2
         along = weights.dot(clean, perturbed) / square.clamp_min(torch.finfo(square.dtype).tiny)
         kept = mix(perturbed, torch.ones_like(along), clean, -along)
+        rounding = _ROUNDINGS * torch.finfo(square.dtype).eps * weights.norm(perturbed)
+        kept = scale(kept, torch.where(weights.norm(kept) > rounding, 1.0, 0.0))
         if int(point.memory.number(_KEPT_AT, -1.0)) == point.step:  # an earlier micro-batch of this step
             kept = [g_v + earlier for g_v, earlier in zip(kept, self._kept(point, weights), strict=True)]
         point.memory.keep(_KEPT, weights, kept)
@@ -63,6 +66,7 @@ class ReusedDirection(Rule):
         return point.memory.tensors(_KEPT, weights) or []
 
 
+_ROUNDINGS = 32.0  # of the longer vector, that a difference of two nearly equal ones may consist of
 _KEPT, _KEPT_AT = "reused_direction.direction", "reused_direction.step"
 
 

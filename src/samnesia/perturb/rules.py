@@ -145,7 +145,7 @@ class KeptDifference(Rule):
     def combine(self, point: Point, clean: Sequence[Tensor], perturbed: Sequence[Tensor]) -> list[Tensor]:
         """g."""
         scaled_by = float(point.loss_scale(unknown=1.0))
-        if scaled_by > _MOSTLY_ONE:
+        if _MOSTLY_ONE < scaled_by < float("inf"):  # an infinite one is a step that is skipped
             raise UnsupportedError(
                 f"cannot step g_p - g beside the base optimizer with a loss scaled by {scaled_by:g}, because a scaler "
                 "unscales only the gradient in p.grad; leave the GradScaler out (bfloat16 needs none), or use "
