@@ -31,12 +31,16 @@ from samnesia.train.config import (
     Steps,
 )
 from samnesia.train.loop import resume, train
-from samnesia.train.parts.methods import ASAM, GSAM, METHODS, SAM, OutputBias, Random
+from samnesia.train.parts.methods import ASAM, GSAM, METHODS, SAM, Lookbehind, OutputBias, Random
 from tests.train.killing import what_is_left
 from tests.train.small import STEPS, After, clouds, config, last_weights, lines, quietly, smooth_net, trained
 
+FIRST = ("sgd", "sam", "layer-sam", "asam", "asam-after", "asam-before", "gsam", "obf", "random")
+REMEMBERING = ("friendly-sam", "looksam", "ae-sam", "wsam", "sparse-sam", "lookahead", "mesa")
+"""What such a method keeps from step to step is in the checkpoint; the others have nothing that the first do not."""
 KINDS = {
-    **{name: {"method": kind()} for name, kind in METHODS.items()},
+    **{name: {"method": METHODS[name]()} for name in (*FIRST, *REMEMBERING)},
+    "rounds": {"method": Lookbehind(0.1), "optimizer": AdamW(lr=0.01)},
     "nesterov": {"method": SAM(0.1), "optimizer": SGD(lr=0.05, nesterov=True, weight_decay=0.01, decayed="matrices")},
     "decoupled": {"method": SAM(0.1), "optimizer": SGD(lr=0.05, decoupled=True)},
     "adamw": {"method": SAM(0.1), "optimizer": AdamW(lr=0.01)},
@@ -66,7 +70,7 @@ def numbers(run):
     return texts, weights, {key: value for key, value in result.items() if key not in ("environment", "seconds")}
 
 
-SLOW = ("linear", "gsam-bias", "asam-bias", "compact", "rarely", "double")
+SLOW = ("layer-sam", "asam-after", "ae-sam", "linear", "gsam-bias", "asam-bias", "compact", "rarely", "double")
 
 
 @pytest.mark.parametrize("name", [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in KINDS])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.work import Outcome
 from samnesia.train.config import RunConfig
-from samnesia.train.log import CONFIG, ENVIRONMENT, LOCK, METRICS, STEPS, RunResult, read_config, read_result, tidy
+from samnesia.train.log import CONFIG, ENVIRONMENT, LOCK, METRICS, STEPS, Row, RunResult, read_config, read_result, tidy
 from samnesia.train.parts.methods import Unperturbed
 from samnesia.train.plain import differences
 
@@ -22,6 +22,8 @@ POINTS: tuple[Literal["last", "best"], ...] = ("last", "best")
 @dataclass(frozen=True)
 class Training:
     """Train one run; a run that was interrupted goes on from its latest checkpoint.
+
+    A run with an average of the weights counts by the average: see :func:`judged`.
 
     Its values are ``last.NAME`` and ``best.NAME`` of every curve, ``last.score`` and ``best.score`` (the figure that
     the run is judged by), ``gradient_evaluations``, ``steps``, ``perturbed_steps``, ``skipped_steps``, ``parameters``,
@@ -81,7 +83,24 @@ class Training:
 
 def outcome_of(run: RunResult) -> Outcome:
     """What came out of a run, as the outcome of a cell; see :class:`Training`."""
+    run = judged(run)
     return Outcome(_values(run), run.curves, run.seconds, run.environment, tuple(notes(run)))
+
+
+def judged(run: RunResult) -> RunResult:
+    """The run with the figures of its averaged weights in the place of those of the weights, where it has an average.
+
+    The best epoch is chosen by the average as well, among the epochs that have figures of it: of SWA, the last alone.
+    """
+    if run.config.average is None:
+        return run
+    prefix = "average_"
+    names = [name for name in run.curves if not name.startswith(prefix)]
+    curves = {name: run.curves.get(prefix + name, run.curves[name]) for name in names}
+    rows: list[Row] = [dict(zip(curves, values, strict=True)) for values in zip(*curves.values(), strict=True)]
+    figure, sign = f"{run.chosen_on}_{run.judged_by['measure']}", 1.0 if run.judged_by["higher_is_better"] else -1.0
+    best = max(rows, key=lambda row: -math.inf if row[figure] is None else sign * row[figure])
+    return replace(run, curves=curves, last=rows[-1], best=best)
 
 
 def notes(run: RunResult) -> list[str]:

@@ -202,13 +202,20 @@ def equal_gradients(arms: Arms, steps: Steps | None = None) -> dict[str, RunConf
 
 
 def refuse_idle(arms: Arms, steps: Steps) -> None:
-    """Refuse methods that would perturb on no step.
+    """Refuse methods that would perturb on no step, and averages of no weights.
 
     Raises:
         ConfigurationError: with the name of the first.
     """
     for config in arms.values():
         per_epoch = steps(config)
+        start = 0.0 if config.average is None else config.average.start_epoch
+        require(
+            start < config.epochs,
+            f"cannot compare {config.recipe} over {config.epochs} epoch{'' if config.epochs == 1 else 's'}, because it "
+            f"is judged by an average of its weights, which begins after epoch {start:g}; use more epochs, or begin it "
+            "earlier",
+        )
         without = isinstance(config.method, Unperturbed) and not config.method.added_gradients
         if without or config.window(per_epoch).count(config.epochs * per_epoch):
             continue

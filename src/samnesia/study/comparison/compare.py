@@ -6,13 +6,13 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.comparison import budgets
+from samnesia.study.comparison.arms import all_named, arms_of, problem_name
 from samnesia.study.comparison.budgets import AS_CONFIGURED, Budget, StepsPerEpoch
 from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.engine import run as engine
@@ -21,13 +21,8 @@ from samnesia.study.engine.store import read_object
 from samnesia.study.hypotheses import Difference
 from samnesia.study.report.figures.style import label
 from samnesia.study.training import Training
-from samnesia.train import recipes
 from samnesia.train.config import RunConfig
 from samnesia.train.log import locked, write_json
-from samnesia.train.own import find_recipe
-from samnesia.train.parts.methods import METHODS as METHODS_KNOWN
-from samnesia.train.parts.methods import Unperturbed
-from samnesia.train.plain import differences, nearest
 
 if TYPE_CHECKING:
     from samnesia.data.problem import Problem
@@ -62,7 +57,7 @@ def compare(
     Args:
         problem: first part of the recipes' names, which are ``PROBLEM-METHOD``; or a Python file.
         methods: second parts, or functions of the file that return a run each, with hyphens or underscores; the first
-            is the one that the others are compared to.
+            is the one that the others are compared to. ``all`` stands for all others that the problem has.
         out: directory of the study, new, empty, or one that an earlier call has made.
         seeds: distinct seeds, of 0 and above.
         workers: number of processes; None is one per CPU core. With 1, everything runs in this process.
@@ -80,7 +75,7 @@ def compare(
 
     Raises:
         ConfigurationError: for an unknown recipe or override, seeds or methods that repeat, a method that would perturb
-            on no step, methods that differ in more than the method or cannot be made equal, a directory that holds
+            on no step, methods that differ in more than that or cannot be made equal, a directory that holds
             something else or cells of another configuration or that another process is at work on, or when every run
             failed.
         MissingExtraError: when a package of ``samnesia[train]`` is not installed.
@@ -94,6 +89,7 @@ def compare(
     from samnesia.study.judging.verdicts import judge
 
     out, overrides = Path(out), overrides or {}
+    methods = all_named(problem, methods)
     arms = arms_of(problem, methods, seeds=seeds, overrides=overrides)
     engine.check_place(out)
     known = _measured(out)
@@ -111,37 +107,6 @@ def compare(
     if progress:
         print_comparison(summary, verdicts, results.design, out)
     return summary
-
-
-def arms_of(
-    problem: str, methods: Sequence[str], *, seeds: Sequence[int], overrides: Mapping[str, Any]
-) -> dict[str, RunConfig]:
-    """The configuration of each method, with the first seed.
-
-    Raises:
-        ConfigurationError: for an unknown recipe or override, for seeds or methods that are none or repeat, or methods
-            that differ in more than the method.
-    """
-    for name, values in (("methods", methods), ("seeds", seeds)):
-        if not values:
-            raise ConfigurationError(f"cannot compare without {name}, because nothing would run; name one or more")
-        if twice := [value for place, value in enumerate(values) if value in values[:place]]:
-            raise ConfigurationError(
-                f"cannot compare with {name} {' '.join(map(str, values))}, because {twice[0]} stands there twice; name "
-                "it once"
-            )
-    for name, instead in (("seed", "seeds"), ("recipe", "the problem and the methods")):
-        if name in overrides:
-            raise ConfigurationError(
-                f"cannot override {name} in a comparison, because each of its runs has its own; give {instead} instead"
-            )
-    for seed in seeds[1:]:  # the configurations below have the first
-        override(_recipe(problem, methods[0]), {"seed": seed})
-    own = {method: _recipe(problem, method) for method in methods}
-    _check_of_all(own, overrides)
-    arms = {method: override(config, {**overrides, "seed": seeds[0]}) for method, config in own.items()}
-    _check_alike(arms)
-    return arms
 
 
 def comparison(
@@ -241,75 +206,6 @@ def measures_of(config: RunConfig, problem: Problem) -> tuple[Measure, ...]:
         Measure("seconds", "seconds", "seconds", "s"),
     )
     return (*values, *costs)
-
-
-def problem_name(problem: str) -> str:
-    """The name of a problem in results: of a file, that without its folder and ending."""
-    return Path(problem).stem if problem.endswith(".py") else problem
-
-
-def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """The configuration with other values for some of its fields, given by dotted names.
-
-    Raises:
-        ConfigurationError: for a name that is no field (with the nearest one) or a value of a wrong type.
-    """
-    plain = config.to_json()
-    for name, value in values.items():
-        *parts, last = name.split(".")
-        place = plain
-        for part in parts:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                raise ConfigurationError(
-                    f"cannot set {name}, because {part} is a value without fields; name a field of the configuration"
-                )
-        place[last] = value
-    return RunConfig.from_json(plain)
-
-
-def _recipe(problem: str, method: str) -> RunConfig:
-    if problem.endswith(".py"):
-        return find_recipe(f"{problem}:{method.replace('-', '_')}")
-    if f"{problem}-{method}" in recipes.RECIPES:
-        return recipes.find(f"{problem}-{method}")
-    if any(name.startswith(f"{problem}-") for name in recipes.RECIPES):
-        known = [name.removeprefix(f"{problem}-") for name in recipes.RECIPES if name.startswith(f"{problem}-")]
-        raise ConfigurationError(
-            f"cannot compare method {method!r} on {problem}, because there is no recipe {problem}-{method}; "
-            f"{nearest(method, known)}"
-        )
-    endings = tuple(f"-{name}" for name in METHODS_KNOWN)
-    problems = {name.removesuffix(end) for name in recipes.RECIPES for end in endings if name.endswith(end)}
-    matches = get_close_matches(problem, sorted(problems), n=1, cutoff=0.5)
-    advice = f"did you mean {matches[0]!r}?" if matches else "see samnesia recipes, or name a file of your own, FILE.py"
-    raise ConfigurationError(f"cannot compare on problem {problem!r}, because no recipe begins with it; {advice}")
-
-
-def _check_of_all(arms: Mapping[str, RunConfig], overrides: Mapping[str, Any]) -> None:
-    """Refuse overrides of the method that only some of the methods have."""
-    for name in overrides:
-        part, _, field = name.partition(".")
-        without = [arm for arm, config in arms.items() if not hasattr(config.method, field)]
-        if part == "method" and field and 0 < len(without) < len(arms):
-            raise ConfigurationError(
-                f"cannot set {name} in this comparison, because {without[0]} has no such setting; give methods "
-                "settings of their own in a Python file, and compare on FILE.py"
-            )
-
-
-def _check_alike(arms: Mapping[str, RunConfig]) -> None:
-    """Refuse arms that differ in more than the method; epochs are the affair of the budget."""
-    first, *others = arms
-    for other in others:
-        there, asked = (
-            replace(arms[name], recipe="", method=Unperturbed(), epochs=1).to_json() for name in (first, other)
-        )
-        if found := differences(there, asked):
-            raise ConfigurationError(
-                f"cannot compare {other} with {first}, because a comparison requires equal settings but for method and "
-                f"seed, and theirs differ ({'; '.join(found)}); make them equal"
-            )
 
 
 def _measured(out: Path) -> budgets.Memory:

@@ -216,6 +216,8 @@ def _judging(judged: Judged, trained: Sequence[Trained]) -> list[Fact]:
     else:
         unit = f", in {judged.unit}" if judged.unit else ""
         text = f"{capital(judged.name)}{unit}{_direction(judged)}."
+    if averaged := list(dict.fromkeys(label(one.arm) for one in trained if one.config.average is not None)):
+        text += f" Of {listed(averaged)} it is that of the average of the weights, also where the best epoch is chosen."
     return [(capital(measure), text + _best_epoch(judged, split, measure, samples))]
 
 

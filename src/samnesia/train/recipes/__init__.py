@@ -8,6 +8,7 @@ chosen where the papers are silent, stands in docs/recipes.md.
 from __future__ import annotations
 
 from samnesia.train.recipes import (
+    family,
     foret_cifar,
     foret_imagenet,
     foret_noise,
@@ -25,7 +26,7 @@ from samnesia.train.recipes.demo import digits, digits_noisy
 from samnesia.train.recipes.registry import RECIPES, Recipe, find, recipe, register, starting_with
 
 for _family in (
-    problems, vani, vani_transfer, foret_cifar, foret_imagenet, foret_tuning, foret_noise, kwon, mordido, zhou,
+    family, problems, vani, vani_transfer, foret_cifar, foret_imagenet, foret_tuning, foret_noise, kwon, mordido, zhou,
 ):  # fmt: skip
     _family.register_all()
 
