@@ -36,11 +36,17 @@ class TwoStep:
                 f"cannot see to sync={method.sync!r} in two steps, because DistributedDataParallel has averaged the "
                 "first gradient, or not, before first_step is called; loop over method.passes()"
             )
-        if method.teacher is not None:
+        if method.inner is not None:
             raise ConfigurationError(
-                "cannot hold outputs to a teacher's in two steps, because the first loss is computed before the "
-                "teacher could be asked; loop over method.passes()"
+                "cannot drive Lookbehind in two steps, because it steps the optimizer several times; loop over "
+                "method.stepping() in place of method.passes()"
             )
+        for name in ("teacher", "remainder", "selection"):
+            if getattr(method, name) is not None:
+                raise ConfigurationError(
+                    f"cannot drive {name}s in two steps, because each asks for a pass beside the two; loop over "
+                    "method.passes()"
+                )
         if method.replay_dropout:
             raise ConfigurationError(
                 "cannot replay dropout in two steps, because the first forward runs before first_step is called; loop "
