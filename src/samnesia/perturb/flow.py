@@ -157,7 +157,8 @@ class Flow(ABC):
         """The factor of the last pass's loss, averaged over ranks; `unknown`, or PassesError, if nobody knows."""
         scale = self._criteria.scale()
         if scale is not None:
-            return self._sync.mean(scale, self._parameters.parameters)
+            scale = self._sync.mean(scale, self._parameters.parameters)
+            return torch.where(scale == 0.0, 1.0, scale)
         if unknown is not None:
             return torch.tensor(unknown)
         raise PassesError(
