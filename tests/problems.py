@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samnesia import PerturbedGradient
+from samnesia import Pass, PerturbedGradient
 
 FEATURES, CLASSES = 4, 3
 
@@ -42,19 +42,52 @@ def sgd(model: nn.Module, lr: float = 0.1, momentum: float = 0.9) -> torch.optim
     return torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
 
 
-def differentiate(method: PerturbedGradient, model: nn.Module, x: Tensor, y: Tensor, *, scale: float = 1.0) -> None:
+def loss_of(p: Pass, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, samples: Tensor | None = None) -> Tensor:
+    """The loss of a pass as every method can be given it: of the samples that it selects, which are named."""
+    x, y, samples = p.batch(x, y, torch.arange(len(x)) if samples is None else samples)
+    return p.loss(model(x), y, samples=samples)
+
+
+def criterion_of(method: PerturbedGradient, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """The same in a closure."""
+    x, y, samples = method.batch(x, y, torch.arange(len(x)))
+    return method.criterion(model(x), y, samples)
+
+
+def differentiate(
+    method: PerturbedGradient,
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    samples: Tensor | None = None,
+    *,
+    scale: float = 1.0,
+) -> None:
     """All passes of one micro-batch."""
     for p in method.passes():
-        loss = scale * p.loss(model(x), y)
+        loss = scale * loss_of(p, model, x, y, samples)
         if p.needs_gradient:
             loss.backward()
 
 
 def train(method: PerturbedGradient, model: nn.Module, data: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Also with methods that step the optimizer by themselves."""
     for x, y in data:
-        differentiate(method, model, x, y)
-        method.optimizer.step()
-        method.optimizer.zero_grad()
+        if method.inner is None:
+            differentiate(method, model, x, y)
+            method.optimizer.step()
+            method.optimizer.zero_grad()
+        else:
+            step_inside(method, model, x, y)
+
+
+def step_inside(method: PerturbedGradient, model: nn.Module, x: Tensor, y: Tensor) -> None:
+    """A step with those of the optimizer between its passes."""
+    for p in method.stepping():
+        loss = loss_of(p, model, x, y)
+        if p.needs_gradient:
+            loss.backward()
+    method.optimizer.zero_grad()
 
 
 def train_plainly(model: nn.Module, optimizer: torch.optim.Optimizer, data: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -7,6 +7,7 @@ from torch import nn
 
 import samnesia
 from tests.battery import BY_NAME, METHODS
+from tests.problems import loss_of
 
 pytestmark = pytest.mark.gpu
 
@@ -31,7 +32,7 @@ def weights(model):
 def train(method, model, optimizer, x, y, steps=5):
     for _ in range(steps):
         for p in method.passes():
-            p.loss(model(x), y).backward()
+            loss_of(p, model, x, y).backward()
         optimizer.step()
         optimizer.zero_grad()
     return weights(model)
@@ -80,7 +81,7 @@ def test_half_precision_with_a_gradient_scaler_skips_an_overflow_and_goes_on():
     for step in range(20):
         for p in method.passes():
             with torch.autocast("cuda", dtype=torch.float16):
-                loss = p.loss(model(x), y)
+                loss = loss_of(p, model, x, y)
             scaler.scale(loss * (float("inf") if step == 7 and p.last else 1.0)).backward()
         before = weights(model)
         scaler.step(optimizer)
@@ -116,7 +117,7 @@ def test_a_whole_step_in_a_cuda_graph(name):
 
         def once(model=model, method=method, optimizer=optimizer, x=x, y=y):
             for p in method.passes():
-                p.loss(model(x), y).backward()
+                loss_of(p, model, x, y).backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=False)
 
@@ -170,7 +171,7 @@ def test_nothing_waits_for_the_device():
         torch.cuda.set_sync_debug_mode("error")
         try:
             for p in method.passes():
-                p.loss(model(x), y).backward()
+                loss_of(p, model, x, y).backward()
             optimizer.step()
             optimizer.zero_grad()
         finally:

@@ -14,9 +14,11 @@ from tests.problems import (
     assert_same,
     batch,
     batches,
+    criterion_of,
     differentiate,
     flat,
     gradients,
+    loss_of,
     network,
     sgd,
     train,
@@ -41,7 +43,7 @@ def test_one_address_over_all_passes_and_steps(row):
     seen = set()
     for x, y in batches(4):
         for p in method.passes():
-            loss = p.loss(model(x), y)
+            loss = loss_of(p, model, x, y)
             if p.needs_gradient:
                 loss.backward()
                 seen.add(tuple(addresses(model)))
@@ -75,7 +77,7 @@ def test_by_a_closure(name):
 
             def closure(each=each, net=net, x=x, y=y):
                 each.optimizer.zero_grad(set_to_none=each is plain)
-                loss = each.criterion(net(x), y)
+                loss = criterion_of(each, net, x, y)
                 loss.backward()
                 return loss
 
@@ -94,7 +96,7 @@ def test_a_body_may_clear_as_it_likes(name, inside):
         for p in method.passes():
             if inside:
                 method.optimizer.zero_grad()
-            p.loss(model(x), y).backward()
+            loss_of(p, model, x, y).backward()
             where = where or addresses(model)
         assert inside or addresses(model) == where
         method.optimizer.step()
@@ -115,7 +117,7 @@ def test_an_aborted_flow_gives_back_what_stood_there(name, leave_after):
         for p in method.passes():
             if p.index == leave_after:
                 raise ZeroDivisionError
-            p.loss(model(x), y).backward()
+            loss_of(p, model, x, y).backward()
     assert_same(gradients(model), before)
     assert_same(weights(model), held)
     assert addresses(model) == where
@@ -173,7 +175,7 @@ def test_an_aborted_closure_leaves_zeros_of_what_it_was_to_drop():
 
     def closure():
         method.optimizer.zero_grad(set_to_none=False)
-        method.criterion(model(x), y).backward()
+        criterion_of(method, model, x, y).backward()
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -185,7 +187,7 @@ def test_before_there_were_gradients_an_abort_leaves_none():
     x, y = batch()
     method, model = next(pair(BY_NAME["sam"]))
     for p in method.passes():
-        p.loss(model(x), y).backward()
+        loss_of(p, model, x, y).backward()
         break
     assert addresses(model) == [None] * 6
 
@@ -196,7 +198,7 @@ def test_a_pass_without_a_backward_is_noticed():
     train(method, model, batches(1))
     with pytest.raises(NoGradientError):
         for p in method.passes():
-            p.loss(model(x), y)
+            loss_of(p, model, x, y)
 
 
 def test_a_gradient_of_ones_own_is_added():
@@ -237,7 +239,7 @@ def test_copies_during_the_last_pass_are_as_without():
     with Ledger([*model.parameters(), x, y]) as ledger:
         for _ in range(3):
             for p in method.passes():
-                p.loss(model(x), y).backward()
+                loss_of(p, model, x, y).backward()
                 alive = ledger.alive
             method.optimizer.step()
             method.optimizer.zero_grad(set_to_none=False)
@@ -305,7 +307,7 @@ def test_gradients_that_share_memory(row, view, by_hand):
     method = row(model, sgd(model))
     for step in range(2):
         for p in method.passes():
-            loss = p.loss(model(x), y)
+            loss = loss_of(p, model, x, y)
             if by_hand:
                 before = [0 if q.grad is None else q.grad for q in model.parameters()]
                 found = torch.autograd.grad(loss, list(model.parameters()))
@@ -322,7 +324,7 @@ def test_gradients_that_share_memory(row, view, by_hand):
     apart = row(single, sgd(single))
     for _ in range(2):
         for p in apart.passes():
-            p.loss(single(x), y).backward()
+            loss_of(p, single, x, y).backward()
             for q in single.parameters():
                 q.grad = q.grad.clone()
     assert_close(gradients(model), gradients(single), 1e-14)
