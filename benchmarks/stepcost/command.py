@@ -8,7 +8,8 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -21,11 +22,13 @@ from samnesia.extras import MissingExtraError, require
 from samnesia.train.log import environment, write_json
 
 from . import problems
+from .family import FAMILY_ROWS
 from .figure import draw
+from .floors import Row
 from .measure import Settings, measure, train_scaled
 from .problems import Problem
-from .rows import AGAIN, FLOORS, OTHERS, OURS, ROWS, Row
-from .summary import Result, report, with_section
+from .rows import FLOORS, OURS, ROWS
+from .summary import Result, file_name, report, with_section
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, FIGURES = ROOT / "benchmarks" / "results", ROOT / "docs" / "step_cost"
@@ -34,11 +37,24 @@ SCALED_STEPS = 20
 # glibc gives memory back to the system when more than a threshold lies free, and gets it again page by page. Two copies
 # of the MLP's weights pass its threshold and one does not, so that the floor alone would be spared.
 KEEPING = {"MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_MMAP_THRESHOLD_": str(1 << 25)}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is measured on what. rounds: of a run that may be committed."""
+
+    name: str
+    problems: Callable[[], list[Problem]]
+    tiny: Callable[[], list[Problem]]
+    rows: tuple[Row, ...] = ROWS
+    device: str = "cpu"
+    rounds: int = 15
+
+
 SUITES = {
-    ("cpu", False): problems.cpu_suite,
-    ("gpu", False): problems.gpu_suite,
-    ("cpu", True): problems.tiny_cpu_suite,
-    ("gpu", True): problems.tiny_gpu_suite,
+    "cpu": Suite("step_cost", problems.cpu_suite, problems.tiny_cpu_suite),
+    "gpu": Suite("step_cost", problems.gpu_suite, problems.tiny_gpu_suite, device="cuda"),
+    "family": Suite("step_cost_family", problems.family_suite, problems.tiny_family_suite, FAMILY_ROWS, rounds=5),
 }
 
 
@@ -55,10 +71,10 @@ def parser() -> argparse.ArgumentParser:
         prog="benchmarks/step_cost.py",
         description="What a step of each method costs, against the passes it is made of.",
     )
-    own.add_argument("--suite", choices=("cpu", "gpu"), default="cpu", help="the networks (default: cpu)")
+    own.add_argument("--suite", choices=tuple(SUITES), default="cpu", help="networks and rows (default: cpu)")
     own.add_argument("--models", nargs="+", metavar="NAME", help="only these networks of the suite")
     own.add_argument("--methods", nargs="+", metavar="ROW", help="only these rows; the floors are always measured")
-    own.add_argument("--rounds", type=int, default=15, help="interleaved rounds (default: 15)")
+    own.add_argument("--rounds", type=int, help="interleaved rounds (default: 15, of the family 5)")
     own.add_argument("--seconds", type=float, default=0.5, help="of one measurement of the floor (default: 0.5)")
     own.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default: 1)")
     own.add_argument("--device", choices=("cpu", "cuda"), help="default: that of the suite")
@@ -81,7 +97,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure or read, write what is asked for, print the table."""
     words = sys.argv[1:] if argv is None else list(argv)
     options = parser().parse_args(words)
-    _check(options)
+    suite = SUITES[options.suite]
+    options.rounds = suite.rounds if options.rounds is None else options.rounds
+    options.device = options.device or suite.device
+    _check(options, suite)
     if argv is None and not options.source:
         _settle(options.allocator)
     out = options.out or (options.source.parent if options.source else RESULTS)
@@ -91,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         result = run(options, command=shlex.join(["python", "benchmarks/step_cost.py", *words]))
         out.mkdir(parents=True, exist_ok=True)
-        write_json(out / f"step_cost_{result['device']}.json", result)
+        write_json(out / f"{file_name(result)}.json", result)
     write(result, out, figures)
     if options.readme:
         _put_into(options.readme, result)
@@ -108,7 +127,7 @@ def write(result: Result, out: Path, figures: Path) -> None:
     """Table and figure."""
     for directory in (out, figures):
         directory.mkdir(parents=True, exist_ok=True)
-    (out / f"step_cost_{result['device']}.md").write_text(report(result), encoding="utf-8")
+    (out / f"{file_name(result)}.md").write_text(report(result), encoding="utf-8")
     for name, document in draw(result).items():
         (figures / name).write_text(document, encoding="utf-8")
 
@@ -133,20 +152,21 @@ def read(path: Path) -> Result:
 
 def run(options: argparse.Namespace, *, command: str) -> Result:
     """Measure everything that is asked for; the content of the JSON file."""
-    device = torch.device(options.device or {"cpu": "cpu", "gpu": "cuda"}[options.suite])
+    suite, device = SUITES[options.suite], torch.device(options.device)
     torch.set_num_threads(options.threads)
     settings = Settings(device=device, rounds=options.rounds, seconds=options.seconds, seed=options.seed)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    rows = _rows(options.methods)
+    rows = _rows(suite, options.methods)
     return {
         "schema": SCHEMA,
+        "suite": suite.name,
         "command": command,
         "started": started,
         "device": device.type,
         "threads": options.threads,
         "environment": _environment(device, timm=options.suite == "gpu"),
         "settings": {"rounds": settings.rounds, "seconds": settings.seconds, "seed": settings.seed},
-        "problems": [measure(problem, rows, settings, _say) for problem in _problems(options)],
+        "problems": [measure(problem, rows, settings, _say) for problem in _problems(suite, options)],
         "scaled_training": _scaled(options, rows, settings),
     }
 
@@ -160,45 +180,47 @@ def _scaled(options: argparse.Namespace, rows: Sequence[Row], settings: Settings
     return train_scaled(problem, scalable, settings, steps=SCALED_STEPS)
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace, suite: Suite) -> None:
     """Exit with one sentence if the options cannot be measured."""
     if not options.source:
-        _check_packages(options)
-    suite = [problem.name for problem in SUITES[options.suite, options.tiny]()] if options.models else []
-    names = [row.name for row in OURS + OTHERS]
-    if unknown := sorted(set(options.models or []) - set(suite)):
-        sys.exit(f"cannot measure {', '.join(unknown)}, because the suite has only {', '.join(suite)}")
+        _check_packages(options, suite)
+    networks = [problem.name for problem in _of(suite, options)()] if options.models else []
+    names = [row.name for row in suite.rows if row.kind != "floor"]
+    if unknown := sorted(set(options.models or []) - set(networks)):
+        sys.exit(f"cannot measure {', '.join(unknown)}, because the suite has only {', '.join(networks)}")
     if unknown := sorted(set(options.methods or []) - set(names)):
         sys.exit(f"cannot measure {', '.join(unknown)}, because the rows are {', '.join(map(repr, names))}")
     if options.rounds < 1 or options.threads < 1 or options.seconds < 0:
         sys.exit(
             "cannot measure without a round, a thread or time; choose --rounds >= 1, --threads >= 1, --seconds >= 0"
         )
-    device = options.device or {"cpu": "cpu", "gpu": "cuda"}[options.suite]
-    if not options.source and device == "cuda" and not torch.cuda.is_available():
+    if not options.source and options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("cannot measure on CUDA, because torch sees no CUDA device here; choose --device cpu (with --tiny)")
-    partial = options.tiny or options.models or options.methods or options.rounds < 15
+    partial = options.tiny or options.models or options.methods or options.rounds < suite.rounds
     if partial and not options.source and (options.out or RESULTS).resolve() == RESULTS:
         sys.exit("cannot put a part of a run into benchmarks/results, because the whole one stands there; give --out")
 
 
-def _check_packages(options: argparse.Namespace) -> None:
+def _check_packages(options: argparse.Namespace, suite: Suite) -> None:
     try:
         if options.suite == "gpu":
             require("timm", extra="vision")
-        if any(row.kind == "peer" for row in _rows(options.methods)):
+        if any(row.kind == "peer" for row in _rows(suite, options.methods)):
             require("pytorch_optimizer", extra="dev")
     except MissingExtraError as error:
         sys.exit(str(error))
 
 
-def _problems(options: argparse.Namespace) -> list[Problem]:
-    return [p for p in SUITES[options.suite, options.tiny]() if not options.models or p.name in options.models]
+def _of(suite: Suite, options: argparse.Namespace) -> Callable[[], list[Problem]]:
+    return suite.tiny if options.tiny else suite.problems
 
 
-def _rows(methods: Sequence[str] | None) -> list[Row]:
-    always = FLOORS + AGAIN
-    return [row for row in ROWS if row in always or not methods or row.name in methods]
+def _problems(suite: Suite, options: argparse.Namespace) -> list[Problem]:
+    return [p for p in _of(suite, options)() if not options.models or p.name in options.models]
+
+
+def _rows(suite: Suite, methods: Sequence[str] | None) -> list[Row]:
+    return [row for row in suite.rows if row.kind == "floor" or not methods or row.name in methods]
 
 
 def _environment(device: torch.device, *, timm: bool) -> dict[str, Any]:

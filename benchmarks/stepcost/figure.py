@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from samnesia.study.report.figures.style import DARK, LIGHT, Palette, style_context, svg
 
-from .rows import FLOORS
-from .summary import Line, Result, lines, spread
+from .summary import Line, Result, file_name, is_floor, lines, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +19,7 @@ KINDS = {"floor": 0, "samnesia": 1, "textbook": 2, "peer": 2}
 
 def draw(result: Result) -> dict[str, str]:
     """File name -> SVG document, for light and for dark ground."""
-    name = f"step_cost_{result['device']}"
+    name = file_name(result)
     with style_context():
         return {
             f"{name}.svg": svg(make(result, LIGHT)),
@@ -51,8 +50,7 @@ def make(result: Result, palette: Palette) -> Figure:
 
 
 def _shown(problem: dict[str, Any]) -> list[Line]:
-    floors = {row.name for row in FLOORS}
-    return [line for line in lines(problem) if line.name not in floors]
+    return [line for line in lines(problem) if not is_floor(line)]
 
 
 def _panel(axes: Axes, palette: Palette, problem: dict[str, Any], *, names: bool) -> None:

@@ -6,13 +6,15 @@ import gc
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean
 from typing import Any
 
 import torch
 
-from .meters import Recorder, Stopwatch, stopwatch
+from .bench import Bench
+from .floors import Row, Step
+from .meters import Counts, Reading, Recorder, Stopwatch, stopwatch
 from .problems import Problem
-from .rows import FLOORS, Bench, Row, Step, floor_of
 
 WARM_UP_STEPS = 3
 Say = Callable[[str], None]
@@ -32,7 +34,7 @@ def bench(problem: Problem, settings: Settings, meter: Any, scaler: torch.amp.Gr
     """A fresh network with the data that all rows share."""
     model = problem.model(settings.device, settings.seed)
     x, y = problem.data(settings.device, settings.seed)
-    return Bench(model, x, y, meter, problem.autocast, scaler)
+    return Bench(model, x, y, meter, problem.num_classes, problem.autocast, scaler)
 
 
 def measure(problem: Problem, rows: Sequence[Row], settings: Settings, say: Say) -> dict[str, Any]:
@@ -52,28 +54,55 @@ def measure(problem: Problem, rows: Sequence[Row], settings: Settings, say: Say)
         "tensors": sum(1 for _ in model.parameters()),
         "steps_per_measurement": steps,
         "rows": [
-            {"name": row.name, "kind": row.kind, "passes": row.passes, "floor": floor_of(row), **counts, **times}
+            {"name": row.name, "kind": row.kind, "floor": row.floors[-1].name, **counts, **times}
             for row, counts, times in zip(rows, counted, timed, strict=True)
         ],
     }
 
 
 def count(problem: Problem, row: Row, settings: Settings) -> dict[str, Any]:
-    """Operators, bytes and memory of one settled step of `row`, from a recorder that saw all steps before it.
+    """Operators, bytes and memory of settled steps of `row`, from a recorder that saw all steps before them.
 
-    On CUDA also the peak that the allocator reports, in a run without the recorder: network, optimizer and activations
-    included.
+    Of the steps of a cycle, operators, host reads and bytes are means, and memory is the largest. On CUDA also the peak
+    that the allocator reports, in a run without the recorder: network, optimizer and activations included.
     """
+    steps, kept = record(problem, row, settings, row.cycle)
+    names = {name for step in steps for name in step.by_operator}
+    by_operator = {
+        name: [mean(step.by_operator.get(name, [0, 0])[place] for step in steps) for place in range(2)]
+        for name in sorted(names)
+    }
+    counts = asdict(steps[0]) | {
+        "operators": mean(step.operators for step in steps),
+        "host_reads": mean(step.host_reads for step in steps),
+        "bytes_moved": mean(step.bytes_moved for step in steps),
+        "live_bytes": max(step.live_bytes for step in steps),
+        "peak_bytes": max(step.peak_bytes for step in steps),
+        "by_operator": by_operator,
+    }
+    for name in ("forwards", "gradients"):
+        del counts[name]
+    return {**counts, "kept_bytes": kept, "device_peak_bytes": _device_peak(problem, row, settings)}
+
+
+def record(problem: Problem, row: Row, settings: Settings, steps: int) -> tuple[list[Counts], int]:
+    """What each of `steps` settled steps did, and the bytes that stayed after the last one beside the gradient."""
     recorder = Recorder()
     subject = bench(problem, settings, recorder)
+    counts = []
     with recorder:
         step = row.on(subject)
-        for _ in range(WARM_UP_STEPS):
+        for _ in range(_warm_up(row) + steps):
             recorder.reset()
             step()
-    counts = asdict(recorder.counts)
-    del subject, step, recorder
-    return {**counts, "device_peak_bytes": _device_peak(problem, row, settings)}
+            counts.append(recorder.counts)
+        subject.model.zero_grad(set_to_none=True)
+        return counts[-steps:], recorder.alive()
+
+
+def _warm_up(row: Row) -> int:
+    """A whole cycle: what a method does once, or seldom, it does in its first steps of each kind."""
+    return max(WARM_UP_STEPS, row.cycle)
 
 
 def _device_peak(problem: Problem, row: Row, settings: Settings) -> int | None:
@@ -83,7 +112,7 @@ def _device_peak(problem: Problem, row: Row, settings: Settings) -> int | None:
     before = torch.cuda.memory_allocated(settings.device)
     torch.cuda.reset_peak_memory_stats(settings.device)
     step = row.on(bench(problem, settings, Stopwatch()))
-    for _ in range(WARM_UP_STEPS):
+    for _ in range(_warm_up(row) + row.cycle):
         step()
     return torch.cuda.max_memory_allocated(settings.device) - before
 
@@ -92,38 +121,56 @@ def _device_peak(problem: Problem, row: Row, settings: Settings) -> int | None:
 class _Timed:
     """A row that is built and warm."""
 
+    row: Row
     step: Step
     watch: Any
-    seconds: list[float]
-    outside_seconds: list[float]
+    readings: list[Reading]
 
     def measure(self, steps: int) -> None:
-        """`steps` steps, after one that is not timed: the row before left other data in the caches."""
+        """`steps` steps or the next whole cycle, after one that is not timed: the row before left other data in the
+        caches.
+        """
         gc.collect()
         self.step()
-        seconds, outside = self.watch.read(self.step, steps)
-        self.seconds.append(seconds)
-        self.outside_seconds.append(outside)
+        cycles = -(-steps // self.row.cycle)
+        self.readings.append(self.watch.read(self.step, cycles * self.row.cycle, self.row.cycle))
+
+    def results(self) -> dict[str, Any]:
+        """Seconds of every round, gradient evaluations per step, and the floor's share that each round is held against.
+
+        A step is held against the floor with as many gradient evaluations.
+        """
+        shares: list[dict[str, float]] = []
+        for reading in self.readings:
+            of_round: dict[str, float] = {}
+            for gradients in reading.gradients:
+                name = self.row.floor(gradients).name
+                of_round[name] = of_round.get(name, 0.0) + 1.0 / len(reading.gradients)
+            shares.append(of_round)
+        return {
+            "passes": mean(mean(reading.gradients) for reading in self.readings),
+            "floor_shares": shares,
+            "seconds": [reading.seconds for reading in self.readings],
+            "outside_seconds": [reading.outside for reading in self.readings],
+        }
 
 
-def time_rows(
-    problem: Problem, rows: Sequence[Row], settings: Settings, say: Say
-) -> tuple[list[dict[str, list[float]]], int]:
-    """Seconds per step of every row and round, in total and outside of the parts, and the steps of a measurement.
+def time_rows(problem: Problem, rows: Sequence[Row], settings: Settings, say: Say) -> tuple[list[dict[str, Any]], int]:
+    """What every row took in every round, in total and outside of the parts, and the steps of a measurement.
 
-    All rows are built first; each round then measures every row once, in an order drawn anew.
+    All rows are built first; each round then measures every row once, in an order drawn anew. The first row is the
+    floor that says how many steps a measurement has.
     """
     timed = []
     for row in rows:
         watch = stopwatch(settings.device)
-        one = _Timed(row.on(bench(problem, settings, watch)), watch, [], [])
-        for _ in range(WARM_UP_STEPS):
+        one = _Timed(row, row.on(bench(problem, settings, watch)), watch, [])
+        for _ in range(_warm_up(row)):
             one.step()
         timed.append(one)
     gc.collect()
     gc.freeze()  # so that the collection before each measurement is quick
-    first = next(one for row, one in zip(rows, timed, strict=True) if row.name == FLOORS[0].name)
-    steps = max(1, round(settings.seconds / first.watch.read(first.step, 3)[0]))
+    steps = max(1, round(settings.seconds / timed[0].watch.read(timed[0].step, 3).seconds))
     order = list(timed)
     shuffle = random.Random(settings.seed).shuffle
     for number in range(settings.rounds):
@@ -132,7 +179,7 @@ def time_rows(
             one.measure(steps)
         say(f"{problem.title}: round {number + 1} of {settings.rounds}, {steps} steps each")
     gc.unfreeze()
-    return [{"seconds": one.seconds, "outside_seconds": one.outside_seconds} for one in timed], steps
+    return [one.results() for one in timed], steps
 
 
 def train_scaled(problem: Problem, rows: Sequence[Row], settings: Settings, *, steps: int) -> dict[str, Any]:
@@ -164,4 +211,4 @@ def train_scaled(problem: Problem, rows: Sequence[Row], settings: Settings, *, s
 @torch.no_grad()
 def clean_loss(subject: Bench) -> torch.Tensor:
     """The loss on the batch, at the weights as they stand."""
-    return subject.loss(subject.output(), subject.y)
+    return subject.loss(subject.output(subject.x), subject.y)

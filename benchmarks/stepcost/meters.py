@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -24,7 +25,6 @@ class Part(Enum):
     """What a step is made of; everything else is the price of the method."""
 
     FORWARD = auto()
-    LAST_FORWARD = auto()
     LOSS = auto()
     BACKWARD = auto()
     BASE_STEP = auto()
@@ -40,29 +40,51 @@ class Meter(Protocol):
         """It has ended."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Seconds of one step, those of them outside of its parts, and the gradient evaluations of each step read."""
+
+    seconds: float
+    outside: float
+    gradients: tuple[int, ...]
+
+
 class Stopwatch:
     """Wall clock of a device that computes before it returns: the CPU."""
 
     def __init__(self) -> None:
         self._inside = self._since = 0.0
+        self._gradients = 0
 
     def enter(self, part: Part) -> None:
+        self._gradients += part is Part.BACKWARD
         self._since = time.perf_counter()
 
     def leave(self) -> None:
         self._inside += time.perf_counter() - self._since
 
-    def read(self, step: Callable[[], Any], steps: int) -> tuple[float, float]:
-        """Seconds of one step and how many of them lay outside of the parts: medians over `steps` steps."""
-        readings = [self._one(step) for _ in range(steps)]
-        return median(total for total, _ in readings), median(outside for _, outside in readings)
+    def read(self, step: Callable[[], Any], steps: int, cycle: int = 1) -> Reading:
+        """Of one step: the median over steps.
 
-    def _one(self, step: Callable[[], Any]) -> tuple[float, float]:
-        self._inside = 0.0
+        Where not all steps are alike it is the mean over them of the median of their like: those at the same place of
+        a cycle of `cycle` steps, with as many gradient evaluations.
+        """
+        readings = [self._one(step) for _ in range(steps)]
+        alike = defaultdict(list)
+        for index, reading in enumerate(readings):
+            alike[index % cycle, reading.gradients].append(reading)
+        return Reading(
+            sum(len(of) * median(one.seconds for one in of) for of in alike.values()) / steps,
+            sum(len(of) * median(one.outside for one in of) for of in alike.values()) / steps,
+            tuple(count for reading in readings for count in reading.gradients),
+        )
+
+    def _one(self, step: Callable[[], Any]) -> Reading:
+        self._inside, self._gradients = 0.0, 0
         begun = time.perf_counter()
         step()
         total = time.perf_counter() - begun
-        return total, total - self._inside
+        return Reading(total, total - self._inside, (self._gradients,))
 
 
 class EventStopwatch:
@@ -74,31 +96,35 @@ class EventStopwatch:
 
     def __init__(self) -> None:
         self._pool: list[torch.cuda.Event] = []
-        self._used = 0
+        self._used = self._gradients = 0
 
     def enter(self, part: Part) -> None:
+        self._gradients += part is Part.BACKWARD
         self._record()
 
     def leave(self) -> None:
         self._record()
 
-    def read(self, step: Callable[[], Any], steps: int) -> tuple[float, float]:
-        """Seconds of one step and how many of them lay outside of the parts: means over `steps` steps.
+    def read(self, step: Callable[[], Any], steps: int, cycle: int = 1) -> Reading:
+        """Of one step: the mean over `steps` steps, which are to be whole cycles.
 
         The steps follow one another without synchronization, as in training, so that the host may run ahead.
         """
         torch.cuda.synchronize()
         self._used = 0
+        gradients = []
         begun = time.perf_counter()
         self._record()
         for _ in range(steps):
+            self._gradients = 0
             step()
+            gradients.append(self._gradients)
         self._record()
         torch.cuda.synchronize()
         total = time.perf_counter() - begun
         events = self._pool[: self._used]  # begin, enter, leave, enter, …, leave, end
         outside = sum(left.elapsed_time(entered) for left, entered in zip(events[::2], events[1::2], strict=True))
-        return total / steps, outside / 1e3 / steps
+        return Reading(total / steps, outside / 1e3 / steps, tuple(gradients))
 
     def _record(self) -> None:
         if self._used == len(self._pool):
@@ -114,7 +140,7 @@ def stopwatch(device: torch.device) -> Stopwatch | EventStopwatch:
 
 @dataclass
 class Counts:
-    """What one step did outside of its parts.
+    """What one step did outside of its parts, and how often it went forward and backward.
 
     operators: calls that compute or move data (no views, no bare allocations). host_reads: those that hand a value to
     Python, for which a GPU must be waited for. bytes_moved: what the operators read and write at least.
@@ -122,6 +148,8 @@ class Counts:
     step and what follows it.
     """
 
+    forwards: int = 0
+    gradients: int = 0
     operators: int = 0
     host_reads: int = 0
     bytes_moved: int = 0
@@ -150,7 +178,9 @@ class Recorder(TorchDispatchMode):
     def enter(self, part: Part) -> None:
         self._note_peak()
         self._inside, self._part = True, part
-        if part is Part.LAST_FORWARD:
+        self.counts.gradients += part is Part.BACKWARD
+        if part is Part.FORWARD:
+            self.counts.forwards += 1
             self.counts.live_bytes = self.alive()
 
     def leave(self) -> None:

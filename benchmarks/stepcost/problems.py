@@ -47,6 +47,12 @@ def cpu_suite() -> list[Problem]:
     ]
 
 
+def family_suite() -> list[Problem]:
+    """The two ends: bound by computing, and by memory traffic."""
+    resnet20, _, wide = cpu_suite()
+    return [resnet20, wide]
+
+
 def gpu_suite() -> list[Problem]:
     """What is trained on one GPU: 224 pixels in bfloat16 autocast, and a network with little to compute per weight."""
     from timm import create_model
@@ -57,6 +63,16 @@ def gpu_suite() -> list[Problem]:
         Problem("resnet50", "ResNet-50", lambda: create_model("resnet50"), batch=128, **images),
         Problem("mlp", "MLP 3072-2048-2048-10", lambda: mlp(3072, 2048, 2048, 10), batch=1024),
     ]
+
+
+def counted_problem() -> Problem:
+    """Large layers with a normalization between them and a small batch, so that nothing but weights counts."""
+    return Problem("counted", "MLP 192-256-256-10 with LayerNorm", _normalized, batch=4, image=8)
+
+
+def _normalized() -> nn.Module:
+    layers = [nn.Linear(192, 256), nn.LayerNorm(256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10)]
+    return nn.Sequential(nn.Flatten(), *layers)
 
 
 def scaled_problem() -> Problem:
@@ -71,6 +87,12 @@ def tiny_cpu_suite() -> list[Problem]:
         Problem("vit", "ViT, tiny", lambda: ViT(width=8, depth=1, num_heads=2, image=8), batch=2, image=8),
         Problem("mlp", "MLP, tiny", lambda: mlp(192, 16, 10), batch=2, image=8),
     ]
+
+
+def tiny_family_suite() -> list[Problem]:
+    """Likewise, of the family suite."""
+    resnet20, _, wide = tiny_cpu_suite()
+    return [resnet20, wide]
 
 
 def tiny_gpu_suite() -> list[Problem]:

@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 from scipy.stats import bootstrap
 
-from .rows import AGAIN, FLOORS
+from .rows import AGAIN
 
 RESAMPLES = 9_999
 CONFIDENCE = 0.95
 Result = dict[str, Any]
+
+
+def file_name(result: Result) -> str:
+    """Of its files, without suffix."""
+    return f"{result.get('suite', 'step_cost')}_{result['device']}"
 
 
 @dataclass(frozen=True)
@@ -53,38 +58,49 @@ class Line:
 
     ratio: time over that of the floor with as many passes, round by round. outside: time outside of forward, loss,
     backward and base step, in milliseconds. share: the same in percent of the floor, round by round. copies: bytes over
-    those of the parameters. live, peak: copies beyond what the floor holds at the same place.
+    those of the parameters. live, peak, kept: copies beyond what the floor holds at the same place. floor: what it is
+    held against, in words.
     """
 
     name: str
     kind: str
-    passes: int
+    passes: float
+    floor: str
     milliseconds: float
     ratio: Estimate
     outside: Estimate
     share: Estimate
-    operators: int
-    host_reads: int
+    operators: float
+    host_reads: float
     copies_moved: float
     live: float
     peak: float
+    kept: float | None
     device_peak_mib: float | None
 
 
 def lines(problem: dict[str, Any]) -> list[Line]:
     """The rows of one problem of a result."""
     rows = {row["name"]: row for row in problem["rows"]}
-    return [_line(row, rows[row["floor"]], problem["parameter_bytes"]) for row in problem["rows"]]
+    return [_line(row, rows, problem["parameter_bytes"]) for row in problem["rows"]]
 
 
-def _line(row: dict[str, Any], floor: dict[str, Any], parameter_bytes: int) -> Line:
-    times, floors = np.array(row["seconds"]), np.array(floor["seconds"])
-    outside = np.array(row["outside_seconds"])
+def _line(row: dict[str, Any], rows: dict[str, dict[str, Any]], parameter_bytes: int) -> Line:
+    floor, shares = rows[row["floor"]], _shares(row)
+    times, outside = np.array(row["seconds"]), np.array(row["outside_seconds"])
+    floors = np.array(
+        [sum(share * rows[name]["seconds"][number] for name, share in of.items()) for number, of in enumerate(shares)]
+    )
     device_peak = row["device_peak_bytes"]
+
+    def beyond(entry: str) -> float:
+        return (row[entry] - floor[entry]) / parameter_bytes
+
     return Line(
         name=row["name"],
         kind=row["kind"],
         passes=row["passes"],
+        floor=_in_words(shares),
         milliseconds=1e3 * float(np.median(times)),
         ratio=estimate(times / floors),
         outside=estimate(1e3 * outside),
@@ -92,41 +108,71 @@ def _line(row: dict[str, Any], floor: dict[str, Any], parameter_bytes: int) -> L
         operators=row["operators"],
         host_reads=row["host_reads"],
         copies_moved=row["bytes_moved"] / parameter_bytes,
-        live=(row["live_bytes"] - floor["live_bytes"]) / parameter_bytes,
-        peak=(row["peak_bytes"] - floor["peak_bytes"]) / parameter_bytes,
+        live=beyond("live_bytes"),
+        peak=beyond("peak_bytes"),
+        kept=beyond("kept_bytes") if "kept_bytes" in row else None,
         device_peak_mib=None if device_peak is None else device_peak / 2**20,
     )
 
 
-def spread(problem_lines: Sequence[Line], passes: int = 2) -> Estimate:
+def _shares(row: dict[str, Any]) -> list[dict[str, float]]:
+    """Of every round, what share of the steps is held against which floor; runs of before have one floor per row."""
+    return row.get("floor_shares") or [{row["floor"]: 1.0}] * len(row["seconds"])
+
+
+def _in_words(shares: Sequence[dict[str, float]]) -> str:
+    names = sorted({name for of in shares for name in of}, reverse=True)
+    means = {name: float(np.mean([of.get(name, 0.0) for of in shares])) for name in names}
+    words = [name.removeprefix("floor, ") for name in names]
+    if len(names) == 1:
+        return words[0]
+    return "; ".join(f"{100 * means[name]:.0f} % {word}" for name, word in zip(names, words, strict=True))
+
+
+def spread(problem_lines: Sequence[Line]) -> Estimate:
     """The floor against itself: what the machine makes of two equal rows."""
-    name = next(row.name for row in AGAIN if row.passes == passes)
-    return next(line.ratio for line in problem_lines if line.name == name)
+    return next(line.ratio for line in problem_lines if line.name == AGAIN[0].name)
+
+
+def is_floor(line: Line) -> bool:
+    """Whether the row is what others are held against."""
+    return line.kind == "floor" and not line.name.endswith(", again")
 
 
 COLUMNS: list[tuple[str, Callable[[Line], str]]] = [
     ("row", lambda line: f"`{line.name}`" if line.kind == "samnesia" else line.name),
-    ("passes", lambda line: str(line.passes)),
+    ("passes", lambda line: f"{round(line.passes, 2):g}"),
     ("time, ms", lambda line: f"{line.milliseconds:.1f}"),
-    ("time / floor", lambda line: "1" if line.name in {floor.name for floor in FLOORS} else line.ratio.text(3)),
+    ("time / floor", lambda line: "1" if is_floor(line) else line.ratio.text(3)),
     ("outside, ms", lambda line: line.outside.text(2)),
     ("outside, % of floor", lambda line: line.share.text(2)),
-    ("operators", lambda line: str(line.operators)),
-    ("host reads", lambda line: str(line.host_reads)),
+    ("operators", lambda line: f"{round(line.operators, 1):g}"),
+    ("host reads", lambda line: f"{round(line.host_reads, 1):g}"),
     ("moved, P", lambda line: f"{line.copies_moved:.1f}"),
     ("live, P", lambda line: f"{_positive_zero(line.live, 2):.2f}"),
     ("peak, P", lambda line: f"{_positive_zero(line.peak, 2):.2f}"),
 ]
+KEPT: tuple[str, Callable[[Line], str]] = (
+    "kept, P",
+    lambda line: "" if line.kept is None else f"{_positive_zero(line.kept, 2):.2f}",
+)
 DEVICE_PEAK: tuple[str, Callable[[Line], str]] = (
     "device peak, MiB",
     lambda line: "" if line.device_peak_mib is None else f"{line.device_peak_mib:.0f}",
 )
+HELD_AGAINST: tuple[str, Callable[[Line], str]] = ("held against", lambda line: "" if is_floor(line) else line.floor)
+PLAIN = {"2 passes", "1 pass"}
 
 
 def table(problem: dict[str, Any]) -> str:
     """All rows and columns of one problem, in Markdown."""
     rows = lines(problem)
-    columns = COLUMNS + ([DEVICE_PEAK] if any(line.device_peak_mib is not None for line in rows) else [])
+    columns = [
+        *COLUMNS,
+        *([KEPT] if all(line.kept is not None for line in rows) else []),
+        *([DEVICE_PEAK] if any(line.device_peak_mib is not None for line in rows) else []),
+        *([HELD_AGAINST] if any(line.floor not in PLAIN for line in rows) else []),
+    ]
     return _markdown([name for name, _ in columns], [[cell(line) for _, cell in columns] for line in rows])
 
 
@@ -211,7 +257,7 @@ def section(result: Result) -> str:
     head += [*(f"{title}: outside" for title, _ in problems), "extra memory"]
     rows = []
     for same in zip(*(found for _, found in problems), strict=True):
-        if same[0].name in {floor.name for floor in FLOORS}:
+        if is_floor(same[0]):
             continue
         rows.append(
             [f"`{same[0].name}`" if same[0].kind == "samnesia" else same[0].name]

@@ -41,6 +41,17 @@ def test_a_run_without_choice_holds_all_rows(tmp_path):
     assert [row["name"] for row in problem["rows"]] == [row.name for row in ROWS]
 
 
+def test_the_family_has_files_of_its_own(tmp_path):
+    main([*TINY, "--suite", "family", "--methods", "sam", "looksam, k=5", "mesa", "--out", str(tmp_path)])
+    assert {path.name for path in tmp_path.iterdir()} == {name.replace("cost_", "cost_family_") for name in FILES}
+    run = json.loads((tmp_path / "step_cost_family_cpu.json").read_text())
+    assert [problem["name"] for problem in run["problems"]] == ["resnet20", "mlp"]
+    head, *_, looksam, mesa = table(run["problems"][1]).splitlines()
+    assert head.endswith("| peak, P | kept, P | held against |")
+    assert looksam.startswith("| `looksam, k=5` | 1.2 |") and looksam.endswith("| 1.00 | 20 % 2 passes; 80 % 1 pass |")
+    assert mesa.endswith("| 1 pass and a forward |")
+
+
 def test_table_and_figure_are_made_again_of_the_file_alone(result, tmp_path, capsys):
     source = tmp_path / "step_cost_cpu.json"
     source.write_text(json.dumps(result))
@@ -109,6 +120,17 @@ def test_ratios_are_paired_by_round():
     assert sam.outside.median == pytest.approx(500.0)
     assert (sam.live, sam.peak, sam.copies_moved) == (1.01, 1.5, 7.1)
     assert spread(lines(PROBLEM)).median == pytest.approx(1.0)
+
+
+def test_mixed_steps_are_held_against_as_mixed_a_floor():
+    """Half of the first round's steps, and all of the second's, have one pass less."""
+    half = {"floor, 2 passes": 0.5, "floor, 1 pass": 0.5}
+    mixed = row("mixed", [1.5, 1.0], [0.0, 0.0], floor_shares=[half, {"floor, 1 pass": 1.0}], passes=1.25)
+    ones = row("floor, 1 pass", [1.0, 1.0], [0.0, 0.0], kind="floor")
+    twos = row("floor, 2 passes", [3.0, 9.0], [0.0, 0.0], kind="floor")
+    (*_, line) = lines({"parameter_bytes": 1000, "rows": [ones, twos, mixed]})
+    assert line.ratio.median == pytest.approx((0.75 + 1.0) / 2)
+    assert line.floor == "25 % 2 passes; 75 % 1 pass"
 
 
 def test_the_table_shows_them():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from benchmarks.stepcost import meters
-from benchmarks.stepcost.meters import EventStopwatch, Part, Recorder, Stopwatch
+from benchmarks.stepcost.meters import EventStopwatch, Part, Reading, Recorder, Stopwatch
 
 N = 100  # float32 entries: 400 bytes
 
@@ -93,11 +93,12 @@ def test_memory_before_the_last_forward_and_between_the_passes():
         recorder.leave()
         saved = gradient * 2 + gradient
         del gradient
-        recorder.enter(Part.LAST_FORWARD)
+        recorder.enter(Part.FORWARD)
         activations = [vector() for _ in range(5)]
         recorder.leave()
     assert recorder.counts.live_bytes == 2 * 400, "kept and saved"
     assert recorder.counts.peak_bytes == 4 * 400, "and the gradient and its double; activations count nowhere"
+    assert (recorder.counts.forwards, recorder.counts.gradients) == (2, 1)
     assert len(activations) == 5 and kept is not saved
 
 
@@ -131,8 +132,8 @@ class Clock:
     def __call__(self):
         return self.now
 
-    def part(self, watch, seconds):
-        watch.enter(Part.FORWARD)
+    def part(self, watch, seconds, part=Part.FORWARD):
+        watch.enter(part)
         self.now += seconds
         watch.leave()
 
@@ -147,7 +148,33 @@ def test_the_stopwatch_takes_what_lies_outside_of_the_parts(monkeypatch):
         clock.now += next(overheads)
         clock.part(watch, 5.0)
 
-    assert watch.read(step, 3) == (11.0, 2.0), "medians"
+    assert watch.read(step, 3) == Reading(11.0, 2.0, (0, 0, 0)), "medians"
+
+
+def test_steps_that_are_not_alike_are_averaged_over_a_cycle(monkeypatch):
+    """Of three steps the third takes longer, and each third one is disturbed once."""
+    clock, watch = Clock(), Stopwatch()
+    monkeypatch.setattr(meters.time, "perf_counter", clock)
+    seconds = iter([1.0, 1.0, 4.0, 1.0, 90.0, 4.0, 1.0, 1.0, 70.0])
+
+    def step():
+        clock.part(watch, 0.0)
+        clock.now += next(seconds)
+
+    found = watch.read(step, 9, cycle=3)
+    assert found.seconds == found.outside == (1.0 + 1.0 + 4.0) / 3
+
+
+def test_steps_are_told_apart_by_their_gradients_too(monkeypatch):
+    clock, watch = Clock(), Stopwatch()
+    monkeypatch.setattr(meters.time, "perf_counter", clock)
+    gradients = iter([1, 2, 2, 2])
+
+    def step():
+        for _ in range(next(gradients)):
+            clock.part(watch, 5.0, Part.BACKWARD)
+
+    assert watch.read(step, 4) == Reading((5.0 + 3 * 10.0) / 4, 0.0, (1, 2, 2, 2))
 
 
 def test_on_cuda_events_take_the_time_of_the_stream(monkeypatch):
@@ -175,5 +202,5 @@ def test_on_cuda_events_take_the_time_of_the_stream(monkeypatch):
         stream.part(watch, 5.0)
         stream.now += 0.5
 
-    assert watch.read(step, 2) == (11.0, 2.0)
-    assert watch.read(step, 1) == (11.0, 2.0), "a second reading begins anew"
+    assert watch.read(step, 2) == Reading(11.0, 2.0, (0, 0))
+    assert watch.read(step, 1) == Reading(11.0, 2.0, (0,)), "a second reading begins anew"

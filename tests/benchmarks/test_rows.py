@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.stepcost.measure import Settings, bench, count
+from benchmarks.stepcost.family import FAMILY_ROWS
+from benchmarks.stepcost.floors import TWO, Floor, Row
+from benchmarks.stepcost.measure import Settings, bench, count, record, time_rows
 from benchmarks.stepcost.meters import Part, Stopwatch
 from benchmarks.stepcost.problems import ViT, cpu_suite, resnet, tiny_cpu_suite
 from benchmarks.stepcost.rows import FLOORS, ROWS
@@ -14,7 +16,7 @@ CPU = Settings(device=torch.device("cpu"), rounds=2, seconds=0.0)
 BY_NAME = {row.name: row for row in ROWS}
 RESNET, VIT, MLP = tiny_cpu_suite()
 ONE_PASS = [Part.FORWARD, Part.LOSS, Part.BACKWARD]
-LAST_PASS = [Part.LAST_FORWARD, Part.LOSS, Part.BACKWARD, Part.BASE_STEP]
+ALL = {row.name: row for row in (*ROWS, *FAMILY_ROWS)}.values()
 
 
 class Diary:
@@ -41,9 +43,65 @@ def test_every_part_of_a_step_is_told_once(row):
     for _ in range(3):
         diary.parts.clear()
         step()
-        expected = (ONE_PASS if row.passes == 2 else []) + LAST_PASS
-        assert diary.parts == expected
+        assert diary.parts == ONE_PASS * row.floors[0].gradients + [Part.BASE_STEP]
         assert not diary.open
+
+
+def parts_but_losses(row, steps):
+    """Of each step; losses of a method's own are none of the training loss."""
+    diary, found = Diary(), []
+    step = row.on(bench(MLP, CPU, diary))
+    for _ in range(steps):
+        diary.parts.clear()
+        step()
+        assert not diary.open
+        found.append([part for part in diary.parts if part is not Part.LOSS])
+    return found
+
+
+@pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
+def test_every_row_does_the_passes_of_its_floor(row):
+    """From the second step on (then a teacher has averaged); and a cycle of steps takes each of its floors."""
+    floors = {}
+    for own in parts_but_losses(row, row.cycle + 3)[1:]:
+        floor = row.floor(own.count(Part.BACKWARD))
+        floors[floor.name] = floor
+        alone = parts_but_losses(Row(floor.name, "floor", (floor,), floor.build), 1)[0]
+        assert sorted(own, key=str) == sorted(alone, key=str)
+    assert row.cycle == 1 or len(row.floors) == len(floors)
+
+
+def test_a_floor_by_hand():
+    """A forward, a pass, a pass of half the samples; four passes with a step after two of them."""
+    seen = []
+    subject = bench(MLP, CPU, Stopwatch())
+    subject.model.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    selected = Floor("", 2, forwards=1, last_share=0.5)
+    Row("", "floor", (selected,), selected.build).on(subject)()
+    assert seen == [2, 2, 1]
+    twice = Floor("", 4, base_steps=2)
+    one_pass = [Part.FORWARD, Part.BACKWARD]
+    expected = (one_pass * 2 + [Part.BASE_STEP]) * 2
+    assert parts_but_losses(Row("", "floor", (twice,), twice.build), 1) == [expected]
+
+
+def test_a_row_is_held_against_as_many_passes_as_it_took():
+    interval = next(row for row in FAMILY_ROWS if row.preset == "interval_sam")
+    rows = [Row(TWO.name, "floor", (TWO,), TWO.build), interval]
+    (floor, mixed), steps = time_rows(MLP, rows, CPU, lambda text: None)
+    assert steps == 1 and floor["floor_shares"] == [{"floor, 2 passes": 1.0}] * 2 and floor["passes"] == 2
+    assert mixed["passes"] == pytest.approx(1.1)
+    for of in mixed["floor_shares"]:
+        assert of == pytest.approx({"floor, 1 pass": 0.9, "floor, 2 passes": 0.1})
+
+
+def test_counts_are_those_of_a_cycle():
+    looksam = next(row for row in FAMILY_ROWS if row.preset == "looksam")
+    steps, _ = record(MLP, looksam, CPU, 10)
+    assert sorted(step.gradients for step in steps) == [1] * 8 + [2] * 2
+    counted = count(MLP, looksam, CPU)
+    assert counted["operators"] == sum(step.operators for step in steps) / 10
+    assert counted["live_bytes"] == max(step.live_bytes for step in steps)
 
 
 def weights(name, problem=MLP, steps=4):
@@ -82,10 +140,10 @@ def test_copies_of_the_parameters(problem):
     """The counts that the library promises: one copy for SAM, two for GSAM, none for plain training."""
     size = sum(p.numel() * p.element_size() for p in problem.model(CPU.device, 0).parameters())
     buffers = sum(b.numel() * b.element_size() for b in problem.model(CPU.device, 0).buffers())
-    floors = {row.passes: count(problem, row, CPU) for row in FLOORS}
+    floors = {row.floors: count(problem, row, CPU) for row in FLOORS}
     for name, copies in (("sam", 1), ("gsam", 2), ("unperturbed", 0), ("textbook SAM", 1)):
         found = count(problem, BY_NAME[name], CPU)
-        live = found["live_bytes"] - floors[BY_NAME[name].passes]["live_bytes"]
+        live = found["live_bytes"] - floors[BY_NAME[name].floors]["live_bytes"]
         assert copies * size <= live <= copies * size + 2 * buffers + 64, (
             "statistics at the start and after pass one; norms"
         )
