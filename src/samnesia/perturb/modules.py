@@ -30,7 +30,6 @@ def innermost(model: nn.Module) -> nn.Module:
         model = inner
 
 
-@lru_cache(maxsize=100_000)  # asked for every parameter on every step
 def innermost_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """The optimizer inside wrappers that replace `step` and have no hook tables (Accelerate's, Fabric's)."""
     while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
@@ -38,6 +37,7 @@ def innermost_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimiz
     return optimizer
 
 
+@lru_cache(maxsize=100_000)  # asked for every parameter on every step
 def parameter_name(name: str) -> str:
     """A parameter's name without the prefixes that wrappers add."""
     parts = name.split(".")
