@@ -180,6 +180,7 @@ class InnerFlow(Flow):
             first = first or fast
             if more:
                 self._place(perturbed)
+            del gradients, perturbed  # freed before the next pass
         self._finish(first, fast)
 
     @property
