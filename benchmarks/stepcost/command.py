@@ -26,6 +26,7 @@ from .family import FAMILY_ROWS
 from .figure import draw
 from .floors import Row
 from .measure import Settings, measure, train_scaled
+from .meters import CLOCKS
 from .problems import Problem
 from .rows import FLOORS, OURS, ROWS
 from .summary import Result, file_name, report, with_section
@@ -77,6 +78,12 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--rounds", type=int, help="interleaved rounds (default: 15, of the family 5)")
     own.add_argument("--seconds", type=float, default=0.5, help="of one measurement of the floor (default: 0.5)")
     own.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default: 1)")
+    own.add_argument(
+        "--clock",
+        choices=tuple(CLOCKS),
+        default="wall",
+        help="cpu: that of the process, which stands still while others run, for busy machines (default: wall)",
+    )
     own.add_argument("--device", choices=("cpu", "cuda"), help="default: that of the suite")
     own.add_argument("--seed", type=int, default=0, help="of weights, data and order (default: 0)")
     own.add_argument("--tiny", action="store_true", help="networks of no size: only shows that the command works")
@@ -154,7 +161,9 @@ def run(options: argparse.Namespace, *, command: str) -> Result:
     """Measure everything that is asked for; the content of the JSON file."""
     suite, device = SUITES[options.suite], torch.device(options.device)
     torch.set_num_threads(options.threads)
-    settings = Settings(device=device, rounds=options.rounds, seconds=options.seconds, seed=options.seed)
+    settings = Settings(
+        device=device, rounds=options.rounds, seconds=options.seconds, seed=options.seed, clock=options.clock
+    )
     started = datetime.now(UTC).isoformat(timespec="seconds")
     rows = _rows(suite, options.methods)
     return {
@@ -165,7 +174,7 @@ def run(options: argparse.Namespace, *, command: str) -> Result:
         "device": device.type,
         "threads": options.threads,
         "environment": _environment(device, timm=options.suite == "gpu"),
-        "settings": {"rounds": settings.rounds, "seconds": settings.seconds, "seed": settings.seed},
+        "settings": {name: getattr(settings, name) for name in ("rounds", "seconds", "seed", "clock")},
         "problems": [measure(problem, rows, settings, _say) for problem in _problems(suite, options)],
         "scaled_training": _scaled(options, rows, settings),
     }
@@ -194,6 +203,8 @@ def _check(options: argparse.Namespace, suite: Suite) -> None:
         sys.exit(
             "cannot measure without a round, a thread or time; choose --rounds >= 1, --threads >= 1, --seconds >= 0"
         )
+    if options.device == "cuda" and options.clock != "wall":
+        sys.exit("cannot take the CPU's time on CUDA, because the device computes beside it; leave --clock out")
     if not options.source and options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("cannot measure on CUDA, because torch sees no CUDA device here; choose --device cpu (with --tiny)")
     partial = options.tiny or options.models or options.methods or options.rounds < suite.rounds

@@ -22,12 +22,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How long to measure. seconds: least time of one measurement of the floor; it sets the steps averaged in it."""
+    """How long to measure, and by which clock.
+
+    seconds: least time of one measurement of the floor; it sets the steps averaged in it. clock: see `meters.CLOCKS`.
+    """
 
     device: torch.device
     rounds: int = 15
     seconds: float = 0.5
     seed: int = 0
+    clock: str = "wall"
 
 
 def bench(problem: Problem, settings: Settings, meter: Any, scaler: torch.amp.GradScaler | None = None) -> Bench:
@@ -163,7 +167,7 @@ def time_rows(problem: Problem, rows: Sequence[Row], settings: Settings, say: Sa
     """
     timed = []
     for row in rows:
-        watch = stopwatch(settings.device)
+        watch = stopwatch(settings.device, settings.clock)
         one = _Timed(row, row.on(bench(problem, settings, watch)), watch, [])
         for _ in range(_warm_up(row)):
             one.step()

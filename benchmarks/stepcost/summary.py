@@ -218,8 +218,14 @@ def about(result: Result) -> str:
         f"Medians [95 % bootstrap intervals] over {settings['rounds']} interleaved rounds, paired by round; SGD with "
         f"momentum 0.9. Made by `{result['command']}` at commit {environment['commit']} on {result['started']} with "
         f"{versions}; {environment['hardware']}, {threads}; the allocator {environment['allocator']}, load average "
-        f"{environment['load']:.1f} at the start."
+        f"{environment['load']:.1f} at the start." + (BUSY if settings.get("clock") == "cpu" else "")
     )
+
+
+BUSY = (
+    " The machine was busy: times are those of the process, which stand still while others run, who still displace its "
+    "data from the caches."
+)
 
 
 VERSIONS = [

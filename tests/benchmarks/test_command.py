@@ -42,10 +42,25 @@ def test_a_run_without_choice_holds_all_rows(tmp_path):
 
 
 def test_the_family_has_files_of_its_own(tmp_path):
-    main([*TINY, "--suite", "family", "--methods", "sam", "looksam, k=5", "mesa", "--out", str(tmp_path)])
+    main(
+        [
+            *TINY,
+            "--suite",
+            "family",
+            "--clock",
+            "cpu",
+            "--methods",
+            "sam",
+            "looksam, k=5",
+            "mesa",
+            "--out",
+            str(tmp_path),
+        ]
+    )
     assert {path.name for path in tmp_path.iterdir()} == {name.replace("cost_", "cost_family_") for name in FILES}
     run = json.loads((tmp_path / "step_cost_family_cpu.json").read_text())
     assert [problem["name"] for problem in run["problems"]] == ["resnet20", "mlp"]
+    assert "The machine was busy" in report(run)
     head, *_, looksam, mesa = table(run["problems"][1]).splitlines()
     assert head.endswith("| peak, P | kept, P | held against |")
     assert looksam.startswith("| `looksam, k=5` | 1.2 |") and looksam.endswith("| 1.00 | 20 % 2 passes; 80 % 1 pass |")
@@ -170,6 +185,7 @@ def test_intervals_cover_as_often_as_they_say():
         (["--rounds", "0"], "choose --rounds >= 1"),
         (["--rounds", "many"], "cannot measure step cost: argument --rounds: invalid int value: 'many'; see --help"),
         (["--suite", "tpu"], "argument --suite: invalid choice: 'tpu'"),
+        (["--clock", "cpu", "--device", "cuda"], "cannot take the CPU's time on CUDA"),
         (["--tiny"], "cannot put a part of a run into benchmarks/results"),
         (["--methods", "sam"], "cannot put a part of a run into benchmarks/results"),
         (["--from", "missing.json"], "cannot read missing.json, because it is no JSON file of a run"),

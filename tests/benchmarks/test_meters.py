@@ -138,9 +138,9 @@ class Clock:
         watch.leave()
 
 
-def test_the_stopwatch_takes_what_lies_outside_of_the_parts(monkeypatch):
-    clock, watch = Clock(), Stopwatch()
-    monkeypatch.setattr(meters.time, "perf_counter", clock)
+def test_the_stopwatch_takes_what_lies_outside_of_the_parts():
+    clock = Clock()
+    watch = Stopwatch(clock)
     overheads = iter([1.0, 2.0, 30.0])
 
     def step():
@@ -151,10 +151,10 @@ def test_the_stopwatch_takes_what_lies_outside_of_the_parts(monkeypatch):
     assert watch.read(step, 3) == Reading(11.0, 2.0, (0, 0, 0)), "medians"
 
 
-def test_steps_that_are_not_alike_are_averaged_over_a_cycle(monkeypatch):
+def test_steps_that_are_not_alike_are_averaged_over_a_cycle():
     """Of three steps the third takes longer, and each third one is disturbed once."""
-    clock, watch = Clock(), Stopwatch()
-    monkeypatch.setattr(meters.time, "perf_counter", clock)
+    clock = Clock()
+    watch = Stopwatch(clock)
     seconds = iter([1.0, 1.0, 4.0, 1.0, 90.0, 4.0, 1.0, 1.0, 70.0])
 
     def step():
@@ -165,9 +165,9 @@ def test_steps_that_are_not_alike_are_averaged_over_a_cycle(monkeypatch):
     assert found.seconds == found.outside == (1.0 + 1.0 + 4.0) / 3
 
 
-def test_steps_are_told_apart_by_their_gradients_too(monkeypatch):
-    clock, watch = Clock(), Stopwatch()
-    monkeypatch.setattr(meters.time, "perf_counter", clock)
+def test_steps_are_told_apart_by_their_gradients_too():
+    clock = Clock()
+    watch = Stopwatch(clock)
     gradients = iter([1, 2, 2, 2])
 
     def step():
