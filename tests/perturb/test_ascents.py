@@ -9,7 +9,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.point import Need
 from samnesia.perturb.tensors import Weights
 from tests.battery import BY_NAME, METHODS
-from tests.problems import batch, gradients, network, sgd, weights
+from tests.problems import batch, gradients, loss_of, network, sgd, weights
 
 X, Y = batch()
 
@@ -78,9 +78,8 @@ def test_a_small_perturbation_raises_what_it_ascends(row):
     objective = method.objective or F.cross_entropy
     values = []
     for p in method.passes():
-        output = model(X)
-        values.append(float(objective(output, Y).detach()))
-        p.loss(output, Y).backward()
+        values.append(float(objective(model(X), Y).detach()))
+        loss_of(p, model, X, Y).backward()
     assert values[-1] > values[0]
 
 

@@ -99,6 +99,8 @@ def test_a_schedule_is_any_callable():
 
 # -- radii ------------------------------------------------------------------------------------------------------------
 
+ALWAYS = [row for row in PERTURBED if not row.varies]
+
 
 def test_a_radius_proportional_to_the_learning_rate():
     rho = samnesia.proportional_to_lr(0.1, 0.5, 0.0, 0.2)
@@ -117,7 +119,7 @@ def test_disordered_ranges_are_refused(arguments):
         samnesia.proportional_to_lr(*arguments)
 
 
-@pytest.mark.parametrize("row", PERTURBED, ids=str)
+@pytest.mark.parametrize("row", ALWAYS, ids=str)
 def test_each_group_has_the_radius_of_its_learning_rate(row):
     model = network()
     groups = [{"params": model[1].parameters()}, {"params": model[6].parameters(), "lr": 0.03125}]
@@ -164,7 +166,7 @@ def test_any_callable_is_a_radius_and_sees_step_and_rate():
 
 
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("row", PERTURBED, ids=str)
+@pytest.mark.parametrize("row", ALWAYS, ids=str)
 def test_a_radius_that_is_none_is_refused_as_number_as_law_and_in_a_group(row, value):
     model = network()
     with pytest.raises(ConfigurationError, match="^cannot perturb with rho=.*; choose rho >= 0"):
@@ -179,13 +181,13 @@ def test_a_radius_that_is_none_is_refused_as_number_as_law_and_in_a_group(row, v
     assert_same(observed(model), before)
 
 
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", [row for row in METHODS if row.begins is not None], ids=str)
 def test_a_plain_step_is_that_of_the_base_optimizer(row):
     """Bit for bit, and its radius is not asked for."""
 
     asked = []
     model, plain = network(), network()
-    method = row(model, sgd(model), rho=lambda step, lr: asked.append(step) or 0.1, when=lambda step: False)
+    method = row(model, sgd(model), rho=lambda step, lr: asked.append(step) or 0.1, when=samnesia.after(11))
     asked.clear()  # construction checks the radius
     train(method, model, batches(3))
     train(samnesia.unperturbed(plain, sgd(plain), loss=F.cross_entropy), plain, batches(3))

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import io
+import math
 import pickle
 import weakref
 
@@ -175,13 +176,18 @@ def test_resuming_inside_an_accumulation(name):
 
 @pytest.mark.parametrize("row", METHODS, ids=str)
 def test_the_state_of_a_method_is_small(row):
-    """Numbers only; weights and moments are model's and optimizer's."""
+    """Numbers, and what the method remembers; weights and moments are model's and optimizer's."""
     session = Session(row)
     keys = set(session.optimizer.state_dict()["param_groups"][0])
     session.train(batches(2))
     state = session.method.state_dict()
     assert state["steps"] == 2
+    kept = {
+        t.data_ptr(): t for name in ("memory", "next_memory") for e in state.pop(name, {}).values() for t in e.values()
+    }
     assert all(isinstance(value, int) for value in state.values())
+    copies = sum(t.numel() for t in kept.values()) / sum(p.numel() for p in session.model.parameters())
+    assert row.keeps <= copies <= math.ceil(row.keeps) + 0.02
     assert set(session.optimizer.state_dict()["param_groups"][0]) == keys | {"initial_lr"}
     plain = network(norm=nn.BatchNorm2d, dropout=0.5).float()
     optimizer = torch.optim.SGD(plain.parameters(), **OPTIMIZERS["SGD"])
