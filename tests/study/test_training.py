@@ -18,7 +18,7 @@ from samnesia.study.engine.run import read_results, run_study
 from samnesia.study.engine.store import Finished, find_cell
 from samnesia.study.training import Training, notes
 from samnesia.train import loop
-from samnesia.train.config import SAM, Checkpoints, Unperturbed
+from samnesia.train.config import EMA, SAM, SWA, Checkpoints, Unperturbed
 from samnesia.train.log import read_result
 from tests.study.tiny_study import without_time
 from tests.train import small
@@ -44,6 +44,21 @@ def do(directory, **changes):
     work = Training(small.config(method=SAM(rho=0.05), **changes))
     Job(directory, {"method": "sam"}, work.config.seed, work).do()
     return work, find_cell(directory)
+
+
+@pytest.mark.parametrize("average", [EMA(decay=0.5, start_epoch=1.0), SWA()])
+def test_a_run_with_an_average_counts_by_it(tmp_path, average):
+    _, found = do(tmp_path / "cell", average=average)
+    run, values, curves = read_result(tmp_path / "cell"), found.outcome.values, found.outcome.curves
+    assert not any(name.startswith("average_") for name in curves)
+    assert curves["test_accuracy"] == run.curves["average_test_accuracy"]
+    assert curves["test_loss"] == run.curves["average_test_loss"] != run.curves["test_loss"]
+    assert curves["learning_rate"] == run.curves["learning_rate"]
+    assert values["last.score"] == values["last.test_accuracy"] == run.last["average_test_accuracy"]
+    chosen = [-1.0 if value is None else value for value in run.curves["average_validation_accuracy"]]
+    assert values["best.epoch"] == chosen.index(max(chosen))
+    assert values["best.test_accuracy"] == curves["test_accuracy"][chosen.index(max(chosen))]
+    assert run.score("last") == run.last["test_accuracy"]  # the run's own files say both
 
 
 def test_values_are_all_numbers_of_the_result(tmp_path):

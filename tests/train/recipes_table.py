@@ -79,6 +79,54 @@ for problem, methods in DIGITS_RADII.items():
     for ending, method in methods.items():
         row(f"{problem}-{ending}", DIGITS, {"data.flipped": 0.4 if problem == "digits-noisy" else 0.0}, method)
 
+# the whole family on digits-noisy; CHOSEN: benchmarks/results/radii_family.json (another test), and what is
+# not there SAM's radius or what corresponds to it
+FAMILY = {
+    "sam-steps": {"kind": "SAM", "rho": 0.4, "steps": 2},
+    "layer-sam": {"kind": "LayerSAM", "rho": 0.025},
+    "asam-after": {"kind": "ASAMAfterNorm", "rho": 5.0},
+    "asam-before": {"kind": "ASAMBeforeNorm", "rho": 0.2},
+    "obf-steps": {"kind": "OBF", "rho": 0.7, "steps": 2},
+    "sam-interval": {"kind": "IntervalSAM", "rho": 0.8, "k": 5},
+    "sam-late": {"kind": "LateSAM", "rho": 0.4},
+    "looksam": {"kind": "LookSAM", "rho": 0.4},
+    "ae-sam": {"kind": "AESAM", "rho": 0.4},
+    "esam": {"kind": "ESAM", "rho": 0.4},
+    "momentum-sam": {"kind": "MomentumSAM", "rho": 1.0},
+    "mesa": {"kind": "MESA", "weight": 0.8},
+    "lookbehind": {"kind": "Lookbehind", "rho": 0.2},
+    "lookbehind-asam": {"kind": "LookbehindASAM", "rho": 1.0},
+    "friendly-sam": {"kind": "FriendlySAM", "rho": 0.4},
+    "vasso": {"kind": "VaSSO", "rho": 0.4},
+    "fisher-sam": {"kind": "FisherSAM", "rho": 0.04},
+    "sparse-sam": {"kind": "SparseSAM", "rho": 0.4},
+    "sam-on": {"kind": "SAMON", "rho": 1.0},
+    "rwp": {"kind": "RWP", "rho": 0.1},
+    "filter-sam": {"kind": "FilterSAM", "rho": 0.025},
+    "linf-sam": {"kind": "LinfSAM", "rho": 0.003},
+    "gcsam": {"kind": "GCSAM", "rho": 0.4},
+    "zsharp": {"kind": "ZSharp", "rho": 0.4},
+    "le-sam": {"kind": "LESAM", "rho": 0.4},
+    "wsam": {"kind": "WSAM", "rho": 0.1},
+    "stable-sam": {"kind": "StableSAM", "rho": 0.4},
+    "functional-sam": {"kind": "FunctionalSAM", "rho": 0.4},
+    "penalty": {"kind": "GradientNormPenalty", "rho": 0.4},
+    "imbsam": {"kind": "ImbSAM", "rho": 0.4},
+    "focal-sam": {"kind": "FocalSAM", "rho": 0.4},
+    "lookahead": {"kind": "Lookahead", "alpha": 0.5},
+    "shrink": {"kind": "ShrinkAndPerturb", "share": 1e-4},
+}
+BASELINES = {
+    "ema": {"average.kind": "EMA", "average.decay": 0.99},
+    "swa": {"average.kind": "SWA", "average.start_epoch": 40.0},
+    "smoothing": {"loss.smoothing": 0.2},
+}
+for ending, fields in FAMILY.items():
+    method = {f"method.{key}": value for key, value in fields.items()}
+    row(f"digits-noisy-{ending}", DIGITS, {"data.flipped": 0.4}, method)
+for ending, fields in BASELINES.items():
+    row(f"digits-noisy-{ending}", DIGITS, {"data.flipped": 0.4}, NONE, fields)
+
 # CHOSEN: learning rate and weight decay by SGD alone, benchmarks/results/problems.json (another test)
 OURS = SGD | CE | COSINE | UNCLIPPED | WHOLE_BATCH | {
     "schedule.warmup_epochs": 2.0, "when.start_epoch": 4.0, "checkpoints.every_epochs": 20,

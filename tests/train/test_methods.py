@@ -65,7 +65,7 @@ def training(module, **changes):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_fields_are_the_arguments_of_the_preset(name):
-    """Those that are not are the trainer's: a lowest radius, an objective, and what decides on which steps it perturbs."""
+    """Those that are not are the trainer's: a lowest radius, an objective, and what decides which steps it perturbs."""
     method = METHODS[name]()
     arguments = inspect.signature(getattr(samnesia, method.preset)).parameters
     given = method.settings(training(net((1, 4, 4), CLASSES)))

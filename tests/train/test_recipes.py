@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.train.config import CNN, Digits, Perturbed, RunConfig
+from samnesia.train.config import CNN, CrossEntropy, Digits, Perturbed, RunConfig
 from samnesia.train.parts.methods import METHODS, SAM, Random, Unperturbed, method_name
 from samnesia.train.recipes import RECIPES, About, find, gradients_per_image, recipe, register, starting_with
+from samnesia.train.recipes.family import BASELINES
+from samnesia.train.recipes.family import METHODS as FAMILY
 from samnesia.train.recipes.listing import FAMILIES
 from samnesia.train.recipes.problems import BENCHES
 from tests.train.recipes_table import PUBLISHED, TABLE, YARDSTICKS
@@ -81,7 +83,8 @@ def test_a_recipe_is_filed_under_its_name_and_method(name):
     config, entry = find(name), RECIPES[name]
     assert config.recipe == entry.name == name
     base = {"SGD": "sgd", "AdamW": "adamw"}[type(config.optimizer).__name__]
-    method = base if isinstance(config.method, Unperturbed) else method_name(config.method)
+    method = base if type(config.method) is Unperturbed else method_name(config.method)
+    method = next((one for one in BASELINES if name == f"digits-noisy-{one}"), method)
     assert name.removesuffix("-eta0").endswith(f"-{method}")
     assert entry.family in FAMILIES
     assert entry.says.strip() and entry.about.source.strip()
@@ -94,24 +97,48 @@ def unlabelled(config):
     return dataclasses.replace(config, data=dataclasses.replace(config.data, relabel="predicted.npy"))
 
 
+def alike(config):
+    """Without the method, and without what a baseline has in its place."""
+    if config.recipe in {f"digits-noisy-{name}" for name in BASELINES}:
+        config = dataclasses.replace(config, average=None, loss=CrossEntropy())
+    return dataclasses.replace(config, recipe="", method=Unperturbed())
+
+
 def test_recipes_of_a_problem_differ_in_their_method_alone():
     problems = defaultdict(list)
     for name in RECIPES:
         config = find(name)
-        endings = (*METHODS, "adamw", "asam-eta0", f"{method_name(config.method)}")
+        endings = (*METHODS, *BASELINES, "adamw", "asam-eta0", f"{method_name(config.method)}")
         ending = max((e for e in endings if name.endswith(f"-{e}")), key=len)
         problems[name.removesuffix(f"-{ending}")].append(config)
     assert sum(len(configs) > 1 for configs in problems.values()) > 80
     for configs in problems.values():
-        shared = {dataclasses.replace(config, recipe="", method=Unperturbed()) for config in map(unlabelled, configs)}
+        shared = {alike(unlabelled(config)) for config in configs}
         assert len(shared) == 1, [config.recipe for config in configs]
-        assert len({config.method for config in configs}) == len(configs)
+        assert len({(config.method, config.average, config.loss) for config in configs}) == len(configs)
 
 
 def test_every_problem_of_ours_has_every_method():
     ours = {name for name in RECIPES if name.split("-")[0] in ("digits", "photographs", "wine")}
     methods = ("sgd", "sam", "asam", "gsam", "obf", "random")
-    assert ours == {f"{problem}-{method}" for problem in (*DEMO, *BENCHES) for method in methods}
+    family = {*METHODS, "sam-steps", "obf-steps", *BASELINES} - {*methods}
+    wanted = {f"{problem}-{method}" for problem in (*DEMO, *BENCHES) for method in methods}
+    assert ours == wanted | {f"digits-noisy-{method}" for method in family}
+
+
+def test_settings_of_the_family_are_those_chosen_on_validation():
+    """Where any were tried: by benchmarks/choose_radii.py, on seeds that no reported figure uses."""
+    chosen = json.loads((RESULTS / "radii_family.json").read_text())["digits-noisy"]
+    assert min(chosen["seeds"]) >= 1000 and find("digits-noisy-sgd").to_json() == chosen["base"]
+    for name, found in chosen["methods"].items():
+        config = find(f"digits-noisy-{name}")
+        part = config.average or (config.loss if name == "smoothing" else config.method)
+        assert dataclasses.asdict(part) == found["chosen"], name
+        best = max(found["grid"], key=lambda row: row["validation"])
+        assert found["chosen"].items() <= best.items()
+    for name in {*FAMILY} - {*chosen["methods"]}:
+        method = find(f"digits-noisy-{name}").method
+        assert method.rho in (0.4, 0.7), name  # SAM's, and OBF's
 
 
 @pytest.mark.parametrize("problem", [*DEMO, *BENCHES])
@@ -239,7 +266,7 @@ def test_a_function_of_ones_own_becomes_a_recipe(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("digits-noisy-sma", "did you mean 'digits-noisy-sam'"),
+        ("digits-noisy-samm", "did you mean 'digits-noisy-sam'"),
         ("digit-sgd", "did you mean 'digits-sgd'"),
         ("q", "there are those of digits, photographs, wine, vani, foret, kwon, mordido, zhou, see samnesia recipes"),
     ],

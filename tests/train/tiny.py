@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from safetensors.torch import save_file
 
+from samnesia.train.config import IntervalSAM, LateSAM, LookSAM
 from samnesia.train.parts.data import Digits, Folder, Photographs, Table, Torchvision
 from samnesia.train.parts.models import CNN, MLP, VGG, CifarResNet, PyramidNet, ShakeShake, Timm, WideResNet
 
@@ -76,6 +77,13 @@ def smaller_chunks(config):
     return BATCH if config.micro_batch == config.batch_size else BATCH // 2
 
 
+def smaller_method(method):
+    """The method, so that it perturbs on one of two steps."""
+    if isinstance(method, LateSAM):
+        return replace(method, start=0.5)
+    return replace(method, k=1) if isinstance(method, IntervalSAM | LookSAM) else method
+
+
 def tiny(config, files):
     """The recipe's configuration for two steps on the small files, and weights in them where it starts from some."""
     when = replace(config.when, start_epoch=0.5 if config.when.start_epoch else 0.0)
@@ -83,7 +91,9 @@ def tiny(config, files):
         config,
         data=smaller_data(config.data, files),
         model=pretrained(smaller_model(config.model), config.model, files),
+        method=smaller_method(config.method),
         when=when,
+        average=config.average and replace(config.average, start_epoch=0.0),
         epochs=1,
         batch_size=len(config.data.load(0).train) // STEPS if isinstance(config.data, BUNDLED) else BATCH,
         micro_batch=smaller_chunks(config),
@@ -96,7 +106,9 @@ def traits(config):
     """What a run is made of, without its numbers and names: the code that it passes through, piece by piece."""
     family = "ours" if isinstance(config.data, BUNDLED) else config.recipe.partition("-")[0]
     method = type(config.method).__name__
+    average = type(config.average).__name__
     return {
+        ("average", average),
         (family, method, tuple(kinds(config.method)), tuple(kinds(config.when))),
         (method, type(config.model).__name__, *kinds(config.model)),
         ("data", *kinds(config.data)),

@@ -20,7 +20,8 @@ class Compare:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Directory of the comparison; runs that have finished in it are kept."""
     methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="METHOD ...")] = ("sgd", "sam", "asam", "gsam", "obf")
-    """Second parts of the recipes' names, or functions of the file; the others are compared to the first."""
+    """Second parts of the recipes' names, or functions of the file; the others are compared to the first. `all` stands
+    for all others that the problem has."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """Number of seeds: 0, 1, ..."""
     equal: Literal["steps", "gradients", "seconds"] = "steps"

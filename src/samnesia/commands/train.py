@@ -35,8 +35,9 @@ class Train:
 
     Every field of the configuration can be overridden, as in `--seed 3 --method.rho 0.1 --hardware.workers 2`, and a
     part exchanged for another kind of it, with that kind's defaults, as in `--average.kind EMA --average.decay 0.99` or
-    `--average.kind None`. `--record forgetting sharpness` measures along the way. `samnesia train RECIPE --help`
-    explains the fields. Several devices: `torchrun --nproc-per-node 8 -m samnesia.cli train RECIPE --out DIR`.
+    `--average.kind None`. `--method lookbehind --method.k 3` names a method as results do, and `--record forgetting
+    sharpness` measures along the way. `samnesia train RECIPE --help` explains the fields. Several devices: `torchrun
+    --nproc-per-node 8 -m samnesia.cli train RECIPE --out DIR`.
     """
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.train.config import Recording, RunConfig
+from samnesia.train.config import METHODS, Recording, RunConfig
 from samnesia.train.log import CONFIG
 from samnesia.train.plain import nearest
 from samnesia.train.recipes import find
@@ -23,7 +23,7 @@ def configuration(words: list[str], command: str = "train") -> tuple[RunConfig, 
     Raises:
         ConfigurationError: when they name none, or two, or it cannot be read.
     """
-    words = _recorded([_alias(word) for word in words])
+    words = _with_method(_recorded([_alias(word) for word in words]))
     path, rest = take(words, "--config")
     if path is not None:
         if rest and not rest[0].startswith("-"):
@@ -112,6 +112,22 @@ def _recorded(words: list[str]) -> list[str]:
     if not expanded:
         raise ConfigurationError(f"cannot record nothing; name a measure behind --record: {', '.join(known)}")
     return [*words[:start], *expanded, *words[stop:]]
+
+
+def _with_method(words: list[str]) -> list[str]:
+    """``--method NAME`` as the kind of the method that results call so.
+
+    Raises:
+        ConfigurationError: for a name of no method.
+    """
+    name, rest = take(words, "--method")
+    if name is None:
+        return words
+    if name not in METHODS:
+        raise ConfigurationError(
+            f"cannot train by {name!r}, because there is no such method; {nearest(name, [*METHODS])}"
+        )
+    return [*rest, "--method.kind", METHODS[name].__name__]
 
 
 def _read(path: Path) -> RunConfig:

@@ -13,14 +13,15 @@ import torch
 from samnesia.data import loader
 from samnesia.perturb.errors import ConfigurationError, RunStopped
 from samnesia.study import report
+from samnesia.study.comparison.arms import all_named, arms_of, override
 from samnesia.study.comparison.budgets import EqualGradients, EqualSeconds
-from samnesia.study.comparison.compare import arms_of, compare, comparison, override
+from samnesia.study.comparison.compare import compare, comparison
 from samnesia.study.engine.run import read_results
 from samnesia.study.training import Training
 from samnesia.train import config as train_config
 from samnesia.train import loop, recipes
 from samnesia.train.log import locked
-from samnesia.train.parts.methods import method_name
+from samnesia.train.parts.methods import METHODS, method_name
 from tests.study.study_files import write_run
 
 
@@ -427,6 +428,61 @@ def sgd():
 def sam():
     return RunConfig("mine", method=SAM(), epochs=20)
 """
+
+
+def test_all_stands_for_all_others_of_the_problem(trained, tmp_path):
+    """Runs are made up: that each of them trains is tested elsewhere."""
+    summary = run(tmp_path, ("sgd", "all"), (0,), progress=False)
+    names = [row["method"] for row in summary["methods"]]
+    assert names == [one.removeprefix("digits-noisy-") for one in recipes.RECIPES if one.startswith("digits-noisy-")]
+    assert {*METHODS, "sam-steps", "obf-steps", "ema", "swa", "smoothing"} == {*names} and len(names) > 40
+    assert {name for name, _ in trained} >= {*METHODS}
+    assert " --methods sgd sam asam gsam obf random sam-steps " in summary["command"]
+    assert len(read_results(tmp_path).design.primary) == len(names) - 1
+
+
+@pytest.mark.parametrize(
+    ("problem", "methods", "found"),
+    [
+        ("digits", ("all",), "sgd sam asam gsam obf random"),
+        ("digits", ("random", "all"), "random sgd sam asam gsam obf"),
+        ("digits", ("all", "sam"), "sgd asam gsam obf random sam"),
+        ("kwon-wrn-28-10-cifar10", ("all",), "sgd sam asam asam-eta0"),
+        ("zhou-wrn-16-8-cifar10", ("all",), "sgd sam asam"),
+        ("vani-resnet-50", ("sgd", "obf"), "sgd obf"),
+    ],
+)
+def test_all_are_those_of_the_problem_and_of_no_longer_one(problem, methods, found):
+    assert " ".join(all_named(problem, methods)) == found
+
+
+def test_all_of_a_file_or_of_no_problem_are_refused(own_file):
+    with pytest.raises(ConfigurationError, match="cannot compare all methods of .*py, because not every function"):
+        all_named(str(own_file), ("all",))
+    with pytest.raises(ConfigurationError, match="cannot compare on problem 'digits-nosy', because .*'digits-noisy'"):
+        all_named("digits-nosy", ("all",))
+
+
+def test_an_average_is_judged_by_its_weights_and_the_report_says_so(tmp_path):
+    values = {"epochs": 2, "when.start_epoch": 0.0, "data.train": 160}
+    summary = run(tmp_path, ("sgd", "ema", "smoothing"), (0,), progress=False, overrides=values)
+    rows = {row["method"]: row for row in summary["methods"]}
+    for method, prefix in (("sgd", ""), ("ema", "average_"), ("smoothing", "")):
+        curves = json.loads((tmp_path / "cells" / f"{method}-seed0" / "result.json").read_text())["curves"]
+        assert rows[method]["score"]["last"]["per_seed"] == [curves[f"{prefix}test_accuracy"][-1]]
+        assert rows[method]["flipped_fitted"]["last"]["per_seed"] == [curves[f"{prefix}flipped_fitted"][-1]]
+    assert rows["ema"]["score"] != rows["sgd"]["score"] != rows["smoothing"]["score"]
+    page = (tmp_path / "report.html").read_text()
+    assert "Of EMA it is that of the average of the weights, also where the best epoch is chosen." in page
+
+
+def test_an_average_that_would_not_begin_is_refused(trained, tmp_path):
+    sentence = (
+        "cannot compare digits-noisy-swa over 20 epochs, because it is judged by an average of its weights"
+    )
+    with pytest.raises(ConfigurationError, match=f"^{sentence}"):
+        run(tmp_path / "out", ("sgd", "swa"), overrides={"epochs": 20})
+    assert trained == [] and not (tmp_path / "out").exists()
 
 
 def test_unequal_epochs_are_refused_at_equal_steps_and_made_equal_otherwise(trained_own, tmp_path):
