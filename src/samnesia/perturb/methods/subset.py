@@ -40,7 +40,7 @@ def sam_on(
     Normalization layers are those of ``torch.nn`` and modules whose class is called so (``…Norm``, ``…Norm2d``);
     `names` says instead which parameters are perturbed. Raises ConfigurationError if there are none.
     """
-    chosen = frozenset(_of_normalizations(model) if names is None else names)
+    chosen = frozenset(_of_normalizations(model) if names is None else map(parameter_name, names))
     known = {parameter_name(name) for name, _ in model.named_parameters()}
     if not chosen or chosen - known:
         raise ConfigurationError(
