@@ -51,6 +51,8 @@ class Row:
     selects: bool = False
     # whether a loss may be scaled
     scales: bool = True
+    # whether its micro-batches can run side by side (Vectorized)
+    side_by_side: bool = True
     # whether it stands for others in tests that take long
     quick: bool = False
 
@@ -127,13 +129,15 @@ OBF = samnesia.OutputBiasForgetting
 GSAM = {"copies": 2}
 QUICK = {"quick": True}
 ABRUPT = {"abrupt": True}
-REMEMBERS = {"remembers": True, "copies": 3, "waits": 2, "keeps": 1}
-MASK = {"remembers": True, "copies": 1.25, "waits": 0.25, "keeps": 0.125}  # of bytes, where weights have eight
+ALONE = {"side_by_side": False}
+REMEMBERS = {**ALONE, "remembers": True, "copies": 3, "waits": 2, "keeps": 1}
+MASK = {**ALONE, "remembers": True, "copies": 1.25, "waits": 0.25, "keeps": 0.125}  # of bytes, where weights have eight
 KEPT = {"copies": 1, "waits": 1, "keeps": 1}
-TEACHER = {"zero_radius_is_base": False}
+TEACHER = {**ALONE, "zero_radius_is_base": False}
+MOMENTUM = {**ALONE, **QUICK, "plan": "l", "begins": 1, "blind": True}
 MESA = {**TEACHER, **KEPT, "begins": None, "varies": True, "evaluations": (12, 12), **QUICK}
 LOOKSAM = {**REMEMBERS, **QUICK}
-AE_SAM = {"remembers": True, **QUICK}
+AE_SAM = {**ALONE, "remembers": True, **QUICK}
 
 PRESETS = [
     baseline("unperturbed", samnesia.unperturbed, columns=QUICK),
@@ -180,16 +184,11 @@ FAMILY = [
         "esam",
         samnesia.esam,
         0.1,
-        columns={"plan": "afl", "draws": True, "selects": True, "zero_radius_is_base": False, **QUICK},
+        columns={"plan": "afl", "draws": True, "selects": True, **ALONE, "zero_radius_is_base": False, **QUICK},
     ),
-    row("esam weights", samnesia.esam, 0.1, share=1.0, per="tensor", beta=0.9, columns={"draws": True}),
-    row("momentum sam", samnesia.momentum_sam, 0.3, columns={"plan": "l", "begins": 1, "blind": True, **QUICK}),
-    baseline(
-        "mesa",
-        samnesia.mesa,
-        decay=0.5,
-        columns={**TEACHER, **KEPT, "begins": None, "varies": True, "evaluations": (12, 12), **QUICK},
-    ),
+    row("esam weights", samnesia.esam, 0.1, share=1.0, per="tensor", beta=0.9, columns={"draws": True, **ALONE}),
+    row("momentum sam", samnesia.momentum_sam, 0.3, columns=MOMENTUM),
+    baseline("mesa", samnesia.mesa, decay=0.5, columns=MESA),
     baseline(
         "saf",
         samnesia.saf,
@@ -202,7 +201,7 @@ FAMILY = [
     row("friendly sam", samnesia.friendly_sam, 0.1, columns={**REMEMBERS, **QUICK}),
     row("vasso", samnesia.vasso, 0.1, columns=REMEMBERS),
     row("fisher sam", samnesia.fisher_sam, 0.05),
-    row("sparse sam", samnesia.sparse_sam, 0.1, refresh=2, columns={**MASK, "counts": True, **QUICK}),
+    row("sparse sam", samnesia.sparse_sam, 0.1, refresh=2, columns={**MASK, "counts": True}),
     row("sam-on", sam_on_part, 0.3),
     row("asam-on", sam_on_part, 0.5, eta=0.01),
     row("rwp", samnesia.rwp, 0.2, columns={"draws": True, "blind": True, "copies": 2}),
@@ -218,12 +217,13 @@ FAMILY = [
         "wsam decoupled",
         samnesia.wsam,
         0.1,
-        columns={"copies": 2, "waits": 1, "remembers": True, "scales": False, **QUICK},
+        columns={"copies": 2, "waits": 1, "remembers": True, "scales": False, **ALONE, **QUICK},
     ),
     row("stable sam", samnesia.stable_sam, 0.1, columns=GSAM),
     row("gradient-norm penalty", samnesia.gradient_norm_penalty, 0.1, columns=GSAM),
-    row("imbsam", imbsam, 0.1, columns={"plan": "ral", "copies": 2, **QUICK}),
-    row("focal sam", focal_sam, 0.1, columns={"plan": "ral", "copies": 2}),
+    row("imbsam", imbsam, 0.1, columns={"plan": "ral", "copies": 2, **ALONE, **QUICK}),
+    row("focal sam", focal_sam, 0.1, columns={"plan": "ral", "copies": 2, **ALONE}),
+    row("functional sam", samnesia.functional_sam, 0.1, columns=ALONE),
     # after the step
     baseline("lookahead", samnesia.lookahead, k=2, columns={"zero_radius_is_base": False, **KEPT}),
     baseline(

@@ -115,6 +115,7 @@ LIBRARY: dict[str, Row] = {
     "wsam decoupled": row(samnesia.wsam, gamma=t.GAMMA),
     "stable sam": row(samnesia.stable_sam),
     "gradient-norm penalty": row(samnesia.gradient_norm_penalty, share=t.PENALTY),
+    "functional sam": row(samnesia.functional_sam),
     "imbsam": row(samnesia.imbsam, tail=[k for k, weight in enumerate(t.TAIL) if weight], num_classes=len(t.TAIL)),
     "focal-sam": row(samnesia.focal_sam, class_shares=t.CLASS_SHARES, gamma=t.FOCAL_GAMMA, share=t.FOCAL_SHARE),
     "friendly sam": row(samnesia.friendly_sam, sigma=t.FRIENDLY_SIGMA, decay=t.FRIENDLY_DECAY),

@@ -28,8 +28,8 @@ def assert_equal(actual: np.ndarray, expected: np.ndarray) -> None:
 
 # Presets of which the oracle is one of tests/oracles.py, compared in test_against_oracles.py.
 COMPARED_THERE = {"asam", "asam_after_norm", "asam_before_norm", "gsam", "obf", "random_perturbation", "unperturbed"}
-# Without an oracle, and why.
-NO_PRESET = {"eigen-sam": "needs eigenvectors", "functional sam": "needs products with a Jacobian"}
+# Oracles without a preset, and why.
+NO_PRESET = {"eigen-sam": "needs an eigenvector of the Hessian, which no flow of passes computes"}
 
 
 def test_every_oracle_is_compared():

@@ -7,11 +7,13 @@ from torch import nn
 
 import samnesia
 from samnesia import Vectorized
+from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from tests.battery import BY_NAME, METHODS
 from tests.perturb.test_memory import Ledger
 from tests.problems import assert_close, assert_same, batch, gradients, network, sgd, weights
 
 X, Y = batch(8)
+SIDE_BY_SIDE = [row for row in METHODS if row.side_by_side]
 PERTURBED_ROWS = [BY_NAME[name] for name in ("sam", "sam 3 steps", "asam element", "gsam normalized", "random")]
 
 
@@ -61,7 +63,7 @@ def assert_same_report(actual, expected):
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 20], ids=["single", "ragged", "even", "larger than the batch"])
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", SIDE_BY_SIDE, ids=str)
 def test_gradient_and_report_are_those_of_the_loop(row, size):
     loop, side_by_side = pair(row)
     by_loop(loop, X, Y, size)
@@ -137,7 +139,18 @@ def test_accumulation_over_calls(row):
     assert place(side_by_side) == place(loop)
 
 
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", [row for row in METHODS if not row.side_by_side], ids=str)
+def test_others_are_refused(row):
+    """In a sentence that sends to the loop, and nothing has happened."""
+    method = built(row)
+    before = weights(method.model)
+    with pytest.raises((ConfigurationError, UnsupportedError), match=r"cannot vectorize .*loop over passes\(\)"):
+        Vectorized(method, 4).backward(X, Y)
+    assert_same(weights(method.model), before)
+    assert all(p.grad is None for p in method.model.parameters()) and method.last_step.micro_batches == 0
+
+
+@pytest.mark.parametrize("row", SIDE_BY_SIDE, ids=str)
 def test_a_radius_of_zero_is_the_mean_over_samples(row):
     if row.zero_radius_is_base:
         method = built(row, rho=0.0)
