@@ -28,7 +28,7 @@ class Training:
     Its values are ``last.NAME`` and ``best.NAME`` of every curve, ``last.score`` and ``best.score`` (the figure that
     the run is judged by), ``gradient_evaluations``, ``steps``, ``perturbed_steps``, ``skipped_steps``, ``parameters``,
     ``seconds``, ``weight_norm``, and ``report.perturbation_norm``, ``report.cosine`` and ``report.gradient_norm``; see
-    :mod:`samnesia.train.log`.
+    :mod:`samnesia.train.log`. Of a run that records, also those of :mod:`samnesia.study.recorded`.
     """
 
     config: RunConfig
@@ -62,7 +62,12 @@ class Training:
                 f"cannot use the result in {directory}, because it was run with other settings ({'; '.join(found)}); "
                 "use another --out, or the settings of the first run"
             )
-        return outcome_of(run)
+        outcome = outcome_of(run)
+        if not self.config.record.measures:
+            return outcome
+        from samnesia.study.recorded import recorded_values
+
+        return replace(outcome, values={**outcome.values, **recorded_values(directory)})
 
     def done(self, directory: Path) -> float:
         """The share of its epochs that are evaluated and logged."""

@@ -28,20 +28,23 @@ class Course:
     @property
     def run(self) -> float:
         """The mean over the run, each epoch counting the same, wherever the points lie."""
-        return self._mean(-math.inf)
+        return self.since(-math.inf)
 
     @property
     def last_third(self) -> float:
         """The mean over the last third of the epochs; the late phase should matter most."""
-        return self._mean(self.epochs[-1] * 2.0 / 3.0 - 1e-9)
+        return self.since(self.epochs[-1] * 2.0 / 3.0 - 1e-9)
 
     @property
     def last(self) -> float:
         """The last value."""
         return self.values[-1]
 
-    def _mean(self, start: float) -> float:
-        points = [(e, v) for e, v in zip(self.epochs, self.values, strict=True) if e >= start]
+    def since(self, epoch: float) -> float:
+        """The mean from an epoch on, each epoch counting the same; NaN where there is no point any more."""
+        points = [(e, v) for e, v in zip(self.epochs, self.values, strict=True) if e >= epoch]
+        if not points:
+            return math.nan
         if len(points) == 1:
             return points[0][1]
         pairs = list(zip(points[:-1], points[1:], strict=True))
@@ -72,15 +75,16 @@ def forgetting_course(
         ConfigurationError: if it was recorded on no step.
     """
     path = ("forgetting", probe, "values", statistics, split, group, name)
-    return _course(lines, path, " / ".join(path[1:]))
+    return _there(course_of(lines, path), " / ".join(path[1:]))
 
 
 def sharpness_course(lines: Iterable[Record], *, statistics: str = RUNNING) -> Course:
     """m-sharpness along training, from the same steps; raises ConfigurationError if it was recorded on none."""
-    return _course(lines, ("sharpness", "values", statistics), f"m-sharpness / {statistics}")
+    return _there(course_of(lines, ("sharpness", "values", statistics)), f"m-sharpness / {statistics}")
 
 
-def _course(lines: Iterable[Record], path: Sequence[str], words: str) -> Course:
+def course_of(lines: Iterable[Record], path: Sequence[str]) -> Course | None:
+    """The course of the estimate that stands at a place of the lines; None where no line has a value there."""
     found = [(line["step"], line["epoch"], _at(line, path)) for line in lines]
     points = [
         (step, epoch, one["value"], math.nan if one["error"] is None else one["error"])
@@ -88,11 +92,17 @@ def _course(lines: Iterable[Record], path: Sequence[str], words: str) -> Course:
         if one is not None and one["value"] is not None
     ]
     if not points:
+        return None
+    steps, epochs, values, errors = zip(*points, strict=True)
+    return Course(steps, epochs, values, errors)
+
+
+def _there(course: Course | None, words: str) -> Course:
+    if course is None:
         raise ConfigurationError(
             f"cannot follow {words} along training, because it was recorded on no step; look at what the lines hold"
         )
-    steps, epochs, values, errors = zip(*points, strict=True)
-    return Course(steps, epochs, values, errors)
+    return course
 
 
 def _at(line: Record, path: Sequence[str]) -> Any:

@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from samnesia.perturb.errors import SamnesiaError
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
+    from samnesia.measure.forgetting.probes import Probe
     from samnesia.train.record.scene import Scene
 
 LAST = 2 / 3
@@ -21,14 +23,32 @@ class RecordForgetting:
 
     rho: float = 0.05
     """Radius of the common perturbation, which is SAM's on one batch: the same for all runs that are compared."""
+    nulls: bool = False
+    """Also under the nulls of the own perturbation: random of its norm, random of its rise of the loss, of permuted
+    labels, of another batch. They make recording about three times as long."""
 
     def __post_init__(self) -> None:
         _check_radius(self.rho)
 
     def values(self, scene: Scene) -> dict[str, Any]:
-        """What :func:`samnesia.measure.probe_forgetting` finds; ``own`` is None on a step that is not perturbed."""
+        """What :func:`samnesia.measure.probe_forgetting` finds; ``own`` is None on a step that is not perturbed.
+
+        A null that cannot be made, because the loss does not rise, say, leaves a sentence under ``cannot``.
+        """
         common = scene.forgetting(scene.common(self.rho))
-        return {"own": None if scene.own is None else scene.forgetting(scene.own), "common": common}
+        found = {"own": None if scene.own is None else scene.forgetting(scene.own), "common": common}
+        if self.nulls and scene.own is not None:
+            from samnesia.train.record.scene import nulls  # with torch, which settings do without
+
+            found |= {name: self._null(scene, probe) for name, probe in nulls(scene.own).items()}
+        return found
+
+    @staticmethod
+    def _null(scene: Scene, probe: Probe) -> dict[str, Any]:
+        try:
+            return scene.forgetting(probe)
+        except SamnesiaError as error:
+            return {"cannot": str(error)}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from samnesia.data.problem import Batch
 from samnesia.measure.calibration.links import Link
-from samnesia.measure.forgetting.probes import CommonProbe, Perturbation, Probe
+from samnesia.measure.forgetting.probes import (
+    CommonProbe,
+    NormMatched,
+    OtherBatch,
+    PermutedLabels,
+    Perturbation,
+    Probe,
+    RiseMatched,
+)
 from samnesia.measure.forgetting.probing import HeldOut, probe_forgetting
 from samnesia.measure.forgetting.result import BATCH, RUNNING
 from samnesia.measure.sharpness.micro import m_sharpness
@@ -87,3 +95,15 @@ class AsTrained(Probe):
     def __str__(self) -> str:
         """After the probe."""
         return f"{self.probe}, of mixed samples"
+
+
+def nulls(own: Probe) -> dict[str, Probe]:
+    """Against what the forgetting of an own perturbation has to hold its own, by name.
+
+    Of mixed samples, whose targets are no labels of a batch, none are permuted.
+    """
+    noise = NormMatched(own)
+    found: dict[str, Probe] = {"norm_matched": noise, "rise_matched": RiseMatched(noise, own)}
+    if not isinstance(own, AsTrained):
+        found["permuted_labels"] = PermutedLabels(own)
+    return {**found, "other_batch": OtherBatch(own)}
