@@ -50,7 +50,9 @@ def test_means_are_over_epochs_of_all_steps_and_of_those_of_the_last_third():
 
 def test_steps_without_a_value_are_left_out_and_a_third_without_any_has_none():
     lost = line(9.0, None, sharpness=None)
-    found = values_of_lines([line(0.0, 1.0), line(3.0, 2.0), lost, {"step": 99, "epoch": 9.9, "cannot": "", "seconds": 1}])
+    found = values_of_lines(
+        [line(0.0, 1.0), line(3.0, 2.0), lost, {"step": 99, "epoch": 9.9, "cannot": "", "seconds": 1}]
+    )
     assert found["recorded.all.own.exposed.useful"] == 1.5
     assert math.isnan(found["recorded.late.own.exposed.useful"])
     assert found["recorded.late.common.exposed.useful"] == 1.0

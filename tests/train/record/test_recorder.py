@@ -221,6 +221,32 @@ def test_steps_without_a_perturbation_have_none_of_their_own(tmp_path):
         assert line["forgetting"]["common"]["norm"]["value"] == pytest.approx(0.1, rel=1e-5)
 
 
+def test_nulls_are_matched_to_the_own_perturbation(tmp_path):
+    record = replace(BOTH, forgetting=RecordForgetting(rho=0.1, nulls=True))
+    trained(config(method=SAM(0.2), record=record, when=Perturbed(start_epoch=1.0)), tmp_path / "run")
+    first, *_, last = (line["forgetting"] for line in lines(tmp_path / "run" / "records.jsonl"))
+    assert set(first) == {"own", "common"}  # no perturbation, and none of its nulls
+    nulls = ("norm_matched", "rise_matched", "permuted_labels", "other_batch")
+    assert set(last) == {"own", "common", *nulls}
+    assert last["norm_matched"]["norm"]["value"] == pytest.approx(last["own"]["norm"]["value"], rel=1e-6)
+    assert last["rise_matched"]["norm"]["value"] > 2 * last["own"]["norm"]["value"]  # chance climbs less
+    rises = [last[name]["values"]["running"]["exposed"]["all"]["loss_rise"]["value"] for name in ("own", *nulls)]
+    assert rises[2] == pytest.approx(rises[0], rel=1e-2)
+    assert len(set(rises)) == 5
+
+    trained(config(method=SAM(0.2), record=record, data=OwnData(mixed_clouds)), tmp_path / "mixed")
+    assert set(lines(tmp_path / "mixed" / "records.jsonl")[-1]["forgetting"]) == {"own", "common", *nulls} - {
+        "permuted_labels"
+    }
+
+
+def test_a_null_that_cannot_be_made_is_said(tmp_path):
+    record = replace(BOTH, forgetting=RecordForgetting(nulls=True), perturbations=1)
+    trained(config(method=SAM(0.2), record=record), tmp_path / "run")
+    found = lines(tmp_path / "run" / "records.jsonl")[-1]["forgetting"]
+    assert "cannot perturb along another batch" in found["other_batch"]["cannot"] and found["own"] is not None
+
+
 def test_both_measures_have_one_clock_and_either_may_be_left_out(tmp_path):
     kept = {}
     for name, record in (
