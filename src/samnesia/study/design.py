@@ -87,6 +87,9 @@ class Design:
     """Reported seeds: each design cell runs once with each of them. Runs of one seed are paired."""
     primary: tuple[Hypothesis, ...] = ()
     """The hypotheses that get a verdict; everything else is exploratory."""
+    exploratory: tuple[Hypothesis, ...] = ()
+    """Effects that are reported with their intervals beside them, and judged by nothing: they say no more than what to
+    ask next. Their claims are the names under which they stand, and may change at any time."""
     tuning_seeds: tuple[int, ...] = ()
     """Seeds on which settings were chosen; never reported."""
     covariates: tuple[str, ...] = ()
@@ -102,7 +105,7 @@ class Design:
 
     def __post_init__(self) -> None:
         for what, names in (("factor", [factor.name for factor in self.factors]), ("measure", list(self._measures)),
-                            ("hypothesis", [one.claim for one in self.primary])):  # fmt: skip
+                            ("hypothesis", [one.claim for one in (*self.primary, *self.exploratory)])):  # fmt: skip
             twice = {name for name in names if names.count(name) > 1}
             require(not twice, f"cannot use the {what} {'/'.join(twice)!r} twice, because its name is not its own")
         require(
@@ -120,7 +123,7 @@ class Design:
             self.measure(name)
         for levels in self.left_out:
             self.check(levels)
-        for hypothesis in self.primary:
+        for hypothesis in (*self.primary, *self.exploratory):
             hypothesis.check(self)
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Self
 
+from samnesia.study.judging.numbers import ranges
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Claimed:
     over: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Levels that count of a factor that nothing else names, where not all do. A study whose factor gets another level
     after results writes the earlier ones down here: the hypothesis stays about them."""
+    seeds: tuple[int, ...] = ()
+    """Reported seeds whose runs count, such as those that confirm what others were looked at for; none is all."""
     direction: Direction = "higher"
     """Whether the claim is that the effect is positive or negative."""
     smallest: float = 0.0
@@ -55,6 +58,10 @@ class Claimed:
         """The levels whose runs count."""
         return {name: (level,) for name, level in self.where.items()} | self.over
 
+    def seeds_of(self, design: Design) -> tuple[int, ...]:
+        """The seeds whose runs count, in the order of the design."""
+        return tuple(seed for seed in design.seeds if not self.seeds or seed in self.seeds)
+
     def keeping_to(self, levels: Scope) -> Self:
         """The same about these levels of factors that it does not name."""
         return replace(self, over={name: of for name, of in levels.items() if name not in self.named} | self.over)
@@ -64,6 +71,12 @@ class Claimed:
             not self.named & self.over.keys() and all(self.over.values()),
             f"cannot test {self.claim!r} over {_listed(self.over)}, because a factor in over must have a level or more "
             "and be named nowhere else; correct it",
+        )
+        absent = sorted({*self.seeds} - {*design.seeds})
+        require(
+            not absent,
+            f"cannot test {self.claim!r} on seeds {', '.join(map(str, absent))}, because the study {design.name} does "
+            "not run them; name reported seeds",
         )
         design.check(self.where)
         for name, levels in self.over.items():
@@ -299,7 +312,8 @@ def _label(design: Design, measure: str) -> str:
 
 def _at(hypothesis: Claimed) -> str:
     at = f" at {', '.join(f'{name} {level}' for name, level in hypothesis.where.items())}" if hypothesis.where else ""
-    return at + (f" over {_listed(hypothesis.over)}" if hypothesis.over else "")
+    at += f" over {_listed(hypothesis.over)}" if hypothesis.over else ""
+    return at + (f" with seeds {ranges(hypothesis.seeds)}" if hypothesis.seeds else "")
 
 
 def _listed(scope: Scope) -> str:

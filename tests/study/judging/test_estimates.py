@@ -402,3 +402,24 @@ def test_a_design_with_units_and_an_expected_spread_survives_json():
     assert Design.from_json(older) == study(
         beats(), Correlation(claim="c", x="loss", y="accuracy", within=("problem",))
     )
+
+
+def test_a_hypothesis_may_be_about_some_of_the_seeds():
+    """What the others show does not touch it, and its numbers are those of a study of these seeds alone."""
+    some, alone = beats(seeds=(3, 4, 5)), beats()
+    design = study(some)
+    table = runs(design)
+    here = table[table["seed"] >= 3]
+    found, expected = some.estimate(design, table), alone.estimate(study(alone, seeds=(3, 4, 5)), here)
+    assert (found.effect, found.low, found.drawn) == (expected.effect, expected.low, "n = 3 pairs")
+    assert some.subject(design).endswith(" with seeds 3 to 5")
+    tau = {"claim": "tau", "x": "forgetting", "y": "accuracy"}
+    stronger = {"claim": "stronger", "x": "forgetting", "rival": "sharpness", "y": "accuracy"}
+    for kind, of in ((Correlation, tau), (StrongerCorrelation, stronger)):
+        found = kind(**of, seeds=(3, 4, 5)).estimate(design, table)
+        assert (found.effect, found.runs) == (kind(**of).estimate(design, here).effect, 36)
+    assert some.power(design) == alone.power(study(alone, seeds=(3, 4, 5)))
+    with pytest.raises(
+        ConfigurationError, match="cannot test 'SAM beats SGD' on seeds 7, because the study study does"
+    ):
+        study(beats(seeds=(5, 7)))

@@ -217,7 +217,7 @@ def _levels_of(hypothesis: Mapping[str, Any]) -> set[tuple[str, str]]:
 def _compared(design: Design, primary: Sequence[Hypothesis]) -> dict[str, Any]:
     """A design with these hypotheses as plain values by name, without what may change."""
     plain = design.to_json() | {"primary": [to_plain(one) for one in primary]}
-    for name in ("seeds", "notes", "left_out"):
+    for name in ("seeds", "notes", "left_out", "exploratory"):
         del plain[name]
     plain["factors"] = {factor["name"]: factor["levels"] for factor in plain["factors"]}
     plain["measures"] = {measure.pop("name"): measure for measure in plain["measures"]}

@@ -69,9 +69,9 @@ def difference(hypothesis: Difference, design: Design, table: DataFrame) -> Esti
     with n seeds s and K contexts k, the combinations of levels that neither side names. The seed is what is drawn anew:
     contexts of one seed share its data and its initial weights, and are averaged first.
     """
-    runs = finished(design, table, hypothesis.scope, [hypothesis.measure])
+    runs = finished(design, table, hypothesis.scope, [hypothesis.measure], hypothesis.seeds)
     both = sides(design, runs, hypothesis)
-    confidence, count, asked = 1.0 - design.alpha, len(both.treatment), len(design.seeds)
+    confidence, count, asked = 1.0 - design.alpha, len(both.treatment), len(hypothesis.seeds_of(design))
     of_contexts = f" of {both.of_contexts}" if both.contexts < both.of_contexts else ""
     pairs = f"{count}{f' of {asked}' if count < asked else ''} pair{'' if asked == 1 else 's'}"
     drawn = f"n = {pairs}{runs.without(asked - count)}"
@@ -154,7 +154,8 @@ class _Ranked:
         within, factors = hypothesis.within, [factor.name for factor in design.factors]
         drawn = list(hypothesis.units) or [name for name in factors if name not in within]
         held = [hypothesis.given] if hypothesis.given else []
-        runs = finished(design, table, hypothesis.scope, list(dict.fromkeys([*measures, *held]))).distinct(within)
+        wanted = list(dict.fromkeys([*measures, *held]))
+        runs = finished(design, table, hypothesis.scope, wanted, hypothesis.seeds).distinct(within)
         units, shelves = runs.units(drawn), runs.labels(within)
         groups = joint(shelves, runs.seeds)
         comparisons = Comparisons.of(units, groups)

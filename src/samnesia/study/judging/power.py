@@ -101,7 +101,7 @@ def detectable(sd: float, seeds: int, at: float, smallest: float = 0.0) -> float
 
 def of_difference(hypothesis: Difference, design: Design) -> list[str]:
     """Power lines of a difference."""
-    seeds, at, smallest = len(design.seeds), level(design), hypothesis.smallest
+    seeds, at, smallest = len(hypothesis.seeds_of(design)), level(design), hypothesis.smallest
     if seeds < LEAST:
         short = f"{counted(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few"
         return [f"undecided whatever the truth: {short}, it takes {LEAST}"]
@@ -160,7 +160,7 @@ class Truth:
         """The runs that the hypothesis will speak of if every run finishes and no two cells share one."""
         cells = [levels for levels in design.cells() if in_scope(levels, hypothesis.scope)]
         drawn = hypothesis.units or [one.name for one in design.factors if one.name not in hypothesis.within]
-        runs = [(levels, seed) for levels in cells for seed in design.seeds]
+        runs = [(levels, seed) for levels in cells for seed in hypothesis.seeds_of(design)]
         units = encode([tuple(levels[name] for name in drawn) for levels, _ in runs])
         shelves = [tuple(levels[name] for name in hypothesis.within) for levels, _ in runs]
         comparisons = Comparisons.of(units, joint(shelves, [seed for _, seed in runs]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,12 +85,19 @@ class Runs:
         return merged(self.labels(factors), list(self.directories))
 
 
-def finished(design: Design, table: DataFrame, scope: Scope, measures: Iterable[str]) -> Runs:
-    """Read the runs in ``scope`` that finished with a finite value of every one of these measures."""
+def finished(
+    design: Design, table: DataFrame, scope: Scope, measures: Iterable[str], drawn: Collection[int] = ()
+) -> Runs:
+    """Read the runs in ``scope`` that finished with a finite value of every one of these measures.
+
+    Of the seeds in ``drawn``; none is all.
+    """
     factors = [factor.name for factor in design.factors]
     here = np.logical_and.reduce(
         [np.ones(len(table), dtype=bool), *(table[name].isin(levels).to_numpy() for name, levels in scope.items())]
     )
+    if drawn:
+        here &= table["seed"].isin(list(drawn)).to_numpy()
     status = table["status"].to_numpy(dtype=object)
     done = here & (status == "finished")
     columns = {name: _column(table, design.measure(name).value) for name in measures}

@@ -12,7 +12,19 @@ from samnesia.study.report import tables
 from samnesia.study.report.claims import claims_of
 from samnesia.study.report.contexts import Grid
 from samnesia.study.report.facts import facts
-from samnesia.study.report.figures import compared, cost, curves, factors, parallel, plates, relations, style, switching
+from samnesia.study.report.figures import (
+    compared,
+    cost,
+    curves,
+    explored,
+    factors,
+    parallel,
+    plates,
+    relations,
+    style,
+    switching,
+)
+from samnesia.study.report.figures.explored import Effect
 from samnesia.study.report.figures.plates import Plate
 from samnesia.study.report.figures.style import Draw
 from samnesia.study.report.judged import Judged
@@ -55,7 +67,10 @@ def write_report_of(results: Results, verdicts: Sequence[Verdict]) -> dict[str, 
     _require_packages()
     summary = {**summarize(results), "verdicts": [verdict.to_json() for verdict in verdicts]}
     grid = Grid(results.design, results.table)
-    page = make_page(results, grid, summary, verdicts)
+    effects = explored.effects_of(results)
+    if effects:
+        summary["exploratory"] = [effect.to_json() for effect in effects]
+    page = make_page(results, grid, summary, verdicts, effects)
     with style.style_context():
         text = page.render()
         _write_files(results.out / "figures", page.plates, overview(results, grid, summary))
@@ -64,16 +79,28 @@ def write_report_of(results: Results, verdicts: Sequence[Verdict]) -> dict[str, 
     return summary
 
 
-def make_page(results: Results, grid: Grid, summary: dict[str, Any], verdicts: Sequence[Verdict]) -> Page:
+def make_page(
+    results: Results,
+    grid: Grid,
+    summary: dict[str, Any],
+    verdicts: Sequence[Verdict],
+    effects: Sequence[Effect] = (),
+) -> Page:
     """What stands on the page of a study."""
     return Page(
-        summary, grid, claims_of(results, verdicts), make_plates(results, grid, summary, verdicts),
+        summary, grid, claims_of(results, verdicts), make_plates(results, grid, summary, verdicts, effects),
         tables.standing_table(summary), tables.numbers_table(summary, grid), facts(results, grid, summary),
         settings_of(grid),
     )  # fmt: skip
 
 
-def make_plates(results: Results, grid: Grid, summary: dict[str, Any], verdicts: Sequence[Verdict]) -> list[Plate]:
+def make_plates(
+    results: Results,
+    grid: Grid,
+    summary: dict[str, Any],
+    verdicts: Sequence[Verdict],
+    effects: Sequence[Effect] = (),
+) -> list[Plate]:
     """The figures of a study in their order; each is there only where its data are."""
     judged = Judged.of(summary)
     found = [
@@ -83,6 +110,7 @@ def make_plates(results: Results, grid: Grid, summary: dict[str, Any], verdicts:
         switching.switching_plate(summary),
         parallel.parallel_plate(grid, judged),
         *relations.relation_plates(results, grid, verdicts),
+        *explored.explored_plates(effects),
         *curves.curve_plates(grid, results.outcomes, judged),
     ]
     return [plate for plate in found if plate is not None]

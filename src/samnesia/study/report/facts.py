@@ -16,6 +16,7 @@ from samnesia.study.judging.numbers import counted, ranges
 from samnesia.study.report.contexts import Grid
 from samnesia.study.report.figures.style import label
 from samnesia.study.report.judged import Judged
+from samnesia.study.report.settings import run_settings
 from samnesia.study.report.wording import QUOTE, Summary, capital, listed
 from samnesia.train.config import Digits, OwnData, OwnLoss, RunConfig
 from samnesia.train.parts.methods import Unperturbed
@@ -106,9 +107,9 @@ def trained_runs(grid: Grid) -> list[Trained]:
     for context in grid.contexts:
         for arm in context.arms:
             row = next(iter(grid.finished(grid.cell(context, arm)).values()), None)
-            plain = json.loads(row["config"]) if row is not None else {}
+            plain = run_settings(json.loads(row["config"])) if row is not None else {}
             if plain.get("kind") == RunConfig.__name__:
-                found.append(Trained(context.name, arm, RunConfig.from_json(plain)))
+                found.append(Trained(context.name, arm, RunConfig.from_json(dict(plain))))
     return found
 
 
@@ -291,7 +292,7 @@ def _reliability(results: Results) -> list[Fact]:
 def ranked_measures(design: Design) -> list[str]:
     """The measures that hypotheses or covariates relate to others, in the order of the design."""
     named = {*design.covariates, *([design.measures[0].name] if design.covariates else [])}
-    for one in design.primary:
+    for one in (*design.primary, *design.exploratory):
         match one:
             case Correlation():
                 named |= {one.x, one.y}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from samnesia.study.measured import TRAINING
 from samnesia.study.report.contexts import Grid
 from samnesia.train.plain import flatten
 
@@ -54,8 +55,17 @@ def settings_of(grid: Grid) -> Settings:
     return Settings(shared, by_factor, tuple(mixed))
 
 
+def run_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration of a cell's training, in the settings of work that does more; else the settings."""
+    found: Mapping[str, Any] = settings.get(TRAINING, settings)
+    return found if isinstance(found, Mapping) else settings
+
+
 def _flat(text: str) -> dict[str, Any]:
-    return {name: value for name, value in flatten(json.loads(text)).items() if name not in NAMES}
+    plain = json.loads(text)
+    run = run_settings(plain)
+    others = {} if run is plain else {name: value for name, value in plain.items() if name != TRAINING}
+    return {name: value for name, value in flatten({**run, **others}).items() if name not in NAMES}
 
 
 def _decides(factor: str, name: str, cells: Sequence[tuple[Mapping[str, str], Mapping[str, Any]]]) -> bool:

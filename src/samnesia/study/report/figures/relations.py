@@ -67,10 +67,11 @@ def _claimed(results: Results, verdict: Verdict) -> list[Relation]:
         case Correlation():
             kind = f"partial tau given {design.measure(one.given).label}" if one.given else "tau"
             kind += f" within {' and '.join(one.within)}" if one.within else ""
-            return [Relation(design.measure(one.x), design.measure(one.y), told(verdict.estimate, kind), one.scope)]
+            x, y = (design.measure(name) for name in (one.x, one.y))
+            return [Relation(x, y, told(verdict.estimate, kind), one.scope, one.seeds)]
         case StrongerCorrelation():
             return [
-                Relation(design.measure(x), design.measure(one.y), told(_tau(results, x, one)), one.scope)
+                Relation(design.measure(x), design.measure(one.y), told(_tau(results, x, one)), one.scope, one.seeds)
                 for x in (one.x, one.rival)
             ]
 
@@ -79,7 +80,7 @@ def _tau(results: Results, x: str, one: StrongerCorrelation) -> Estimate:
     """One of the two taus that a hypothesis holds against each other."""
     part = Correlation(
         claim=one.claim, x=x, y=one.y, where=one.where, over=one.over, within=one.within, units=one.units,
-        given=one.given,
+        given=one.given, seeds=one.seeds,
     )  # fmt: skip
     return part.estimate(results.design, results.table)
 

@@ -34,12 +34,14 @@ class Relation:
         y: the other.
         told: what is known of their relation, such as tau with its interval.
         scope: levels of the runs that count; of a factor that is not named, all.
+        seeds: their seeds; none is all.
     """
 
     x: Measure
     y: Measure
     told: str
     scope: Scope = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _clouds(grid: Grid, relation: Relation) -> list[Cloud]:
     for levels in grid.design.cells():
         if in_scope(levels, relation.scope):
             x, y = (grid.values(levels, measure.value) for measure in (relation.x, relation.y))
-            values = [(x[seed], y[seed]) for seed in x if seed in y]
+            values = [(x[seed], y[seed]) for seed in x if seed in y and (not relation.seeds or seed in relation.seeds)]
             if values:
                 found.append(Cloud(levels[grid.design.compared], values))
     return found
