@@ -28,6 +28,7 @@ from samnesia.data.loader import Plan
 from samnesia.data.problem import Problem, Split
 from samnesia.perturb.ascents import Ascent
 from samnesia.perturb.ball import Ball
+from samnesia.perturb.cheaper import MomentumAscent
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.schedules import radius_at
@@ -136,22 +137,24 @@ class Loaded:
         )
 
     def perturbation(self) -> OwnPerturbation | None:
-        """The perturbation of the method that it was trained with; None for the base optimizer alone."""
+        """The perturbation of the method that it was trained with.
+
+        None for the base optimizer alone, and where weights and a batch do not decide it, but also what earlier steps
+        have left: averages of gradients, a momentum, the rounds before on the same batch.
+        """
         config, plan = self.config, _plan(self.config, self.problem)
         total = config.epochs * plan.steps
         step = min(self.position.epoch * plan.steps + self.position.step, total - 1)
-        # the method's parts are wanted, and not one that hooks itself to the model; it draws no weights
-        stand_in = nn.utils.skip_init(nn.Linear, 1, 1)
-        optimizer = torch.optim.SGD(stand_in.parameters())
-        training = config.training(stand_in, optimizer, self.problem, plan.steps, smoothed=False)
-        method = config.method.build(training)
-        if method.ascent is None:
+        optimizer = torch.optim.SGD(self.model.parameters())  # never stepped: the method's parts are wanted
+        method = config.method.build(config.training(self.model, optimizer, self.problem, plan.steps, smoothed=False))
+        ascent = method.ascent
+        if ascent is None or ascent.remembers or isinstance(ascent, MomentumAscent) or method.inner is not None:
             return None
         return OwnPerturbation(
             method=method_name(config.method),
             rho=radius_at(method.rho, step, config.learning_rate(step, plan.steps)),
             ball=method.ball,
-            ascent=method.ascent,
+            ascent=ascent,
             objective=method.objective,
             m=config.micro_batch or config.batch_size,
             fires=bool(config.window(plan.steps)(step)),

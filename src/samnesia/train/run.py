@@ -74,7 +74,7 @@ class Run:
                 "because it steps the optimizer between its passes over a batch; leave micro_batch out"
             )
         self.evaluator = Evaluator(config, engine, problem)
-        self.recorder = Recorder(config, engine, problem, self.plan.steps)
+        self.recorder = Recorder(config, engine, problem, self.plan.steps, self.method)
         self.aware = aware_layers(self.module)
         self.average = None
         if config.average is not None:

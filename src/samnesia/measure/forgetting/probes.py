@@ -273,7 +273,7 @@ def moved(
 ) -> Perturbation:
     """Where a method's flow has moved the weights before its last pass, less where they were."""
     model, samples = method.model, count(batch)
-    start = [local(p.detach()).clone() for p in subject.parameters]
+    start, gradients = [local(p.detach()).clone() for p in subject.parameters], [p.grad for p in subject.parameters]
     with _drawing(model, subject.device, _SEED + seed), _training(model), method.passes() as passes:
         for p in passes:
             if p.last:
@@ -285,6 +285,9 @@ def moved(
                     loss = p.loss(model(inputs), targets) * (len(targets) / samples)
                     if p.needs_gradient:
                         loss.backward()
+        else:  # it has not perturbed (AE-SAM), and has left a gradient to be stepped
+            for parameter, gradient in zip(subject.parameters, gradients, strict=True):
+                parameter.grad = gradient
         return [local(p.detach()) - s for p, s in zip(subject.parameters, start, strict=True)]
 
 

@@ -21,6 +21,8 @@ from samnesia.measure.subject import Subject
 from samnesia.models.ascent import AscentAware, aware_layers
 from samnesia.perturb.criteria import Pass
 from samnesia.perturb.errors import ConfigurationError, RecordingWarning, SamnesiaError
+from samnesia.perturb.modules import innermost_optimizer
+from samnesia.perturb.passes import PerturbedGradient
 from samnesia.train.config import RunConfig
 from samnesia.train.drawn import Drawn, described
 from samnesia.train.engine import Engine
@@ -38,10 +40,12 @@ class Recorder:
         ConfigurationError: for a model in parts, and for forgetting where targets are no classes.
     """
 
-    def __init__(self, config: RunConfig, engine: Engine, problem: Problem, steps: int) -> None:
-        self._config, self._engine, self._problem, self._steps = config, engine, problem, steps
+    def __init__(
+        self, config: RunConfig, engine: Engine, problem: Problem, steps: int, method: PerturbedGradient
+    ) -> None:
+        self._config, self._engine, self._problem, self._steps, self._method = config, engine, problem, steps, method
         self._measures = config.record.measures if engine.leads else {}
-        self._due = frozenset(config.record.due(config.epochs * steps, config.when.interval_steps))
+        self._due = frozenset(config.record.due(config.epochs * steps, config.window(steps).interval))
         self._warned = False
         if config.record.measures and engine.in_parts:
             raise ConfigurationError(
@@ -128,9 +132,13 @@ class Recorder:
                 when=config.window(self._steps),
                 seed=config.seed,
             )
-        method.load_state_dict({**method.state_dict(), "steps": step})
         if method.ascent is None or not method.when(step):
             return None
+        if method.inner is not None:
+            self._warn("its own perturbations are not recorded, because they add up between steps of the optimizer")
+            return None
+        method.load_state_dict({**self._method.state_dict(), "steps": step, "micro_batch": 0})
+        optimizer.state.update(innermost_optimizer(self._method.optimizer).state)  # to look at a momentum
         own: Probe = OwnProbe(method, parts=config.device_batch, each_pass=each_pass)
         if self._problem.mix is not None:
             view, epoch = TrainingView(self._problem, None), step // self._steps
