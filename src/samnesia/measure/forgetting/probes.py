@@ -29,7 +29,7 @@ from samnesia.perturb.ascents import Ascent, GradientAscent
 from samnesia.perturb.ball import Ball
 from samnesia.perturb.criteria import Pass
 from samnesia.perturb.errors import ConfigurationError, UnseenWrapperWarning
-from samnesia.perturb.modules import innermost
+from samnesia.perturb.modules import ModelState, innermost
 from samnesia.perturb.objectives import Criterion
 from samnesia.perturb.passes import PerturbedGradient
 from samnesia.perturb.report import StepReport
@@ -274,6 +274,7 @@ def moved(
     """Where a method's flow has moved the weights before its last pass, less where they were."""
     model, samples = method.model, count(batch)
     start, gradients = [local(p.detach()).clone() for p in subject.parameters], [p.grad for p in subject.parameters]
+    entry = ModelState(model, {subject.device})
     with _drawing(model, subject.device, _SEED + seed), _training(model), method.passes() as passes:
         for p in passes:
             if p.last:
@@ -285,7 +286,8 @@ def moved(
                     loss = p.loss(model(inputs), targets) * (len(targets) / samples)
                     if p.needs_gradient:
                         loss.backward()
-        else:  # it has not perturbed (AE-SAM), and has left a gradient to be stepped
+        else:  # it has not perturbed (AE-SAM), and has left what a step leaves
+            entry.restore_buffers()
             for parameter, gradient in zip(subject.parameters, gradients, strict=True):
                 parameter.grad = gradient
         return [local(p.detach()) - s for p, s in zip(subject.parameters, start, strict=True)]
