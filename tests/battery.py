@@ -53,6 +53,8 @@ class Row:
     scales: bool = True
     # whether its micro-batches can run side by side (Vectorized)
     side_by_side: bool = True
+    # whether it trains several processes as one
+    spreads: bool = True
     # whether it stands for others in tests that take long
     quick: bool = False
 
@@ -122,7 +124,7 @@ def focal_sam(model, optimizer, **options):
 
 
 def classes(model: nn.Module) -> int:
-    return [m.out_features for m in model.modules() if type(m) is nn.Linear][-1]
+    return [m.out_features for m in model.modules() if isinstance(m, nn.Linear)][-1]
 
 
 OBF = samnesia.OutputBiasForgetting
@@ -184,7 +186,15 @@ FAMILY = [
         "esam",
         samnesia.esam,
         0.1,
-        columns={"plan": "afl", "draws": True, "selects": True, **ALONE, "zero_radius_is_base": False, **QUICK},
+        columns={
+            "plan": "afl",
+            "draws": True,
+            "selects": True,
+            "spreads": False,
+            **ALONE,
+            "zero_radius_is_base": False,
+            **QUICK,
+        },
     ),
     row("esam weights", samnesia.esam, 0.1, share=1.0, per="tensor", beta=0.9, columns={"draws": True, **ALONE}),
     row("momentum sam", samnesia.momentum_sam, 0.3, columns=MOMENTUM),
@@ -195,7 +205,7 @@ FAMILY = [
         num_samples=16,
         epochs=1,
         weight=5.0,
-        columns={**TEACHER, "copies": 0.12, "waits": 0.25, "keeps": 0.12},
+        columns={**TEACHER, "spreads": False, "copies": 0.12, "waits": 0.25, "keeps": 0.12},
     ),
     # other directions
     row("friendly sam", samnesia.friendly_sam, 0.1, columns={**REMEMBERS, **QUICK}),

@@ -8,10 +8,11 @@ import pytest
 from tests.battery import BY_NAME, METHODS
 from tests.distributed import jobs, problems
 
-NAMES = [method.name for method in METHODS]
-# Each rank draws its own noise under scope "rank": no single process has chunks with those perturbations.
+NAMES = [method.name for method in METHODS if method.spreads]
+# Under scope "rank" what is remembered would differ, and each rank draws its own noise: no single process has chunks
+# with those perturbations.
+FOUND = [name for name in NAMES if not (BY_NAME[name].draws or BY_NAME[name].remembers)]
 NOISE = ["random", "random clean statistics", "adaptive noise"]
-FOUND = [name for name in NAMES if name not in NOISE]
 SOME = ["sam", "sam 3 steps", "asam filter", "gsam normalized", "obf", "sign ascent"]
 LAYOUTS = {"copied": {}, "bucket views": {"gradient_as_bucket_view": True}}
 

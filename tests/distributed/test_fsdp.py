@@ -6,7 +6,7 @@ import pytest
 from tests.battery import BY_NAME, METHODS
 from tests.distributed import jobs, problems
 
-NAMES = [method.name for method in METHODS]
+NAMES = [method.name for method in METHODS if method.spreads]
 
 
 def assert_one_process(results, name, *, sizes=jobs.HALVES, flows=1):

@@ -196,6 +196,18 @@ def test_the_state_of_a_method_is_small(row):
         assert slots.keys() == optimizer.state_dict()["state"][0].keys()
 
 
+@pytest.mark.parametrize("row", METHODS, ids=str)
+def test_ranks_cannot_go_by_themselves_where_something_is_remembered(row):
+    """A checkpoint holds it once."""
+    model = network()
+    assert row(model, sgd(model)).remembers is row.remembers
+    if row.remembers:
+        with pytest.raises(ConfigurationError, match="cannot perturb with sync='rank' .*; use sync='batch'"):
+            row(model, sgd(model), sync="rank")
+    else:
+        row(model, sgd(model), sync="rank")
+
+
 @pytest.mark.parametrize("state", [{}, {"version": 2, "steps": 1, "micro_batch": 0}, {"version": 1}], ids=str)
 def test_a_state_of_another_kind_is_refused_and_changes_nothing(state):
     session = Session(BY_NAME["sam"])
