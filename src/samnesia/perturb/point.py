@@ -57,7 +57,8 @@ class Point(Protocol):
     def loss_scale(self, unknown: float | None = None) -> Tensor:
         """By how much the backward calls of the last pass scaled the loss, averaged over ranks; a 0-d tensor.
 
-        1 for a loss scaled by zero, whose gradient is none at any scale. Where the loss did not go through `p.loss` nobody knows: `unknown`, or a PassesError if that is None.
+        1 for a loss scaled by zero, whose gradient is none at any scale. Where the loss did not go through `p.loss`
+        nobody knows: `unknown`, or a PassesError if that is None.
         """
 
     def optimizer_state(self, *names: str) -> list[Tensor] | None:
