@@ -1,5 +1,6 @@
 """Studies with names: ``samnesia study NAME``."""
 
+from samnesia.study.named import forgetting as forgetting
 from samnesia.study.named import problems as problems
 from samnesia.study.named import widths as widths
 from samnesia.study.named.registry import STUDIES, NamedStudy, find_study, named
