@@ -9,7 +9,8 @@ alike), averaged over the last five epochs because one epoch of a few hundred sa
 highest mean score over the seeds is chosen; of equals, the first. Test samples are not looked at.
 
 The rest of the family, on digits-noisy alone, has three or four values each and two of the tuning seeds; so have the
-baselines that average weights or smooth labels, whose average is what is scored.
+baselines that average weights or smooth labels, whose average is what is scored. Not all of them have been run: which
+have stands in the file, and what the others have in ``samnesia/train/recipes/family.py``.
 
 Writes ``benchmarks/results/radii.json`` (of the family, ``radii_family.json``) after each method; what stands there of
 the same base recipe and seeds is not run again, and methods left out keep what they have. The chosen values stand in
@@ -51,6 +52,7 @@ from samnesia.train.config import (
     FisherSAM,
     FocalSAM,
     FriendlySAM,
+    FunctionalSAM,
     GradientNormPenalty,
     ImbSAM,
     IntervalSAM,
@@ -167,6 +169,7 @@ FAMILY: Grids = {
     "le-sam": [LESAM(rho=rho) for rho in (0.2, 0.4, 0.8)],
     "wsam": [WSAM(rho=rho) for rho in (0.05, 0.1, 0.2)],
     "stable-sam": [StableSAM(rho=rho) for rho in (0.2, 0.4, 0.8)],
+    "functional-sam": [FunctionalSAM(rho=rho) for rho in (0.2, 0.4, 0.8)],
     "penalty": [GradientNormPenalty(rho=rho) for rho in (0.2, 0.4, 0.8)],
     "imbsam": [ImbSAM(rho=rho) for rho in (0.2, 0.4, 0.8)],
     "focal-sam": [FocalSAM(rho=rho) for rho in (0.2, 0.4, 0.8)],

@@ -13,7 +13,8 @@ import pytest
 
 from samnesia import cli
 from samnesia.commands.words import configuration
-from samnesia.train.config import ASAM, EMA, SAM, Timm
+from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.config import ASAM, EMA, SAM, IntervalSAM, Lookbehind, Timm
 from samnesia.train.log import read_result
 from samnesia.train.recipes import RECIPES, find
 
@@ -152,6 +153,14 @@ def test_a_part_is_exchanged_with_what_it_cannot_be_made_without(tmp_path):
     config, source, rest = configuration(["digits-sam", *words, "--method.kind=ASAM", "--log-wandb", "rooms"])
     assert (config.model, config.method, source) == (Timm("resnet18"), ASAM(), "digits-sam")
     assert rest == [*words[2:], "--logging.wandb", "rooms"]
+
+
+def test_a_method_is_named_as_in_results():
+    config, _, rest = configuration(["digits-sgd", "--method", "lookbehind", "--method.k", "3", "--out", "x"])
+    assert (config.method, rest) == (Lookbehind(), ["--method.k", "3", "--out", "x"])
+    assert configuration(["digits-sgd", "--method=sam-interval"])[0].method == IntervalSAM()
+    with pytest.raises(ConfigurationError, match="cannot train by 'lookahed', because .*did you mean 'lookahead'"):
+        configuration(["digits-sgd", "--method", "lookahed"])
 
 
 def test_a_finished_run_is_left_as_it_is(samnesia, tmp_path):

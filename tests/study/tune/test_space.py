@@ -6,7 +6,8 @@ import pytest
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.tune.space import Choice, Range, make_space
-from samnesia.train.config import GSAM, SAM
+from samnesia.train.config import GSAM, METHODS, SAM
+from samnesia.train.parts.methods import Radial
 from samnesia.train.recipes import find
 from tests.study.tune.planted import planted
 
@@ -49,6 +50,19 @@ def test_without_words_the_radius_is_searched():
     config = replace(find("digits-noisy-sam"), method=SAM(rho=0.2, rho_min=0.1))
     (one,) = make_space(config).searched
     assert one == Range("method.rho", 0.1, 1.6, log=True)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, kind in METHODS.items() if issubclass(kind, Radial)))
+def test_every_radius_can_be_searched(name):
+    config = replace(find("digits-noisy-sgd"), method=METHODS[name]())
+    (one,) = make_space(config).searched
+    assert (one.name, one.log) == ("method.rho", True) and one.low < config.method.rho < one.high
+
+
+@pytest.mark.parametrize("name", ["lookahead", "shrink", "mesa", "ema"])
+def test_what_has_no_radius_asks_what_to_search(name):
+    with pytest.raises(ConfigurationError, match="cannot search the radius of .*, because its method has none that"):
+        make_space(find(f"digits-noisy-{name}"))
 
 
 def test_values_are_put_into_the_configuration_and_nothing_else_is():
