@@ -86,6 +86,24 @@ def test_a_scaled_loss_gives_the_gradient_scaled():
     assert_close({n: g / 256.0 for n, g in gradients(scaled.model).items()}, gradients(method.model), 1e-10)
 
 
+def test_half_precision_under_a_gradient_scaler():
+    """Derivatives below the least number of half precision, and a scale above its largest."""
+    found = []
+    for half, scale in ((True, 65536.0), (False, 1.0)):
+        model = network().float()
+        with torch.no_grad():
+            model[-1].bias.copy_(torch.tensor([0.0, 0.0, 17.0]))  # sure of the third class: derivatives of 1e-9
+        method = functional(model)
+        for p in method.passes():
+            with torch.autocast("cpu", torch.float16, enabled=half):
+                value = p.loss(model(X.float()), torch.full_like(Y, 2))
+                assert value.dtype == torch.float32
+                (value * scale).backward()
+        found.append(flat(gradients(model)) / scale)
+    torch.testing.assert_close(*found, rtol=0, atol=0.1 * float(found[1].norm()))
+    assert 0 < found[1].norm() < 1e-6
+
+
 def test_steps_that_are_not_perturbed_are_plain():
     method, model = functional(when=samnesia.after(2)), network()
     train(method, method.model, batches(2))
