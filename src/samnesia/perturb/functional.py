@@ -21,9 +21,9 @@ class FrozenDerivative:
     """The last pass descends ``⟨x(w + e), ∂L/∂x(w)⟩``, x the outputs: ``J(w + e)ᵀ ∂L/∂x(w)`` is its gradient.
 
     The derivative is that of the training loss at the outputs of the first pass, taken again by each call of `p.loss`:
-    the calls of the last pass have to be those of the first. It is float32 at least, whatever the outputs are: of a loss
-    that no scaler has scaled, half precision would round it to zero. One copy of the outputs, no gradient evaluation
-    more.
+    the calls of the last pass have to be those of the first. It is float32 at least, whatever the outputs are: of a
+    loss that no scaler has scaled, half precision would round it to zero. One copy of the outputs, no gradient
+    evaluation more.
     """
 
     def check(self, method: PerturbedGradient) -> None:
