@@ -128,6 +128,7 @@ def classes(model: nn.Module) -> int:
 
 
 OBF = samnesia.OutputBiasForgetting
+ELEMENTS = samnesia.Ball(scaling=samnesia.ElementScaling())
 GSAM = {"copies": 2}
 QUICK = {"quick": True}
 ABRUPT = {"abrupt": True}
@@ -267,10 +268,16 @@ COMBINATIONS = [
     ),
 ]
 
+# They step the optimizer between their passes: `method.stepping()` drives them, and there is no gradient to hand over.
+DRIVING = [
+    row("lookbehind", samnesia.lookbehind, 0.1, columns={"plan": "alal"}),
+    row("lookbehind reused", samnesia.lookbehind, 0.1, k=2, alpha=0.3, reuse=True, columns={"plan": "all", **QUICK}),
+    row("lookbehind asam", samnesia.lookbehind, 0.5, alpha=0.5, ball=ELEMENTS, columns={"plan": "alal"}),
+]
 METHODS = PRESETS + FAMILY + COMBINATIONS
 PERTURBED = [method for method in METHODS if method.begins == 0]
 STEADY = [method for method in METHODS if not method.varies]
-BY_NAME = {method.name: method for method in METHODS}
+BY_NAME = {method.name: method for method in METHODS + DRIVING}
 
 
 def sparing(rows: list[Row]) -> list[Any]:

@@ -121,6 +121,8 @@ def train(
     before_flow: Callable[[list[Piece]], None] = lambda flow: None,
 ) -> dict[str, np.ndarray]:
     """Train; what stood after every step, as arrays of shape [steps, ...]."""
+    if method.inner is not None:
+        return train_inside(model, optimizer, method, steps)
     records = []
     for step in steps:
         before = [here(p) for p in parameters(optimizer)]
@@ -141,6 +143,27 @@ def train(
         report = method.last_step
         record |= {
             "weights": weights(optimizer),
+            "perturbation_norm": report.perturbation_norm,
+            "gradient_norm": report.gradient_norm,
+            "evaluations": report.gradient_evaluations,
+        }
+        records.append(record)
+    return {key: np.array([record[key] for record in records]) for key in records[0]}
+
+
+def train_inside(
+    model: nn.Module, optimizer: torch.optim.Optimizer, method: Any, steps: list[Step]
+) -> dict[str, np.ndarray]:
+    """The same with a method that steps the optimizer by itself: one flow a step."""
+    records = []
+    for [flow] in steps:
+        for p in method.stepping():
+            for piece in flow:
+                (p.loss(model(piece.x, piece.branch), piece.y) * piece.weight).backward()
+        record = {"gradients": gradients(optimizer), "weights": weights(optimizer)}
+        optimizer.zero_grad()
+        report = method.last_step
+        record |= {
             "perturbation_norm": report.perturbation_norm,
             "gradient_norm": report.gradient_norm,
             "evaluations": report.gradient_evaluations,

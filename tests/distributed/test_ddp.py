@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.battery import BY_NAME, METHODS
+from tests.battery import BY_NAME, DRIVING, METHODS
 from tests.distributed import jobs, problems
 
 NAMES = [method.name for method in METHODS if method.spreads]
+STEPPING = [method.name for method in DRIVING]
 # Under scope "rank" what is remembered would differ, and each rank draws its own noise: no single process has chunks
 # with those perturbations.
 FOUND = [name for name in NAMES if not (BY_NAME[name].draws or BY_NAME[name].remembers)]
@@ -22,7 +23,7 @@ def assert_ranks_agree(results):
         np.testing.assert_array_equal(results[0][key], results[1][key])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + STEPPING)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_batch_scope_is_one_process_on_the_whole_batch(pair, layout, name):
     results = pair.run(jobs.ddp_train, name, sync="batch", ddp=LAYOUTS[layout])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tests.battery import BY_NAME, METHODS
+from tests.battery import BY_NAME, DRIVING, METHODS
 from tests.distributed import jobs, problems
 
-NAMES = [method.name for method in METHODS if method.spreads]
+NAMES = [method.name for method in METHODS + DRIVING if method.spreads]
 
 
 def assert_one_process(results, name, *, sizes=jobs.HALVES, flows=1):

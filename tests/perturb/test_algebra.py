@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import samnesia
-from tests.battery import BY_NAME, METHODS, PERTURBED, STEADY
+from tests.battery import BY_NAME, DRIVING, METHODS, PERTURBED, STEADY
 from tests.problems import (
     assert_close,
     assert_same,
@@ -25,7 +25,7 @@ from tests.problems import (
 )
 
 
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", METHODS + DRIVING, ids=str)
 def test_zero_learning_rate_leaves_the_weights_bit_for_bit(row):
     model = network()
     before = weights(model)
@@ -308,7 +308,7 @@ def test_passes_of_twelve_steps(row, when, perturbed):
     assert count_passes(row(model, sgd(model), when=when), model) == perturbed * row.passes + 12 - perturbed
 
 
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", METHODS + DRIVING, ids=str)
 def test_gradient_evaluations_of_twelve_steps(row):
     model = network()
     method, counted = row(model, sgd(model)), 0
@@ -329,7 +329,7 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", METHODS + DRIVING, ids=str)
 def test_the_loss_falls_under_every_schedule(row, schedule):
     model = network()
     method = row(model, sgd(model, lr=0.05), when=SCHEDULES[schedule])
@@ -340,7 +340,7 @@ def test_the_loss_falls_under_every_schedule(row, schedule):
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("row", PERTURBED, ids=str)
+@pytest.mark.parametrize("row", PERTURBED + DRIVING, ids=str)
 def test_the_method_is_not_the_base_optimizer(row):
     """Each row has a radius that matters, so that the tests of the table can fail."""
     model, plain = network(), network()

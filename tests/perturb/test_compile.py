@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 import samnesia
 from samnesia.perturb.modules import Parameters
-from tests.battery import BY_NAME, METHODS
+from tests.battery import BY_NAME, DRIVING, METHODS
 from tests.problems import batches, flat, loss_of, network, sgd, train, weights
 
 
@@ -41,7 +41,7 @@ def trained(row, data, *, backend=None, **options):
     return model, graphs
 
 
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", METHODS + DRIVING, ids=str)
 def test_one_graph_for_all_passes_steps_and_schedules(row):
     schedule = {"when": samnesia.every(2), "rho": samnesia.proportional_to_lr(0.05, 0.2, lr_min=0.0, lr_max=0.1)}
     model, graphs = trained(row, batches(5), backend=Counting(), **schedule)

@@ -15,7 +15,7 @@ from torch import nn
 import samnesia
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from tests import problems
-from tests.battery import BY_NAME, METHODS
+from tests.battery import BY_NAME, DRIVING, METHODS
 from tests.problems import (
     assert_same,
     differentiate,
@@ -23,6 +23,7 @@ from tests.problems import (
     observed,
     same_bits,
     sgd,
+    step_inside,
     train,
     train_plainly,
     weights,
@@ -76,10 +77,13 @@ class Session:
 
     def train(self, data):
         for x, y in data:
-            for rows in (slice(0, 5), slice(5, 8)):
-                differentiate(self.method, self.model, x[rows], y[rows], scale=0.5)
-            self.optimizer.step()
-            self.optimizer.zero_grad()
+            if self.method.inner is None:
+                for rows in (slice(0, 5), slice(5, 8)):
+                    differentiate(self.method, self.model, x[rows], y[rows], scale=0.5)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            else:
+                step_inside(self.method, self.model, x, y)
             self.scheduler.step()
 
     def save(self):
@@ -127,14 +131,14 @@ def check_resuming(row, optimizer="SGD", **options):
     assert_same(second.everything(), straight.everything())
 
 
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", METHODS + DRIVING, ids=str)
 def test_resuming_is_bit_exact_for_every_method(row):
     """With a schedule that decides by chance, a radius that follows the rate, micro-batches, dropout and statistics."""
     check_resuming(row)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", ["sam", "gsam"])
+@pytest.mark.parametrize("name", ["sam", "gsam", "lookbehind"])
 def test_resuming_is_bit_exact_for_every_optimizer(name, optimizer):
     check_resuming(BY_NAME[name], optimizer)
 
@@ -154,7 +158,7 @@ def test_a_radius_of_zero_is_every_base_optimizer_bit_for_bit(optimizer):
     assert_same(sessions[0].everything(), sessions[1].everything())
 
 
-@pytest.mark.parametrize("name", ["sam", "random", "gsam"])
+@pytest.mark.parametrize("name", ["sam", "random", "gsam", "looksam", "friendly sam", "wsam decoupled", "lookahead"])
 def test_resuming_inside_an_accumulation(name):
     """Between two micro-batches, with the gradient so far saved as well."""
     row, (x, y) = BY_NAME[name], batches(1)[0]
@@ -224,7 +228,7 @@ COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda value: pickle.loads(pickle
 
 
 @pytest.mark.parametrize("how", COPIES)
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", METHODS + DRIVING, ids=str)
 def test_a_copy_of_a_method_goes_on_alike_and_on_its_own(row, how):
     session = Session(row)
     session.train(batches(2))
