@@ -285,7 +285,7 @@ def test_the_user_does_not_step_in_between():
         {"reuse": True, "objective": samnesia.OutputBiasForgetting()},
         {"remainder": F.cross_entropy},
     ],
-    ids=str,
+    ids=lambda wrong: ", ".join(wrong),
 )
 def test_what_cannot_be_run_is_refused(wrong):
     model = network()

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from samnesia.perturb.errors import ConfigurationError, UnperturbedParametersWarning, UnsupportedError
+from samnesia.perturb.rules import KeptDifference, Rule
+from samnesia.perturb.updates import DifferenceStep
 
 if TYPE_CHECKING:
     from samnesia.perturb.passes import PerturbedGradient
@@ -69,6 +71,21 @@ def check_parts(method: PerturbedGradient) -> None:
         raise ConfigurationError(
             f"cannot combine {method.rule} with an objective of its own, because it takes the first gradient for that "
             "of the loss and would descend what the ascent increases; leave objective= out"
+        )
+    if method.rule is not None and method.rule.needs_clean and method.selection is not None:
+        raise ConfigurationError(
+            f"cannot combine {method.rule} with a selection, because it would mix the gradient of all samples with one "
+            "of the selected alone; leave one of them out"
+        )
+    if method.remainder is not None and method.rule is not None and type(method.rule).between is not Rule.between:
+        raise ConfigurationError(
+            f"cannot combine {method.rule} with a remainder, because what it keeps of the perturbed part of the loss "
+            "would be used with the whole of it; leave one of them out"
+        )
+    if isinstance(method.rule, KeptDifference) != any(isinstance(update, DifferenceStep) for update in method.after):
+        raise ConfigurationError(
+            "cannot use KeptDifference without DifferenceStep, or that without the other, because one keeps what the "
+            "other steps; give rule=KeptDifference() and after=[DifferenceStep(factor=...)], as wsam does"
         )
     kinds = [type(update) for update in method.after]
     for kind in {kind for kind in kinds if kinds.count(kind) > 1}:

@@ -60,6 +60,7 @@ class Criteria:
         self._method = method
         self._remainder = method.remainder if fires else None
         self._descent = method.descent if fires else None
+        self._fires = fires
         self._derivatives: list[Tensor] = []  # of the loss by each output of the first pass
         self._report = report
         self._watches = watches
@@ -84,21 +85,19 @@ class Criteria:
         method = self._method
         if running is None or self._used:
             return
-        own = (
-            (running.ascent and method.objective is not None)
-            or self._remainder is not None
-            or self._descent is not None
-        )
-        if own or (method.selection is not None and self._losses):
-            raise ObjectiveNotUsedError(
-                "cannot ascend the loss in place of the method's own objective, because that would train another "
-                "method; compute the loss of each pass with p.loss(output, target) or method.criterion"
-            )
-        if method.teacher is not None:
-            raise ObjectiveNotUsedError(
-                "cannot train without the divergence from the teacher's outputs, because that would be another method; "
-                "compute the loss of each pass with p.loss(output, target) or method.criterion"
-            )
+        instead = {
+            "ascend the loss in place of the method's own objective": running.ascent and method.objective is not None,
+            "perturb the remainder of the loss with the rest of it": self._remainder is not None,
+            "descend the loss in place of what the first pass has told": self._descent is not None,
+            "select samples without their losses": method.selection is not None and self._fires,
+            "train without the divergence from the teacher's outputs": method.teacher is not None,
+        }
+        for what, wrong in instead.items():
+            if wrong:
+                raise ObjectiveNotUsedError(
+                    f"cannot {what}, because that would train another method; compute the loss of each pass with "
+                    "p.loss(output, target) or method.criterion"
+                )
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The criterion of the running pass; the first one notes the training loss."""

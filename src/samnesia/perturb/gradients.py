@@ -162,9 +162,9 @@ class SteppedGradient(_Noted):
         gradient = self._standing()
         if gradient is not None and not self._stands() and bool(local(gradient).any()):
             raise StaleGradientError(
-                "cannot run step(closure) on an accumulated gradient, because each micro-batch of it needs passes of "
-                "its own; loop over passes() for every micro-batch and step the base optimizer, or call zero_grad() "
-                "and leave the first backward to the closure"
+                "cannot run step(closure), or stepping(), on an accumulated gradient, because each micro-batch of it "
+                "needs passes of its own; loop over passes() for every micro-batch and step the base optimizer, or "
+                "call zero_grad() and leave the first backward to the closure"
             )
 
 

@@ -158,8 +158,7 @@ class InnerFlow(Flow):
         """Ascent and descent of each round; the optimizer's step; the slow weights' step at the end."""
         inner, first = self._inner, list[Tensor]()
         self._gradients.forget()
-        if inner.steps > 1:
-            self._state = _copied(innermost_optimizer(self._method.optimizer).state)
+        self._state = _copied(innermost_optimizer(self._method.optimizer).state)
         fast = self._saved = copies(self._weights_now().tensors)
         for number in range(inner.steps):
             if number == 0 or not inner.reuse:

@@ -45,8 +45,8 @@ class Memory:
         return set(weights.names) <= self._entries.get(name, {}).keys()
 
     def keep(self, name: str, weights: Weights, tensors: Sequence[Tensor]) -> None:
-        """Make `tensors`, in memory of their own, the entry `name`."""
-        self._entries[name] = dict(zip(weights.names, tensors, strict=True))
+        """Make `tensors`, in memory of their own, the entry `name`; of other weights, frozen now, it stays as it is."""
+        self._entries[name] = {**self._entries.get(name, {}), **dict(zip(weights.names, tensors, strict=True))}
 
     def number(self, name: str, start: float = 0.0) -> Tensor:
         """The number `name`, a 0-d tensor; `start` if there is none yet."""

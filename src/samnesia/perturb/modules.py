@@ -68,6 +68,13 @@ class Parameters:
         held = [(n, p) for n, p, g in zip(self.names, self.parameters, self.groups, strict=True) if g is not None]
         return Weights.of([name for name, _ in held], [parameter for _, parameter in held])
 
+    @staticmethod
+    def all_held(model: nn.Module, optimizer: torch.optim.Optimizer) -> Weights:
+        """All that the optimizer holds, also what is frozen now."""
+        held = {p for group in optimizer.param_groups for p in group["params"]}
+        named = [(parameter_name(name), p) for name, p in model.named_parameters() if p in held]
+        return Weights.of([name for name, _ in named], [p for _, p in named])
+
     @classmethod
     def of(cls, model: nn.Module, optimizer: torch.optim.Optimizer) -> Self:
         """Read model and groups afresh: freezing, thawing and swapped parameters take effect on the next step.

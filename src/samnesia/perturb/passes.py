@@ -129,20 +129,20 @@ class PerturbedGradient:
 
         All methods can be driven so; those with `inner` only so. `step` replaces ``optimizer.step()``, for clipping
         or a scaler: it finds the gradient in `p.grad`. Without it, a step whose gradient is not finite is skipped.
+        What stands in `p.grad` from the last step is dropped; an accumulated gradient is refused.
         """
         self._refuse_second_flow()
         return Passes(lambda passes: self._stepping(step or self._step_if_finite, passes))
 
     def step(self, closure: Callable[[], Any]) -> Any:
-        """Run `closure` (zero_grad, forward, backward) once per pass, step the optimizer, return the first pass's loss
+        """Run `closure` (zero_grad, forward, backward) once per pass, step the optimizer, return what the first gave
         (the first at the model's own weights, if a teacher has one).
 
         The closure owns the gradient: that of the last step is dropped, and an accumulated one is refused with a
         StaleGradientError (each of its micro-batches needs passes of its own). A step whose gradient is not finite is
-        skipped (`last_step.finite`), on all ranks alike. `last_step.loss` is the training loss also where the method
-        ascends an objective of its own.
+        skipped (`last_step.finite`), on all ranks alike. `last_step.loss` is the training loss also where the first
+        pass has another criterion (an objective of its own, a remainder).
         """
-        self._stepped.refuse_accumulated()
         first: list[Any] = []
         for p in self.stepping():
             with torch.enable_grad():
@@ -186,8 +186,10 @@ class PerturbedGradient:
         self._refuse_while_open("save the method's state")
         state: dict[str, Any] = {"version": 1, "steps": self._steps, "micro_batch": self._micro_batch}
         if self._memory or self._next_memory:
-            weights = self._weights()
-            state |= {"memory": self._memory.state_dict(weights), "next_memory": self._next_memory.state_dict(weights)}
+            weights = Parameters.all_held(self.model, self.optimizer)
+            state["memory"] = self._memory.state_dict(weights)
+            if self._micro_batch:
+                state["next_memory"] = self._next_memory.state_dict(weights)
         return state | ({} if self._measured is None else {"measured": self._measured})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -198,9 +200,10 @@ class PerturbedGradient:
                 f"cannot load a method state with keys {sorted(state)} and version {state.get('version')!r}, because "
                 "this release reads version 1; load it with the release that wrote it"
             )
-        kept, following = state.get("memory"), state.get("next_memory")
-        self._memory = Memory.of(kept, self._weights()) if kept else Memory()
-        self._next_memory = Memory.of(following, self._weights()) if following else Memory()
+        weights = Parameters.all_held(self.model, self.optimizer)
+        memory = Memory.of(state.get("memory", {}), weights)
+        following = Memory.of(state["next_memory"], weights) if "next_memory" in state else memory
+        self._memory, self._next_memory = memory, following
         self._steps, self._micro_batch, self._fires = int(state["steps"]), int(state["micro_batch"]), None
         self._measured = state.get("measured")
 
@@ -214,7 +217,7 @@ class PerturbedGradient:
 
     @property
     def remembers(self) -> bool:
-        """Whether a step depends on those before it through more than the weights and the optimizer's state."""
+        """Whether what a perturbed gradient is depends on the steps before, beyond weights and optimizer's state."""
         return any(part is not None and part.remembers for part in (self.ascent, self.rule))
 
     def remembered(self) -> Memory:
@@ -240,6 +243,7 @@ class PerturbedGradient:
         )
 
     def _stepping(self, step: Callable[[], Any], passes: Callable[[], Passes | None]) -> Generator[Pass, None, None]:
+        self._stepped.refuse_accumulated()
         if self.inner is None or not self._decided():
             yield from self._flow(Standing.DROP, passes)
             self._alone(step)

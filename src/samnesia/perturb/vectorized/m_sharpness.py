@@ -74,13 +74,13 @@ class Vectorized:
                 "cannot vectorize with keep_gradient_buffers=True, because gradients of many micro-batches have no "
                 f"place in p.grad; leave it out, or {LOOP}"
             )
-        parts = (self.method.remainder, self.method.selection, self.method.teacher, self.method.descent)
-        if self.method.remembers or any(part is not None for part in parts):
+        method = self.method
+        parts = (method.remainder, method.selection, method.teacher, method.descent, method.inner)
+        if method.remembers or any(part is not None for part in parts):
             raise ConfigurationError(
-                "cannot vectorize a method that remembers, or one with a remainder, a selection, a teacher or a "
-                "descent of its own, because micro-batches that run side by side come neither one after the other nor "
-                "have passes of their own; "
-                f"{LOOP}"
+                "cannot vectorize a method that remembers, or one with a remainder, a selection, a teacher, a descent "
+                "of its own or steps of its own, because micro-batches that run side by side come neither one after "
+                f"the other nor have passes of their own; {LOOP}"
             )
         _check_model(self.method.model)
         _check_hooks(Parameters.of(self.method.model, self.method.optimizer))
