@@ -9,6 +9,7 @@ from torch import nn
 
 import samnesia
 from samnesia.perturb.errors import ConfigurationError, ObjectiveNotUsedError, UnsupportedError
+from samnesia.perturb.point import Need
 from samnesia.perturb.tensors import Weights
 from tests.problems import (
     assert_close,
@@ -275,6 +276,79 @@ def test_looksam_keeps_the_direction_of_all_micro_batches():
         torch.testing.assert_close(both, first + b, rtol=1e-12, atol=1e-15)
 
 
+def directions(method):
+    return method.remembered().tensors("reused_direction.direction", method._weights())
+
+
+@pytest.mark.parametrize("still", ["radius", "ascent"])
+def test_looksam_keeps_its_direction_over_a_step_that_did_not_move(still):
+    """In the first, the second or none of two micro-batches."""
+
+    class Moved(samnesia.Ascent):
+        num_gradients, moves = 1, True
+
+        def climb(self, point):
+            gradients = yield Need.GRADIENT
+            if Moved.moves:
+                point.move(point.ball.steepest(point.start, gradients, point.epsilon))
+
+    radius = [0.1]
+
+    def prepared():
+        model = network()
+        method = samnesia.PerturbedGradient(
+            model,
+            sgd(model, lr=0.0),
+            rho=(lambda step, lr: radius[0]) if still == "radius" else 0.1,
+            ascent=samnesia.GradientAscent() if still == "radius" else Moved(),
+            rule=samnesia.ReusedDirection(),
+            **LOSS,
+        )
+        return model, method
+
+    def run(moves, data, method, model):
+        radius[0], Moved.moves = (0.1 if moves else 0.0), moves
+        backward(method, model, *data)
+
+    first, second, third = batches(3)
+    model, method = prepared()
+    run(True, first, method, model)
+    kept = directions(method)
+    assert all(t.any() for t in kept)
+    method.optimizer.step()
+    model.zero_grad()
+    for data in (second, third):  # of one step
+        run(False, data, method, model)
+        assert_same(dict(enumerate(directions(method))), dict(enumerate(kept)))
+    method.optimizer.step()
+    model.zero_grad()
+    other, alone = prepared()
+    run(True, second, alone, other)
+    for order in ((False, True), (True, False)):
+        for moves, data in zip(order, (second if order[0] else first, first if order[0] else second), strict=True):
+            run(moves, data, method, model)
+        method.optimizer.step()
+        model.zero_grad()
+        assert_close(dict(enumerate(directions(method))), dict(enumerate(directions(alone))), 1e-14)
+
+
+def test_looksam_leaves_gradients_of_their_own():
+    """What was one tensor for two parameters may be clipped in place."""
+    model = nn.ParameterList([nn.Parameter(torch.ones(2)) for _ in range(2)])
+    method = samnesia.looksam(model, sgd(model), rho=0.1)
+    for _ in method.passes():
+        model[0].grad = model[1].grad = torch.tensor([3.0, 4.0])
+    assert model[0].grad.data_ptr() != model[1].grad.data_ptr()
+    assert model[0].grad.tolist() == model[1].grad.tolist() == [3.0, 4.0]
+
+
+def test_looksam_has_no_objective_of_its_own():
+    """Its direction would be orthogonal to the gradient of another function than the one that is stepped."""
+    model = network()
+    with pytest.raises(ConfigurationError, match="cannot combine ReusedDirection.*with an objective"):
+        looksam(model, sgd(model), objective=samnesia.OutputBiasForgetting())
+
+
 # --------------------------------------------------------------------------------------------------------------- AE-SAM
 @pytest.mark.parametrize(("always", "evaluations"), [(True, 2), (False, 1)])
 def test_ae_sam_between_its_extremes(always, evaluations):
@@ -295,7 +369,7 @@ def test_ae_sam_between_its_extremes(always, evaluations):
     assert_same(weights(model), weights(other))
 
 
-def test_ae_sam_decides_for_each_micro_batch():
+def test_ae_sam_decides_by_the_gradient():
     model = network()
     method = ae_sam(model, sgd(model), lambda_1=0.3, lambda_2=0.3)
     counts = []
@@ -303,10 +377,30 @@ def test_ae_sam_decides_for_each_micro_batch():
         step(method, model, x, y)
         counts.append(method.last_step.gradient_evaluations)
     assert set(counts) == {1, 2}
-    for x, y in batches(6, num_samples=2):
-        backward(method, model, x, y)
-    assert method.last_step.micro_batches == 6
-    assert 6 < method.last_step.gradient_evaluations < 12
+
+
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_ae_sam_decides_once_for_all_micro_batches(reloaded):
+    """By the first of them, also if the others would decide otherwise; only it enters the averages."""
+    model, alone = network(), network()
+    method, reference = (ae_sam(m, sgd(m, lr=0.0), lambda_1=0.3, lambda_2=0.3) for m in (model, alone))
+    counts = []
+    for number, (x, y) in enumerate(batches(12, num_samples=2)):
+        backward(method, model, x, y, 0.2)
+        for other in batches(4, num_samples=2):
+            if reloaded:
+                state, method = method.state_dict(), ae_sam(model, method.optimizer, lambda_1=0.3, lambda_2=0.3)
+                method.load_state_dict(state)
+            backward(method, model, *other, 0.2)
+        method.optimizer.step()
+        method.optimizer.zero_grad()
+        step(reference, alone, x, y)
+        if not reloaded:
+            counts.append(method.last_step.gradient_evaluations)
+            assert counts[-1] == 5 * reference.last_step.gradient_evaluations, number
+    for name in ("steep_enough.mean", "steep_enough.variance"):
+        torch.testing.assert_close(*(m.remembered().number(name) for m in (method, reference)), rtol=1e-12, atol=0)
+    assert reloaded or set(counts) == {5, 10}
 
 
 def test_ae_sam_with_several_steps_a_rule_and_an_objective():

@@ -25,10 +25,12 @@ class ReusedDirection(Rule):
     A perturbed step steps g_p and keeps ``g_v = g_p - (⟨g, g_p⟩ / ‖g‖²) g``, its part orthogonal to the clean gradient
     g. A step on which `when` does not fire steps ``g + α (‖g‖ / (‖g_v‖ + epsilon)) g_v``; before there is a g_v, g. The
     projection is over all parameters jointly, as in the paper. Of several micro-batches, the sum of the g_v is kept. A
-    g_v that is nothing but rounding, as with a radius of 0, is none.
+    g_v that is nothing but rounding, as where nothing has moved (`SteepEnough`, a radius of 0), is none: that of an
+    earlier step stays.
     """
 
     remembers: ClassVar[bool] = True
+    of_the_loss: ClassVar[bool] = True
 
     alpha: float = 0.7
 
@@ -44,14 +46,18 @@ class ReusedDirection(Rule):
         weights = point.start
         square = weights.norm(clean) ** 2
         along = weights.dot(clean, perturbed) / square.clamp_min(torch.finfo(square.dtype).tiny)
-        kept = mix(perturbed, torch.ones_like(along), clean, -along)
-        rounding = _ROUNDINGS * torch.finfo(square.dtype).eps * weights.norm(perturbed)
-        kept = scale(kept, torch.where(weights.norm(kept) > rounding, 1.0, 0.0))
-        if int(point.memory.number(_KEPT_AT, -1.0)) == point.step:  # an earlier micro-batch of this step
-            kept = [g_v + earlier for g_v, earlier in zip(kept, self._kept(point, weights), strict=True)]
-        point.memory.keep(_KEPT, weights, kept)
-        point.memory.keep_number(_KEPT_AT, torch.tensor(point.step, dtype=torch.float64))
-        return list(perturbed)
+        found = mix(perturbed, torch.ones_like(along), clean, -along)
+        # all of it where the gradients are: nothing here waits for the device
+        is_one = weights.norm(found) > _ROUNDINGS * torch.finfo(square.dtype).eps * weights.norm(perturbed)
+        earlier, kept_at = self._kept(point, weights), point.memory.number(_KEPT_AT, -1.0).to(square)
+        if earlier:
+            of_this_step = torch.where(is_one, (kept_at == point.step).to(square), 1.0)
+            found = mix(found, is_one.to(square), earlier, of_this_step)
+        else:
+            found = scale(found, is_one.to(square))
+        point.memory.keep(_KEPT, weights, found)
+        point.memory.keep_number(_KEPT_AT, torch.where(is_one, float(point.step), kept_at))
+        return [g.clone() for g in perturbed]
 
     def between(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
         """``g + α (‖g‖ / ‖g_v‖) g_v``."""
@@ -78,8 +84,8 @@ class SteepEnough(Ascent):
     With s = ‖g‖² of the ascent's first gradient, ``μ ← δ μ + (1 - δ) s`` and then ``σ² ← δ σ² + (1 - δ) (s - μ)²``,
     both from 0. Where ``s < μ + c_t σ`` nothing moves and g is stepped: one gradient evaluation instead of two. c_t
     goes linearly from `lambda_2` at step 0 to `lambda_1` at `total_steps`. All ranks decide alike, on the gradient of
-    the batch; each micro-batch is a sample of its own. Waits for the device. Under a loss that is scaled but does not
-    go through `p.loss`, s is that of the scaled gradient.
+    the batch. Of several micro-batches the first one decides, for all of the step, and it alone enters μ and σ². Waits
+    for the device. Under a loss that is scaled but does not go through `p.loss`, s is that of the scaled gradient.
     """
 
     remembers: ClassVar[bool] = True
@@ -129,6 +135,14 @@ class SteepEnough(Ascent):
             need = _sent(climb, (yield need))
 
     def _is_steep(self, point: Point, gradients: list[Tensor]) -> bool:
+        memory = point.memory
+        if int(memory.number(_DECIDED_AT, -1.0)) != point.step:  # the first micro-batch of this step
+            steep = self._decided(point, gradients)
+            memory.keep_number(_DECIDED, torch.tensor(float(steep), dtype=torch.float64))
+            memory.keep_number(_DECIDED_AT, torch.tensor(point.step, dtype=torch.float64))
+        return bool(memory.number(_DECIDED))
+
+    def _decided(self, point: Point, gradients: list[Tensor]) -> bool:
         memory, keep = point.memory, self.delta
         square = float(point.start.norm(gradients) / point.loss_scale(unknown=1.0)) ** 2
         mean = keep * float(memory.number(_MEAN)) + (1.0 - keep) * square
@@ -141,6 +155,7 @@ class SteepEnough(Ascent):
 
 
 _MEAN, _VARIANCE = "steep_enough.mean", "steep_enough.variance"
+_DECIDED, _DECIDED_AT = "steep_enough.decision", "steep_enough.step"
 
 
 def _sent(climb: Generator[Need, list[Tensor], None], gradients: list[Tensor]) -> Need | None:

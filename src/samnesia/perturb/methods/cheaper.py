@@ -89,10 +89,10 @@ def ae_sam(
     """AE-SAM (Jiang et al., ICLR 2023): SAM where ``‖g‖² ≥ μ + c_t σ``, the base optimizer elsewhere (`SteepEnough`).
 
     μ and σ² are moving averages of ‖g‖² and of its squared distance to μ; c_t goes from `lambda_2` at step 0 to
-    `lambda_1` at step `total_steps`, an option that this method needs. One or two gradient evaluations per step,
-    about 1.5 (unverified); two numbers of memory. delta 0.9 and the lambdas ±1 are the paper's (unverified), and so is
-    rho. That σ² is of the new μ, and that both begin at 0, is our reading. For when SAM's cost is to be spent where
-    gradients are large; the cost of a step is not known in advance.
+    `lambda_1` at step `total_steps`, an option that this method needs. The first micro-batch of a step decides for all
+    of them. One or two gradient evaluations per step, about 1.5 (unverified); a few numbers of memory. delta 0.9 and
+    the lambdas ±1 are the paper's (unverified), and so is rho. That σ² is of the new μ, and that both begin at 0, is
+    our reading. For when SAM's cost is to be spent where gradients are large; a step's cost is not known in advance.
     """
     total_steps = options.get("total_steps")
     if total_steps is None:
