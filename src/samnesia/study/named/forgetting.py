@@ -195,9 +195,9 @@ def _notes(form: Form) -> tuple[str, ...]:
         "over the last third of training; its first claim has the first half of the seeds, the confirmation the rest.",
         "rho moves forgetting, sharpness and accuracy together, so that only runs of one rho are ranked; pooled taus "
         "are shown as confounded.",
-        "If forgetting is no better than m-sharpness within rho, in whichever sense that is taken, or if random "
-        "perturbations of equal rise of the loss forget as much and do as well, the claim is not supported by this "
-        "reconstruction.",
+        "Forgetting is better than m-sharpness only if both claims about the two are supported: one takes a rise of "
+        "the loss for a flaw, the other for a merit. If it is no better within rho, or if random perturbations of "
+        "equal rise of the loss forget as much and do as well, the thesis is not supported by this reconstruction.",
         f"Ranked cells have {len(RANKED)} perturbations and {len(form.sizes)} m in common, and are counted as "
         "independent: a tau over them is about these perturbations, and its interval is too short for others.",
         f"Sharpness and the common probe have the radius {COMMON:g}; forgetting and m-sharpness along training are of "
