@@ -12,7 +12,7 @@ from torch import nn
 import samnesia
 from samnesia.perturb.errors import PassesError
 from tests.battery import BY_NAME, METHODS
-from tests.problems import batches, differentiate, flat, network, sgd, weights
+from tests.problems import batches, criterion_of, differentiate, flat, network, sgd, weights
 
 METHOD_ROWS = [BY_NAME[name] for name in ("sam", "sam 3 steps", "gsam", "obf", "random clean statistics")]
 
@@ -29,7 +29,7 @@ def adamw(model):
 def closure_over(model, optimizer, x, y, losses=None):
     def closure():
         optimizer.zero_grad()
-        loss = optimizer.method.criterion(model(x), y)
+        loss = criterion_of(optimizer.method, model, x, y)
         loss.backward()
         if losses is not None:
             losses.append(loss)
