@@ -134,8 +134,10 @@ class RescaledNorm(Rule):
 class KeptDifference(Rule):
     """The base optimizer gets g; the difference ``g_p - g`` is kept for a `DifferenceStep` after its step.
 
-    Summed over micro-batches, as gradients are. A `GradScaler` scales both gradients and unscales g alone, so that a
-    loss known to be scaled up is refused with an UnsupportedError: compute it with ``p.loss``, or it cannot be known.
+    One half of decoupled WSAM: it needs ``after=[DifferenceStep(factor=...)]``, without which it would be the base
+    optimizer, and is refused. Summed over the micro-batches of a step, as gradients are. A `GradScaler` scales both
+    gradients and unscales g alone, so that a loss known to be scaled up is refused with an UnsupportedError. It is
+    known if it comes from ``p.loss``; any other loss is taken for one that is not scaled.
     """
 
     ENTRY: ClassVar[str] = "difference"

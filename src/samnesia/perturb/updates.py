@@ -115,8 +115,8 @@ class ShrinkAndPerturb(WeightUpdate):
 class DifferenceStep(WeightUpdate):
     """``w ← w - lr · factor · (g_p - g)``: the part of a step that the base optimizer does not see (decoupled WSAM).
 
-    The difference is what `KeptDifference` has summed over the step's micro-batches. Plain descent: without momentum,
-    preconditioning, clipping or weight decay.
+    The difference is what `KeptDifference` has summed over the step's micro-batches: it has to be the method's rule, or
+    there is none to step. Plain descent: without momentum, preconditioning, clipping or weight decay.
     """
 
     factor: float

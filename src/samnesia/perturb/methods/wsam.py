@@ -33,8 +33,9 @@ def wsam(
     preconditioning and gradient clipping then act on g alone. Else it steps with ``g + γ/(1-γ) (g_p - g)``.
     1 + `steps` gradient evaluations, and two copies of the gradient more than SAM (coupled: one).
 
-    Decoupled, it cannot be used under a GradScaler, whose scale the difference keeps. The paper has gamma 0.8 to 0.95;
-    that 0.9 is its default is unverified, rho is SAM's.
+    Decoupled, it cannot be used under a GradScaler, whose scale the difference keeps. With ``p.loss`` that is refused;
+    of a loss computed otherwise nobody knows the scale, and the difference would be stepped scaled. The paper has gamma
+    0.8 to 0.95; that 0.9 is its default is unverified, rho is SAM's.
     """
     if not 0.0 <= gamma < 1.0:
         raise ConfigurationError(
