@@ -494,6 +494,30 @@ def test_esam_steps_on_the_samples_that_are_hurt_most():
     assert method.last_step.loss == pytest.approx(float(clean.mean()))
 
 
+def test_nothing_is_selected_where_nothing_has_moved():
+    """No loss has risen there."""
+    model = network()
+    method = samnesia.PerturbedGradient(
+        model,
+        sgd(model),
+        rho=0.1,
+        ascent=samnesia.SteepEnough(total_steps=5, **NEVER),
+        objective=samnesia.OutputBiasForgetting(),
+        selection=samnesia.LargestRise(share=0.25),
+        **LOSS,
+    )
+    sizes = []
+    for p in method.passes():
+        x_p, y_p = p.batch(X, Y)
+        sizes.append(len(x_p))
+        p.loss(model(x_p), y_p).backward()
+    assert sizes == [8, 8]
+    actual = gradients(model)
+    model.zero_grad()
+    F.cross_entropy(model(X), Y).backward()
+    assert_close(actual, gradients(model))
+
+
 def test_each_part_of_a_batch_selects_among_its_own_samples():
     """Two calls of p.batch in each pass: two from either half."""
     model = network()

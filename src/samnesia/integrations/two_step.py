@@ -22,7 +22,8 @@ class TwoStep:
         loss_fn(model(x), y).backward(); two.second_step(zero_grad=True)
 
     The gradient of the first call is the one already in `p.grad`, so accumulated gradients share one perturbation. If
-    anything fails between the two calls, `close()` restores the weights; so does dropping the object.
+    anything fails between the two calls, `close()` restores the weights; so does dropping the object. Where nothing has
+    moved, on steps that are not perturbed, the second gradient is taken at the same weights, and is the one stepped.
     """
 
     def __init__(self, method: PerturbedGradient) -> None:
@@ -47,6 +48,11 @@ class TwoStep:
                     f"cannot drive {name}s in two steps, because each asks for a pass beside the two; loop over "
                     "method.passes()"
                 )
+        if method.descent is not None:
+            raise ConfigurationError(
+                f"cannot drive {type(method.descent).__name__} in two steps, because the first forward runs before "
+                "first_step is called, and its outputs are needed in the second; loop over method.passes()"
+            )
         if method.replay_dropout:
             raise ConfigurationError(
                 "cannot replay dropout in two steps, because the first forward runs before first_step is called; loop "

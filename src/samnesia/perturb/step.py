@@ -78,10 +78,11 @@ class Step(Flow):
             yield from self._open(Need.GRADIENT)
             self._plain = self._safe([p.grad for p in self._parameters.parameters])
         yield from self._climb()
-        if self._arrived and self._method.objective is None:
+        two_calls = self._standing is Standing.ADOPT  # whoever makes them takes a second gradient in any case
+        if self._arrived and self._method.objective is None and not two_calls:
             self._sync.end_early()
         else:
-            if self._ascent is not None and self._method.selection is not None:
+            if self._saved is not None and self._method.selection is not None:  # something has moved
                 yield from self._open(Need.FORWARD)
             yield from self._open(Need.GRADIENT, last=True)
         self._finish()
