@@ -131,13 +131,17 @@ def test_other_parameters_may_be_named():
     assert moved == {"6.bias"}
 
 
-@pytest.mark.parametrize(
-    ("names", "what"), [(None, "normalization layers"), ([], "normalization layers"), (["7.bias"], r"\['7.bias'\]")]
-)
+@pytest.mark.parametrize(("names", "what"), [(None, "normalization layers"), (["7.bias"], r"\['7.bias'\]")])
 def test_a_model_without_them_is_refused(names, what):
     model = network()
     with pytest.raises(ConfigurationError, match=f"^cannot perturb only {what}, because .*; give names= of its own$"):
         samnesia.sam_on(model, sgd(model), names=names)
+
+
+def test_an_empty_list_of_names_is_refused_as_such():
+    model = normalized()
+    with pytest.raises(ConfigurationError, match=r"^cannot perturb only .*names=\[\].*because it names none; "):
+        samnesia.sam_on(model, sgd(model), names=[])
 
 
 def test_parameters_that_the_optimizer_does_not_hold_are_refused():

@@ -42,6 +42,11 @@ def sam_on(
     """
     chosen = frozenset(_of_normalizations(model) if names is None else map(parameter_name, names))
     known = {parameter_name(name) for name, _ in model.named_parameters()}
+    if names is not None and not chosen:
+        raise ConfigurationError(
+            "cannot perturb only the parameters of names=[], because it names none; give at least one name, or leave "
+            "names= out for normalization layers"
+        )
     if not chosen or chosen - known:
         raise ConfigurationError(
             f"cannot perturb only {sorted(chosen - known)[:3] or 'normalization layers'}, because the model has no "
