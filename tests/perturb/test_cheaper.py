@@ -494,6 +494,13 @@ def test_esam_steps_on_the_samples_that_are_hurt_most():
     assert method.last_step.loss == pytest.approx(float(clean.mean()))
 
 
+def test_a_share_that_is_whole_selects_as_many():
+    """0.07 · 100 is more than 7 for a computer."""
+    rises = torch.arange(100.0)
+    chosen = samnesia.LargestRise(share=0.07).choose(torch.zeros(100), rises)
+    assert chosen.tolist() == list(range(93, 100))
+
+
 def test_nothing_is_selected_where_nothing_has_moved():
     """No loss has risen there."""
     model = network()

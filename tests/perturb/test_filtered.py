@@ -92,6 +92,19 @@ def test_zsharp_follows_what_reaches_the_quantile(share):
         torch.testing.assert_close(m, 0.3 * d / norm, rtol=1e-9, atol=1e-12)
 
 
+def test_a_quantile_that_is_an_entry_is_that_entry():
+    """(1 - 0.45) · 100 is more than 55 for a computer."""
+    model = torch.nn.Linear(101, 1, bias=False).double()
+    start = model.weight.detach().clone()
+    slopes = torch.arange(101.0).square()
+    by_size = (slopes - slopes.mean()).abs().argsort()
+    for p in samnesia.zsharp(model, sgd(model), share=0.45).passes():
+        if p.last:
+            moved = {int(i) for i in (model.weight != start)[0].nonzero()}
+            assert moved | {0} == {int(i) for i in by_size[55:]} | {0}  # that of slope 0 cannot move
+        (model.weight * slopes).sum().backward()
+
+
 def test_all_of_the_gradient_is_sam():
     trained = []
     for preset, option in ((samnesia.zsharp, {"share": 1.0}), (samnesia.sam, {})):

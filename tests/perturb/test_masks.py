@@ -73,6 +73,17 @@ def test_the_largest_entries_move_along_sams_direction(sparsity):
     torch.testing.assert_close(e, 0.3 * kept * g / g.norm(), rtol=1e-9, atol=1e-12)
 
 
+def test_a_share_that_is_whole_marks_as_many():
+    """(1 - 0.57) · 100 is more than 43 for a computer."""
+    model = nn.Linear(100, 1, bias=False).double()
+    start = model.weight.detach().clone()
+    method = samnesia.sparse_sam(model, sgd(model), 0.3, sparsity=0.57)
+    for p in method.passes():
+        if p.last:
+            assert int((model.weight != start).sum()) == 43
+        (model.weight * torch.arange(1.0, 101.0)).sum().backward()
+
+
 def test_nothing_masked_is_sam():
     method, model = built(sparsity=0.0)
     train(method, model, batches(3))

@@ -8,6 +8,7 @@ from samnesia.perturb.tensors import (
     Direction,
     Weights,
     assign,
+    at_least,
     copies,
     differences,
     mix,
@@ -175,3 +176,10 @@ def test_mixing_and_scaling(dtype):
         torch.testing.assert_close(s.double(), 0.3 * x.double(), **tolerance(dtype))
     for m, e in zip(mix(left, a, right, b), expected, strict=True):
         torch.testing.assert_close(m.double(), e, **{**tolerance(dtype), "atol": 1e-6})
+
+
+def test_whole_shares_are_counted_as_such():
+    """Of a hundred, each share in percent is what it says; what is more than whole rounds up."""
+    for percent in range(101):
+        assert at_least(percent / 100, 100) == at_least(1.0 - (100 - percent) / 100, 100) == percent
+    assert [at_least(0.5, 7), at_least(0.5001, 10**6), at_least(1e-6, 8), at_least(0.0, 8)] == [4, 500100, 1, 0]

@@ -13,7 +13,7 @@ from samnesia.perturb.ascents import SteppedAscent
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.point import Point
 from samnesia.perturb.rules import Rule
-from samnesia.perturb.tensors import Direction, Weights, whole
+from samnesia.perturb.tensors import Direction, Weights, at_least, whole
 
 
 def centralized(weights: Weights, gradients: Sequence[Tensor]) -> list[Tensor]:
@@ -87,6 +87,6 @@ class OutlierAscent(SteppedAscent):
             return gradient == gradient
         mean = full.mean()
         # the interpolated quantile lies between two entries; the upper one is the least that reaches it
-        rank = math.ceil((1.0 - self.share) * (full.numel() - 1))
+        rank = at_least(1.0 - self.share, full.numel() - 1)
         threshold = (full - mean).abs().flatten().kthvalue(rank + 1).values
         return (gradient - mean).abs() >= threshold

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -13,7 +12,7 @@ from torch import Tensor
 from samnesia.perturb.ascents import Ascent
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.point import Need, Point
-from samnesia.perturb.tensors import Direction, Weights
+from samnesia.perturb.tensors import Direction, Weights, at_least
 
 
 @final
@@ -62,7 +61,7 @@ class MaskedAscent(Ascent):
             return mask
         sizes = [g.abs() for g in gradients]
         count = sum(p.numel() for p in point.start.parameters)
-        threshold = kth_largest(point.start, sizes, max(1, math.ceil((1.0 - self.sparsity) * count)))
+        threshold = kth_largest(point.start, sizes, max(1, at_least(1.0 - self.sparsity, count)))
         mask = [size >= threshold.to(size.device) for size in sizes]
         point.memory.keep("masked.mask", point.start, mask)
         point.memory.keep_number("masked.made", torch.tensor(float(point.step), dtype=torch.float64))

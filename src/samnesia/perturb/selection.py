@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.tensors import at_least
 
 PerSample = Callable[[Tensor, Tensor], Tensor]
 
@@ -56,5 +56,5 @@ class LargestRise(Selection):
 
     def choose(self, before: Tensor, after: Tensor) -> Tensor:
         """Those of the largest ``after - before``, in the order of the batch."""
-        count = max(1, math.ceil(self.share * len(before)))
+        count = max(1, at_least(self.share, len(before)))
         return (after - before).topk(count).indices.sort().values

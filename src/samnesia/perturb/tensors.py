@@ -7,6 +7,7 @@ and products are made global, with one reduction per mesh dimension.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -254,6 +255,11 @@ def copies(tensors: Sequence[Tensor], *, in_host_memory: bool = False) -> list[T
 def assign(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     """Write `values` into `tensors`, bit by bit, in the order of the device's queue."""
     torch._foreach_copy_(list(tensors), list(values), non_blocking=True)
+
+
+def at_least(share: float, count: int) -> int:
+    """``⌈share · count⌉``, where a product that is whole but for rounding is whole: 7, not 8, of 0.07 · 100."""
+    return math.ceil(share * count * (1.0 - 1e-10))
 
 
 def differences(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Tensor]:
