@@ -76,6 +76,11 @@ class Row:
         return self.plan[index] in "arl"
 
     @property
+    def decides(self) -> bool:
+        """Whether the data decide which steps are perturbed."""
+        return self.evaluations is not None and self.evaluations[0] < self.evaluations[1]
+
+    @property
     def starts_moved(self) -> bool:
         """Whether the first pass of a perturbed step is at the perturbed weights already."""
         return self.plan[0] == "l" and self.begins is not None

@@ -47,6 +47,7 @@ def model_and_size():
     return model, sum(p.numel() * p.element_size() for p in model.parameters())
 
 
+KNOWN = [row for row in METHODS if not row.decides]  # what the third step is
 MOMENTUM = 1  # the optimizer's own copy
 
 
@@ -60,7 +61,7 @@ def settled(row):
     return method, model, ledger, size
 
 
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", KNOWN, ids=str)
 def test_copies_of_the_parameters_that_live_during_the_last_pass(row):
     """Beside gradients and activations, which plain training holds as well."""
     method, model, ledger, size = settled(row)
@@ -75,7 +76,7 @@ def test_copies_of_the_parameters_that_live_during_the_last_pass(row):
     assert after_backward / size == pytest.approx(MOMENTUM + row.copies + 1, abs=0.2)
 
 
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", KNOWN, ids=str)
 def test_copies_during_a_last_pass_under_accumulation(row):
     """The gradient of earlier micro-batches is set aside, one more, and what these made the method remember."""
     method, model, ledger, size = settled(row)
@@ -87,7 +88,7 @@ def test_copies_during_a_last_pass_under_accumulation(row):
     assert before_forward / size == pytest.approx(MOMENTUM + row.copies + 1 + row.waits - row.keeps, abs=0.2)
 
 
-@pytest.mark.parametrize("row", METHODS, ids=str)
+@pytest.mark.parametrize("row", KNOWN, ids=str)
 def test_the_gradient_alone_stays_after_the_passes(row):
     """And what the method remembers, though the last pass and its loss are still at hand."""
     method, model, ledger, size = settled(row)

@@ -191,7 +191,7 @@ def test_the_state_of_a_method_is_small(row):
     }
     assert all(isinstance(value, int) for value in state.values())
     copies = sum(t.numel() for t in kept.values()) / sum(p.numel() for p in session.model.parameters())
-    assert row.keeps <= copies <= math.ceil(row.keeps) + 0.02
+    assert row.keeps <= copies <= math.ceil(row.keeps) + 0.05  # numbers, beside the copies
     assert set(session.optimizer.state_dict()["param_groups"][0]) == keys | {"initial_lr"}
     plain = network(norm=nn.BatchNorm2d, dropout=0.5).float()
     optimizer = torch.optim.SGD(plain.parameters(), **OPTIMIZERS["SGD"])
