@@ -72,7 +72,7 @@ def mean_divergence(old, now, tau):
 def test_divergence_is_the_mean_over_samples():
     random = torch.Generator().manual_seed(0)
     old, now = (3.0 * torch.randn(6, 4, generator=random, dtype=torch.float64) for _ in range(2))
-    teacher = samnesia.Teacher(weight=1.0, temperature=3.0)
+    teacher = samnesia.AverageTeacher(weight=1.0, temperature=3.0, decay=0.5)
     assert float(teacher.divergence(old, now)) == pytest.approx(mean_divergence(old, now, 3.0), rel=1e-12)
     assert float(teacher.divergence(old, old)) == 0.0
     assert float(teacher.divergence(old, now)) > 0.0
@@ -80,10 +80,15 @@ def test_divergence_is_the_mean_over_samples():
     assert float(teacher.divergence(*pixels)) == pytest.approx(mean_divergence(old, now, 3.0), rel=1e-12)
 
 
+def test_a_teacher_of_nothing_is_none():
+    with pytest.raises(TypeError, match="abstract"):
+        samnesia.Teacher(weight=1.0)
+
+
 def test_unknown_samples_count_as_zero_and_have_no_gradient():
     random = torch.Generator().manual_seed(0)
     old, now = (torch.randn(4, 3, generator=random, dtype=torch.float64) for _ in range(2))
-    teacher = samnesia.Teacher(weight=1.0)
+    teacher = samnesia.AverageTeacher(weight=1.0, decay=0.5)
     half = 0.5 * teacher.divergence(old[:2], now[:2])
     old[2:] = float("nan")
     now.requires_grad_(True)

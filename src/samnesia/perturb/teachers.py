@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teacher(WeightUpdate):
-    """What tells old outputs; as it is, none.
+    """What tells old outputs: those of a forward elsewhere (`place`), or remembered ones (`recall`).
 
     weight: of the divergence next to the loss. temperature: τ, by which logits are divided; there is no factor τ².
     start: the number of steps before the divergence counts; the teacher learns from the first one on.
@@ -70,9 +70,6 @@ class Teacher(WeightUpdate):
     def recall(self, output: Tensor, samples: Tensor | None, memory: Memory) -> Tensor | None:
         """The old outputs of `samples`, NaN where there are none; called once for each batch, to take `output` in."""
         return None
-
-    def apply(self, weights: Weights, rates: Sequence[float], step: int, memory: Memory) -> None:
-        """Learn from a step of the optimizer."""
 
     def divergence(self, old: Tensor, now: Tensor) -> Tensor:
         """``KL(softmax(old / τ) ‖ softmax(now / τ))``, a mean over samples; those with an `old` of NaN count as zero.
@@ -174,6 +171,9 @@ class PastTeacher(Teacher):
         memory.keep_table(_OUTPUTS, table.index_put(rows, output.to(table.dtype)))
         memory.keep_table(_VISITS, visits.index_add(0, samples, torch.ones_like(samples)))
         return old
+
+    def apply(self, weights: Weights, rates: Sequence[float], step: int, memory: Memory) -> None:
+        """Nothing: it learns from outputs, not from weights."""
 
     def _checked(self, samples: Tensor | None, output: Tensor) -> Tensor:
         if samples is None:
