@@ -117,9 +117,9 @@ FAMILY = {
     "shrink": {"kind": "ShrinkAndPerturb", "share": 1e-05},
 }
 BASELINES = {
-    "ema": {"average.kind": "EMA", "average.decay": 0.99},
+    "ema": {"average.kind": "EMA", "average.decay": 0.998},
     "swa": {"average.kind": "SWA", "average.start_epoch": 40.0},
-    "smoothing": {"loss.smoothing": 0.1},
+    "smoothing": {"loss.smoothing": 0.2},
 }
 for ending, fields in FAMILY.items():
     method = {f"method.{key}": value for key, value in fields.items()}

@@ -3,8 +3,7 @@
 Some settings were chosen on validation, on a coarse grid of three values and with two of the tuning seeds: those that
 benchmarks/results/radii_family.json holds (benchmarks/choose_radii.py goes on where it stopped). The others were not
 tried: they have SAM's radius, 0.4, which was, or OBF's, 0.7; or the preset's own setting (asam-after, mesa, lookahead,
-shrink; label smoothing as ImageNet has it, an EMA over about the last hundred of 800 steps, the second half of the run
-for SWA). All else is as in the demo.
+shrink; of SWA, the second half of the run). All else is as in the demo.
 """
 
 from __future__ import annotations
@@ -94,9 +93,9 @@ METHODS: dict[str, Method] = {
 """By the endings of the recipes' names."""
 
 BASELINES: dict[str, EMA | SWA | CrossEntropy] = {
-    "ema": EMA(decay=0.99),
+    "ema": EMA(decay=0.998),
     "swa": SWA(start_epoch=40.0),
-    "smoothing": CrossEntropy(smoothing=0.1),
+    "smoothing": CrossEntropy(smoothing=0.2),
 }
 """The base optimizer with an average of its weights, or with smoothed labels."""
 
