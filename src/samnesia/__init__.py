@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from samnesia.integrations import as_optimizer, two_step
     from samnesia.measure.radius import RadiusSuggestion, suggest_rho
-    from samnesia.perturb.ascents import AfterNormAscent, Ascent, BeforeNormAscent, GradientAscent, RandomAscent
+    from samnesia.perturb.ascents import (
+        AfterNormAscent,
+        Ascent,
+        BeforeNormAscent,
+        GradientAscent,
+        RandomAscent,
+        SteppedAscent,
+    )
     from samnesia.perturb.ball import (
         L2,
         Ball,
@@ -154,6 +161,7 @@ __all__ = [
     "StaleGradientError",
     "SteepEnough",
     "StepOptions",
+    "SteppedAscent",
     "SurrogateGap",
     "Teacher",
     "TrainingCollapsedWarning",
@@ -221,7 +229,14 @@ __all__ = [
 _HOMES = {
     "samnesia.integrations": ("as_optimizer", "two_step"),
     "samnesia.measure.radius": ("RadiusSuggestion", "suggest_rho"),
-    "samnesia.perturb.ascents": ("AfterNormAscent", "Ascent", "BeforeNormAscent", "GradientAscent", "RandomAscent"),
+    "samnesia.perturb.ascents": (
+        "AfterNormAscent",
+        "Ascent",
+        "BeforeNormAscent",
+        "GradientAscent",
+        "RandomAscent",
+        "SteppedAscent",
+    ),
     "samnesia.perturb.ball": (
         "Ball",
         "ElementScaling",
