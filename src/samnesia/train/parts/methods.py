@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from samnesia.train.parts.family import (
+from samnesia.train.parts.cheaper import (
     AESAM,
     ESAM,
+    MESA,
+    IntervalSAM,
+    LateSAM,
+    Lookbehind,
+    LookbehindASAM,
+    LookSAM,
+    MomentumSAM,
+)
+from samnesia.train.parts.family import (
     GCSAM,
     LESAM,
-    MESA,
     RWP,
     SAMON,
     WSAM,
@@ -18,14 +26,8 @@ from samnesia.train.parts.family import (
     FunctionalSAM,
     GradientNormPenalty,
     ImbSAM,
-    IntervalSAM,
-    LateSAM,
     LinfSAM,
     Lookahead,
-    Lookbehind,
-    LookbehindASAM,
-    LookSAM,
-    MomentumSAM,
     ShrinkAndPerturb,
     SparseSAM,
     StableSAM,
