@@ -187,7 +187,7 @@ def test_a_closure_on_an_accumulated_gradient_is_refused():
     method, model = built(BY_NAME["sam"])
     F.cross_entropy(model(X), Y).backward()
     before = observed(model)
-    with pytest.raises(StaleGradientError, match=r"cannot run step\(closure\) on an accumulated gradient"):
+    with pytest.raises(StaleGradientError, match=r"cannot run step\(closure\), .*on an accumulated gradient"):
         by_closure(method, model, X, Y)
     assert_same(observed(model), before)
 
