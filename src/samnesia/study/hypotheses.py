@@ -313,7 +313,13 @@ def _label(design: Design, measure: str) -> str:
 def _at(hypothesis: Claimed) -> str:
     at = f" at {', '.join(f'{name} {level}' for name, level in hypothesis.where.items())}" if hypothesis.where else ""
     at += f" over {_listed(hypothesis.over)}" if hypothesis.over else ""
-    return at + (f" with seeds {ranges(hypothesis.seeds)}" if hypothesis.seeds else "")
+    return at + told_seeds(hypothesis)
+
+
+def told_seeds(hypothesis: Claimed) -> str:
+    """`` with seeds 3 to 5`` of a hypothesis about some of them."""
+    several = "s" if len(hypothesis.seeds) > 1 else ""
+    return f" with seed{several} {ranges(hypothesis.seeds)}" if hypothesis.seeds else ""
 
 
 def _listed(scope: Scope) -> str:

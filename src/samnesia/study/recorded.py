@@ -26,6 +26,8 @@ from samnesia.measure.forgetting.result import RUNNING
 from samnesia.train.log import Row
 from samnesia.train.record.reading import read_records
 
+BEFORE = "_before"
+"""What there was to forget is no value: records.jsonl has it."""
 Path_ = tuple[str, ...]
 """Where an estimate stands in a line."""
 
@@ -83,6 +85,8 @@ def _of_probe(probe: str, block: Mapping[str, Any]) -> Iterator[tuple[str, Path_
         for split, groups in splits.items():
             for group, estimates in groups.items():
                 for name in estimates:
+                    if name.endswith(BEFORE):
+                        continue
                     parts = (_told(probe, statistics), split, *([] if group == WHOLE else [group]), name)
                     yield ".".join(parts), (probe, "values", statistics, split, group, name)
 

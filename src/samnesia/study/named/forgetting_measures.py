@@ -109,21 +109,21 @@ def looked_at(
     where, over = {"problem": problem}, {"perturbation": perturbations}
     for measure in (*SQUARE, *SHARPNESS, *ESTIMATORS, *of_problem(problem)):
         yield Correlation(
-            claim=f"{measure.label} ({problem}, within rho)", x=measure.name, y=ACCURACY, where=where, over=over,
+            claim=f"{measure.label} ({problem})", x=measure.name, y=ACCURACY, where=where, over=over,
             within=("rho",),
         )  # fmt: skip
     for name, words in ((LOST, "E2 lost"), (RISE, "m-sharpness"), (LARGEST, "λmax")):
         yield Correlation(
-            claim=f"CONFOUNDED by rho: {words} ({problem}, pooled)", x=name, y=ACCURACY, where=where, over=over,
+            claim=f"CONFOUNDED, pooled: {words} ({problem})", x=name, y=ACCURACY, where=where, over=over,
         )  # fmt: skip
     for given, words in (("train", "training accuracy"), (RISE, "loss rise")):
         yield Correlation(
-            claim=f"E2 lost at equal {words} ({problem}, within rho)", x=LOST, y=ACCURACY, where=where, over=over,
+            claim=f"within rho, at equal {words}: E2 lost ({problem})", x=LOST, y=ACCURACY, where=where, over=over,
             within=("rho",), given=given,
         )  # fmt: skip
     for null, words in NULLS.items():
         yield StrongerCorrelation(
-            claim=f"E2 lost at the end less that of the null, {words} ({problem}, within rho)",
+            claim=f"E2 lost at the end, own less {words} ({problem})",
             x="lost-own-end", rival=f"lost-{null}", y=ACCURACY, where=where, over=over, within=("rho",),
         )  # fmt: skip
     yield from _mediation(problem, perturbations, sizes)
@@ -145,7 +145,7 @@ def _mediation(problem: str, perturbations: tuple[str, ...], sizes: tuple[str, .
             treatment={"m": sizes[0]}, control={"m": sizes[-1]},
         )  # fmt: skip
     yield Correlation(
-        claim=f"E2 lost at equal m ({problem}, within rho and m)", x=LOST, y=ACCURACY, where=where, over=over,
+        claim=f"within rho and m: E2 lost ({problem})", x=LOST, y=ACCURACY, where=where, over=over,
         within=("rho", "m"),
     )  # fmt: skip
 

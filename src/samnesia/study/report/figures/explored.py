@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from samnesia.study.engine.run import Results
     from samnesia.study.report.figures.style import Palette
 
-NAME_WIDTH = 46
+NAME_WIDTH = 40
 """Letters of an effect's name on one line."""
-ROW_INCHES, AXIS_INCHES = 0.155, 0.6
+ROW_INCHES, AXIS_INCHES, GAP = 0.155, 0.85, 0.5
+"""Height of a line, of axis and title, and in lines between rows."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Effect:
     """What was found."""
     axis: str
     """What it is a number of, with its unit."""
+
+    @property
+    def place(self) -> str:
+        """The levels that it is at: ``digits, steps``; empty where it is at all."""
+        return ", ".join(self.hypothesis.where.values())
 
     @property
     def told(self) -> str:
@@ -64,22 +70,33 @@ def effects_of(results: Results) -> list[Effect]:
 
 
 def explored_plates(effects: Sequence[Effect]) -> list[Plate]:
-    """A figure for each kind of number: taus, their differences, and differences of measures in each unit."""
-    kinds: dict[str, list[Effect]] = {}
+    """A figure for each kind of number: taus, their differences, and differences of measures in each unit.
+
+    Effects at other levels (``where``) stand in panels of their own.
+    """
+    kinds: dict[str, dict[str, list[Effect]]] = {}
     for effect in effects:
-        kinds.setdefault(effect.axis, []).append(effect)
+        kinds.setdefault(effect.axis, {}).setdefault(effect.place, []).append(effect)
     plates = []
-    for place, (axis, some) in enumerate(kinds.items()):
-        lines = sum(len(_name(one)) for one in some)
-        height = AXIS_INCHES + ROW_INCHES * (lines + 0.6 * len(some))
-        panel = Panel(partial(_draw, effects=some), "; ".join(one.told for one in some) + ".")
-        caption = (
-            f"What was looked at besides the hypotheses: no verdict stands on it, and no interval is widened for their "
-            f"number. Line: 95 % interval, where there is one; it is for the row alone. {_drawn(some)}"
+    for number, (axis, places) in enumerate(kinds.items()):
+        some = [one for of in places.values() for one in of]
+        panels = tuple(
+            Panel(partial(_draw, effects=of, title=place), "; ".join(one.told for one in of) + ".")
+            for place, of in places.items()
         )
-        name = "explored" if place == 0 else f"explored-{place + 1}"
-        plates.append(Plate(name, f"Exploratory: {axis}", caption, (panel,), height))
+        caption = (
+            "What was looked at besides the hypotheses: no verdict stands on it, and no interval is widened for their "
+            f"number. Line: {100 * some[0].estimate.confidence:g} % interval, where there is one, for the row alone. "
+            f"{_drawn(some)}"
+        )
+        name = "explored" if number == 0 else f"explored-{number + 1}"
+        height = max(map(_height, places.values()))
+        plates.append(Plate(name, f"Exploratory: {axis}", caption, panels, height))
     return plates
+
+
+def _height(effects: Sequence[Effect]) -> float:
+    return AXIS_INCHES + ROW_INCHES * sum(len(_name(one)) + GAP for one in effects)
 
 
 def _drawn(effects: Sequence[Effect]) -> str:
@@ -91,13 +108,13 @@ def _drawn(effects: Sequence[Effect]) -> str:
     return f"Rows stand on {least if least == most else f'{least} to {most}'} {what}, {fewest} to {runs} runs."
 
 
-def _draw(axes: Axes, palette: Palette, *, effects: Sequence[Effect]) -> None:
+def _draw(axes: Axes, palette: Palette, *, effects: Sequence[Effect], title: str) -> None:
     place = 0.0
     middles, names = [], []
     for effect in effects:
         lines = _name(effect)
         middle = place + len(lines) / 2.0
-        place += len(lines) + 0.6
+        place += len(lines) + GAP
         middles.append(middle)
         names.append("\n".join(lines))
         found = effect.estimate
@@ -113,10 +130,13 @@ def _draw(axes: Axes, palette: Palette, *, effects: Sequence[Effect]) -> None:
     axes.set_yticks(middles, names)
     axes.set_ylim(place, 0.0)
     axes.set_xlabel(effects[0].axis, color=palette.ink)
+    if title:
+        axes.set_title(title, color=palette.ink)
 
 
 def _name(effect: Effect) -> list[str]:
-    return textwrap.wrap(effect.hypothesis.claim, NAME_WIDTH, break_long_words=False)
+    """The claim in lines, without what the panel's title says."""
+    return textwrap.wrap(effect.hypothesis.claim.removesuffix(f" ({effect.place})"), NAME_WIDTH, break_long_words=False)
 
 
 def _axis(one: Hypothesis, design: Design) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from samnesia.measure.ranking.resampling import LEAST_UNITS
-from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation
+from samnesia.study.hypotheses import Correlation, Difference, StrongerCorrelation, told_seeds
 from samnesia.study.judging import numbers
 from samnesia.study.judging.estimates import Estimate
 from samnesia.study.report.contexts import Grid
@@ -67,6 +67,7 @@ def _claimed(results: Results, verdict: Verdict) -> list[Relation]:
         case Correlation():
             kind = f"partial tau given {design.measure(one.given).label}" if one.given else "tau"
             kind += f" within {' and '.join(one.within)}" if one.within else ""
+            kind += "".join(f", {level}" for level in one.where.values()) + told_seeds(one)
             x, y = (design.measure(name) for name in (one.x, one.y))
             return [Relation(x, y, told(verdict.estimate, kind), one.scope, one.seeds)]
         case StrongerCorrelation():

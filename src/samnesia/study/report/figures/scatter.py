@@ -23,6 +23,8 @@ MOST_COLOURS = 6
 """Methods that are told apart by colour; with more of them, all runs look alike."""
 HEIGHT, TITLE_WIDTH = 3.1, 40
 """In inches, and in letters."""
+SHORT = 8
+"""Letters of a method's name of which four stand beside each other."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def draw_scatter(axes: Axes, palette: Palette, *, relation: Relation, clouds: Se
         axes.plot(*cloud.middle, "o", color=colour, markersize=5.4, mew=0.8, mec=palette.surface, zorder=3)
     marks.style_axes(axes, palette, grid="both")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
     axes.set_xlabel(_with_unit(relation.x), color=palette.ink)
     axes.set_ylabel(_with_unit(relation.y), color=palette.ink)
     if coloured:
@@ -89,10 +91,10 @@ def draw_scatter(axes: Axes, palette: Palette, *, relation: Relation, clouds: Se
                    label=label(arm))
             for arm in present
         ]  # fmt: skip
-        marks.legend(axes, palette, handles, columns=min(len(handles), 4))
-    axes.set_title(
-        textwrap.fill(relation.told, TITLE_WIDTH), color=palette.ink, pad=6 + 14 * coloured * -(-len(present) // 4)
-    )
+        columns = min(len(handles), 4 if max(len(label(arm)) for arm in present) <= SHORT else 2)
+        marks.legend(axes, palette, handles, columns=columns)
+    rows = -(-len(present) // columns) if coloured else 0
+    axes.set_title(textwrap.fill(relation.told, TITLE_WIDTH), color=palette.ink, pad=6 + 14 * rows)
 
 
 def _clouds(grid: Grid, relation: Relation) -> list[Cloud]:
