@@ -55,7 +55,7 @@ class Suite:
 SUITES = {
     "cpu": Suite("step_cost", problems.cpu_suite, problems.tiny_cpu_suite),
     "gpu": Suite("step_cost", problems.gpu_suite, problems.tiny_gpu_suite, device="cuda"),
-    "family": Suite("step_cost_family", problems.family_suite, problems.tiny_family_suite, FAMILY_ROWS, rounds=5),
+    "family": Suite("step_cost_family", problems.family_suite, problems.tiny_family_suite, FAMILY_ROWS, rounds=3),
 }
 
 
@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--suite", choices=tuple(SUITES), default="cpu", help="networks and rows (default: cpu)")
     own.add_argument("--models", nargs="+", metavar="NAME", help="only these networks of the suite")
     own.add_argument("--methods", nargs="+", metavar="ROW", help="only these rows; the floors are always measured")
-    own.add_argument("--rounds", type=int, help="interleaved rounds (default: 15, of the family 5)")
+    own.add_argument("--rounds", type=int, help="interleaved rounds (default: 15, of the family 3)")
     own.add_argument("--seconds", type=float, default=0.5, help="of one measurement of the floor (default: 0.5)")
     own.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default: 1)")
     own.add_argument(
