@@ -115,7 +115,7 @@ def answers(results: Results) -> str:
             found = results.transfer(nets_of(family), geometry)
             b, cost = results.exponent(family, geometry), results.cost(family, geometry)
             lines.append(
-                f"| `{geometry}` | {TITLES[family]} | {interval(found.spread, found.low, found.high)} | "
+                f"| `{geometry}` | {TITLES[family]} | {ratio(found)} | "
                 f"{'**yes**' if found.holds else 'no'} | {number(found.common)} | "
                 f"{DASH if b is None else f'{b:+.2f}'} | "
                 f"{DASH if cost is None else ', '.join(f'{of:.1f}' for of in cost)} |"
@@ -123,7 +123,7 @@ def answers(results: Results) -> str:
         everything = results.transfer([net for family in FAMILIES for net in nets_of(family)], geometry)
         one = everything.spread is not None and everything.spread <= ALL_WITHIN
         lines.append(
-            f"| `{geometry}` | all 15 nets | {interval(everything.spread, everything.low, everything.high)} | "
+            f"| `{geometry}` | all 15 nets | {ratio(everything)} | "
             f"{'**yes**' if one else 'no'} (of one radius) | {number(everything.common)} | | |"
         )
     return "\n".join(lines)
@@ -151,13 +151,32 @@ def best_radii(results: Results, validation: Results) -> str:
 
 
 def verdicts(stored: dict) -> str:
-    """The sentences of the study."""
-    return "\n".join(f"- {one['claim']}: {one['sentence']}" for one in stored["verdicts"])
+    """A row per family, a column per ball: the radius, the verdict, and the points over plain training."""
+    found = {(one["family"], one["geometry"]): one for one in stored["verdicts"]}
+    lines = [
+        f"| better than plain training by a point, over five widths | {' | '.join(f'`{of}`' for of in GEOMETRIES)} |",
+        f"|---|{'---|' * len(GEOMETRIES)}",
+    ]
+    for family in FAMILIES:
+        cells = [
+            f"at {GEOMETRIES[geometry].fixed[family]:g}: **{one['verdict']}** {one['effect']:+.1f} "
+            f"[{one['low']:+.1f}, {one['high']:+.1f}]"
+            for geometry in GEOMETRIES
+            for one in [found[family, geometry]]
+        ]
+        lines.append(f"| {TITLES[family]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def number(value: float | None) -> str:
     """To two digits."""
     return DASH if value is None else f"{float(f'{value:.2g}'):g}"
+
+
+def ratio(found: peaks.Transfer) -> str:
+    """Largest over smallest, to two decimals, as the limit is 2."""
+    ends = "" if found.low is None or found.high is None else f" [{found.low:.2f}, {found.high:.2f}]"
+    return DASH if found.spread is None else f"{found.spread:.2f}{ends}"
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
@@ -251,12 +270,27 @@ def stored_of(out: Path) -> dict:
     }
     summary = json.loads((out / "compare.json").read_text())
     return {
-        "command": summary["command"],
+        "command": f"samnesia study {results.design.name}",
         "environment": summary["environments"][0],
         "environments": len(summary["environments"]),
         "seeds": seeds,
-        "verdicts": [{"claim": one.hypothesis.claim, "sentence": one.sentence} for one in judge(results.design, table)],
+        "verdicts": [claimed(one) for one in judge(results.design, table)],
         **figures_of,
+    }
+
+
+def claimed(verdict) -> dict:
+    """What the page says of a verdict; levels are GEOMETRY-RADIUS and FAMILY-WIDTH."""
+    hypothesis, estimate = verdict.hypothesis, verdict.estimate
+    return {
+        "claim": hypothesis.claim,
+        "geometry": hypothesis.treatment["method"].partition("-")[0],
+        "family": hypothesis.over["net"][0].partition("-")[0],
+        "verdict": verdict.verdict,
+        "effect": estimate.effect,
+        "low": estimate.low,
+        "high": estimate.high,
+        "sentence": verdict.sentence,
     }
 
 
