@@ -122,8 +122,8 @@ def test_planted_sharpness_is_no_forgetting(sign, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_it_runs_and_is_reported(tmp_path):
-    """36 short runs: a minute and a half on an idle core."""
-    form = replace(TINY, radii=("0.4",), sizes=("40", "80"), points=2)
+    """36 short runs: about two minutes."""
+    form = replace(TINY, radii=("0.4",), sizes=("40", "80"))
     results = small.quietly(run_study, form.study(), tmp_path, progress=False)
     assert results.complete, results.failures()
     summary = report.write_report(tmp_path)
