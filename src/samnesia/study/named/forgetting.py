@@ -148,7 +148,7 @@ QUICK = Form(
 
 @named
 def forgetting(quick: bool = False) -> Study:
-    """What a perturbation makes the model forget, against flatness: which goes with accuracy at one radius?"""
+    """Forgetting against flatness: which goes with accuracy, of four perturbations at one radius (a reconstruction)."""
     return (QUICK if quick else FULL).study()
 
 
