@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import samnesia.perturb.step
 from samnesia.perturb.step import Standing
 from tests.battery import BY_NAME, DRIVING, METHODS, sparing
-from tests.problems import loss_of
+from tests.problems import loss_of, same_bits
 
 # An exception in the body is a way to leave the last pass; that the step is then lost is no news here.
 pytestmark = pytest.mark.filterwarnings("ignore::samnesia.perturb.errors.UnfinishedPassesWarning")
@@ -114,7 +114,7 @@ class State:
         """The same values, bit for bit."""
         return (
             len(self.values) == len(other.values)
-            and all(torch.equal(a, b) for a, b in zip(self.values, other.values, strict=True))
+            and all(same_bits(a, b) for a, b in zip(self.values, other.values, strict=True))
             and [g is None for g in self.gradients] == [g is None for g in other.gradients]
             and self.modes == other.modes
         )
