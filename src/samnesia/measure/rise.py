@@ -75,6 +75,8 @@ class _Way(Ascent):
             point.move(direction, radius - reached)
             reached = radius
             yield Need.FORWARD
+        if not self._radii:
+            yield Need.FORWARD  # or the flow would end here by itself, and keep what the pass has moved
 
 
 class Probe:
@@ -101,7 +103,7 @@ class Probe:
         with self._passes(way) as passes:
             loss, output = self._climbed(passes, batch)
             ignorance = self._ignorance(output, batch[1])
-            next(passes, None)  # the ascent has seen the gradient now
+            next(passes)  # the ascent has seen the gradient now
         return Start(loss, way.slope, ignorance)
 
     def rises(self, batch: Batch, radii: Sequence[float], *, enough: float = math.inf) -> list[float]:
