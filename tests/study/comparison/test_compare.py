@@ -477,9 +477,7 @@ def test_an_average_is_judged_by_its_weights_and_the_report_says_so(tmp_path):
 
 
 def test_an_average_that_would_not_begin_is_refused(trained, tmp_path):
-    sentence = (
-        "cannot compare digits-noisy-swa over 20 epochs, because it is judged by an average of its weights"
-    )
+    sentence = "cannot compare digits-noisy-swa over 20 epochs, because it is judged by an average of its weights"
     with pytest.raises(ConfigurationError, match=f"^{sentence}"):
         run(tmp_path / "out", ("sgd", "swa"), overrides={"epochs": 20})
     assert trained == [] and not (tmp_path / "out").exists()
