@@ -32,7 +32,7 @@ def script(monkeypatch):
 
 def test_the_first_of_the_best_is_chosen_and_every_score_is_kept(script):
     found = script.choose("wine", "sam", {}, workers=1)
-    assert found["chosen"] == {"rho": 0.2, "rho_min": None}
+    assert found["chosen"] == {"rho": 0.2, "rho_min": None, "steps": 1}
     assert [(row["rho"], row["validation"]) for row in found["grid"]] == [(0.1, 82.0), (0.2, 92.0), (0.4, 92.0)]
     assert found["grid"][0]["per_seed"] == [80.0, 81.0, 82.0, 83.0, 84.0]
     assert {seed for _, _, seed in script.ran} == set(script.TUNING_SEEDS) and min(script.TUNING_SEEDS) >= 1000
