@@ -70,7 +70,9 @@ def file(tmp_path):
 def test_without_a_name_the_studies_are_listed(samnesia):
     code, out, err = samnesia("study")
     assert (code, err) == (0, "")
-    assert re.search(r"^problems +SGD, SAM, ASAM, GSAM, OBF and random perturbation over five problems", out)
+    assert re.search(
+        r"^problems +SGD, SAM, ASAM, GSAM, OBF and random perturbation over five problems", out, re.MULTILINE
+    )
 
 
 def test_a_list_of_studies_needs_no_torch():

@@ -299,7 +299,7 @@ def test_targets_that_are_no_classes_and_models_in_parts_are_refused(tmp_path):
     run = begun(config())
     run.engine.in_parts = True
     with pytest.raises(ConfigurationError, match="cannot record measures with strategy fsdp"):
-        Recorder(config(record=BOTH), run.engine, run.problem, STEPS)
+        Recorder(config(record=BOTH), run.engine, run.problem, STEPS, run.method)
 
 
 @pytest.mark.parametrize(
