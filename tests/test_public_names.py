@@ -63,7 +63,7 @@ def test_importing_samnesia_does_not_import_torch():
 def test_importing_every_public_name_imports_nothing_that_is_not_needed():
     """torch.distributed.tensor alone costs most of a second."""
     loaded = modules_after("import samnesia\nfor name in samnesia.__all__: getattr(samnesia, name)")
-    assert {"torch", "samnesia.perturb.step"} <= loaded
+    assert {"torch", "samnesia.perturb.flow.step"} <= loaded
     assert not loaded & {
         "torchvision",
         "timm",

@@ -11,30 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from samnesia.integrations import as_optimizer, two_step
     from samnesia.measure.radius import RadiusSuggestion, suggest_rho
-    from samnesia.perturb.ascents import (
-        AfterNormAscent,
-        Ascent,
-        BeforeNormAscent,
-        GradientAscent,
-        RandomAscent,
-        SteppedAscent,
-    )
-    from samnesia.perturb.ball import (
-        L2,
-        Ball,
-        ElementScaling,
-        FilterScaling,
-        LayerScaling,
-        Linf,
-        Norm,
-        Scaling,
-        Unscaled,
-    )
-    from samnesia.perturb.cheaper import MomentumAscent, PartialAscent, ReusedDirection, SteepEnough
-    from samnesia.perturb.class_weights import ClassWeighted
     from samnesia.perturb.conversion.convert import convert_rho
     from samnesia.perturb.conversion.result import Conversion
-    from samnesia.perturb.criteria import Pass
     from samnesia.perturb.errors import (
         ConfigurationError,
         IdleScheduleWarning,
@@ -51,12 +29,9 @@ if TYPE_CHECKING:
         UnseenWrapperWarning,
         UnsupportedError,
     )
-    from samnesia.perturb.filtered import CentralizedAscent, CentralizedGradient, OutlierAscent
-    from samnesia.perturb.functional import FrozenDerivative
-    from samnesia.perturb.inner import Aligned, Fixed, InnerSteps, Interpolation
-    from samnesia.perturb.layerwise import LargestLayer, LargestUnit
-    from samnesia.perturb.masks import MaskedAscent
-    from samnesia.perturb.memory import Memory
+    from samnesia.perturb.flow.criteria import Pass
+    from samnesia.perturb.flow.options import StepOptions
+    from samnesia.perturb.flow.passes import PerturbedGradient
     from samnesia.perturb.methods.asam import asam, asam_after_norm, asam_before_norm
     from samnesia.perturb.methods.balls import filter_sam, linf_sam
     from samnesia.perturb.methods.baselines import lookahead, shrink_and_perturb
@@ -77,20 +52,45 @@ if TYPE_CHECKING:
     from samnesia.perturb.methods.subset import sam_on
     from samnesia.perturb.methods.trajectory import mesa, saf
     from samnesia.perturb.methods.wsam import wsam
-    from samnesia.perturb.objectives import OutputBiasForgetting
-    from samnesia.perturb.options import StepOptions
-    from samnesia.perturb.passes import PerturbedGradient
-    from samnesia.perturb.point import Need, Point
-    from samnesia.perturb.remembering import AveragedAscent, ResidualAscent
-    from samnesia.perturb.rules import KeptDifference, Mixture, RescaledNorm, Rule, SurrogateGap
-    from samnesia.perturb.schedules import after, always, before, every, proportional_to_lr, randomly
-    from samnesia.perturb.selection import LargestRise, Selection
-    from samnesia.perturb.sized import FisherAscent, IncrementAscent
-    from samnesia.perturb.subset import Only
-    from samnesia.perturb.teachers import AverageTeacher, PastTeacher, Teacher
+    from samnesia.perturb.parts.ascents import (
+        AfterNormAscent,
+        Ascent,
+        BeforeNormAscent,
+        GradientAscent,
+        RandomAscent,
+        SteppedAscent,
+    )
+    from samnesia.perturb.parts.ball import (
+        L2,
+        Ball,
+        ElementScaling,
+        FilterScaling,
+        LayerScaling,
+        Linf,
+        Norm,
+        Scaling,
+        Unscaled,
+    )
+    from samnesia.perturb.parts.cheaper import MomentumAscent, PartialAscent, ReusedDirection, SteepEnough
+    from samnesia.perturb.parts.class_weights import ClassWeighted
+    from samnesia.perturb.parts.filtered import CentralizedAscent, CentralizedGradient, OutlierAscent
+    from samnesia.perturb.parts.functional import FrozenDerivative
+    from samnesia.perturb.parts.inner import Aligned, Fixed, InnerSteps, Interpolation
+    from samnesia.perturb.parts.layerwise import LargestLayer, LargestUnit
+    from samnesia.perturb.parts.masks import MaskedAscent
+    from samnesia.perturb.parts.memory import Memory
+    from samnesia.perturb.parts.objectives import OutputBiasForgetting
+    from samnesia.perturb.parts.point import Need, Point
+    from samnesia.perturb.parts.remembering import AveragedAscent, ResidualAscent
+    from samnesia.perturb.parts.rules import KeptDifference, Mixture, RescaledNorm, Rule, SurrogateGap
+    from samnesia.perturb.parts.schedules import after, always, before, every, proportional_to_lr, randomly
+    from samnesia.perturb.parts.selection import LargestRise, Selection
+    from samnesia.perturb.parts.sized import FisherAscent, IncrementAscent
+    from samnesia.perturb.parts.subset import Only
+    from samnesia.perturb.parts.teachers import AverageTeacher, PastTeacher, Teacher
+    from samnesia.perturb.parts.unitwise import UnitNoiseAscent, UnitScaling
+    from samnesia.perturb.parts.updates import DifferenceStep, Lookahead, ShrinkAndPerturb, WeightUpdate
     from samnesia.perturb.tensors import Weights
-    from samnesia.perturb.unitwise import UnitNoiseAscent, UnitScaling
-    from samnesia.perturb.updates import DifferenceStep, Lookahead, ShrinkAndPerturb, WeightUpdate
     from samnesia.perturb.vectorized.m_sharpness import Vectorized
     from samnesia.study.comparison.callable import Comparison, compare
 
@@ -229,7 +229,7 @@ __all__ = [
 _HOMES = {
     "samnesia.integrations": ("as_optimizer", "two_step"),
     "samnesia.measure.radius": ("RadiusSuggestion", "suggest_rho"),
-    "samnesia.perturb.ascents": (
+    "samnesia.perturb.parts.ascents": (
         "AfterNormAscent",
         "Ascent",
         "BeforeNormAscent",
@@ -237,7 +237,7 @@ _HOMES = {
         "RandomAscent",
         "SteppedAscent",
     ),
-    "samnesia.perturb.ball": (
+    "samnesia.perturb.parts.ball": (
         "Ball",
         "ElementScaling",
         "FilterScaling",
@@ -248,11 +248,11 @@ _HOMES = {
         "Scaling",
         "Unscaled",
     ),
-    "samnesia.perturb.cheaper": ("MomentumAscent", "PartialAscent", "ReusedDirection", "SteepEnough"),
-    "samnesia.perturb.class_weights": ("ClassWeighted",),
+    "samnesia.perturb.parts.cheaper": ("MomentumAscent", "PartialAscent", "ReusedDirection", "SteepEnough"),
+    "samnesia.perturb.parts.class_weights": ("ClassWeighted",),
     "samnesia.perturb.conversion.convert": ("convert_rho",),
     "samnesia.perturb.conversion.result": ("Conversion",),
-    "samnesia.perturb.criteria": ("Pass",),
+    "samnesia.perturb.flow.criteria": ("Pass",),
     "samnesia.perturb.errors": (
         "ConfigurationError",
         "IdleScheduleWarning",
@@ -269,12 +269,12 @@ _HOMES = {
         "UnseenWrapperWarning",
         "UnsupportedError",
     ),
-    "samnesia.perturb.filtered": ("CentralizedAscent", "CentralizedGradient", "OutlierAscent"),
-    "samnesia.perturb.functional": ("FrozenDerivative",),
-    "samnesia.perturb.inner": ("Aligned", "Fixed", "InnerSteps", "Interpolation"),
-    "samnesia.perturb.layerwise": ("LargestLayer", "LargestUnit"),
-    "samnesia.perturb.masks": ("MaskedAscent",),
-    "samnesia.perturb.memory": ("Memory",),
+    "samnesia.perturb.parts.filtered": ("CentralizedAscent", "CentralizedGradient", "OutlierAscent"),
+    "samnesia.perturb.parts.functional": ("FrozenDerivative",),
+    "samnesia.perturb.parts.inner": ("Aligned", "Fixed", "InnerSteps", "Interpolation"),
+    "samnesia.perturb.parts.layerwise": ("LargestLayer", "LargestUnit"),
+    "samnesia.perturb.parts.masks": ("MaskedAscent",),
+    "samnesia.perturb.parts.memory": ("Memory",),
     "samnesia.perturb.methods.asam": ("asam", "asam_after_norm", "asam_before_norm"),
     "samnesia.perturb.methods.balls": ("filter_sam", "linf_sam"),
     "samnesia.perturb.methods.baselines": ("lookahead", "shrink_and_perturb"),
@@ -295,20 +295,20 @@ _HOMES = {
     "samnesia.perturb.methods.subset": ("sam_on",),
     "samnesia.perturb.methods.trajectory": ("mesa", "saf"),
     "samnesia.perturb.methods.wsam": ("wsam",),
-    "samnesia.perturb.objectives": ("OutputBiasForgetting",),
-    "samnesia.perturb.options": ("StepOptions",),
-    "samnesia.perturb.passes": ("PerturbedGradient",),
-    "samnesia.perturb.point": ("Need", "Point"),
-    "samnesia.perturb.remembering": ("AveragedAscent", "ResidualAscent"),
-    "samnesia.perturb.rules": ("KeptDifference", "Mixture", "RescaledNorm", "Rule", "SurrogateGap"),
-    "samnesia.perturb.schedules": ("after", "always", "before", "every", "proportional_to_lr", "randomly"),
-    "samnesia.perturb.selection": ("LargestRise", "Selection"),
-    "samnesia.perturb.sized": ("FisherAscent", "IncrementAscent"),
-    "samnesia.perturb.subset": ("Only",),
-    "samnesia.perturb.teachers": ("AverageTeacher", "PastTeacher", "Teacher"),
+    "samnesia.perturb.parts.objectives": ("OutputBiasForgetting",),
+    "samnesia.perturb.flow.options": ("StepOptions",),
+    "samnesia.perturb.flow.passes": ("PerturbedGradient",),
+    "samnesia.perturb.parts.point": ("Need", "Point"),
+    "samnesia.perturb.parts.remembering": ("AveragedAscent", "ResidualAscent"),
+    "samnesia.perturb.parts.rules": ("KeptDifference", "Mixture", "RescaledNorm", "Rule", "SurrogateGap"),
+    "samnesia.perturb.parts.schedules": ("after", "always", "before", "every", "proportional_to_lr", "randomly"),
+    "samnesia.perturb.parts.selection": ("LargestRise", "Selection"),
+    "samnesia.perturb.parts.sized": ("FisherAscent", "IncrementAscent"),
+    "samnesia.perturb.parts.subset": ("Only",),
+    "samnesia.perturb.parts.teachers": ("AverageTeacher", "PastTeacher", "Teacher"),
     "samnesia.perturb.tensors": ("Weights",),
-    "samnesia.perturb.unitwise": ("UnitNoiseAscent", "UnitScaling"),
-    "samnesia.perturb.updates": ("DifferenceStep", "Lookahead", "ShrinkAndPerturb", "WeightUpdate"),
+    "samnesia.perturb.parts.unitwise": ("UnitNoiseAscent", "UnitScaling"),
+    "samnesia.perturb.parts.updates": ("DifferenceStep", "Lookahead", "ShrinkAndPerturb", "WeightUpdate"),
     "samnesia.perturb.vectorized.m_sharpness": ("Vectorized",),
     "samnesia.study.comparison.callable": ("Comparison", "compare"),
 }

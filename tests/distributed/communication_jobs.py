@@ -15,7 +15,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.communication import Collectives, Watch, backward, record, recording, summary
-from samnesia.perturb.sync import gradient_sync
+from samnesia.perturb.flow.sync import gradient_sync
 from tests.battery import BY_NAME
 from tests.distributed import problems
 from tests.distributed.jobs import HALVES, shard

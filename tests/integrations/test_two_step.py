@@ -126,7 +126,7 @@ def test_an_ascent_with_a_forward_pass_beside_its_gradient_is_refused():
         num_gradients = 1
 
         def climb(self, point):
-            from samnesia.perturb.point import Need
+            from samnesia.perturb.parts.point import Need
 
             gradients = yield Need.GRADIENT
             yield Need.FORWARD

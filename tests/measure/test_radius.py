@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import samnesia
 from samnesia.measure.traceless import on_device
-from samnesia.perturb.ascents import AfterNormAscent
+from samnesia.perturb.parts.ascents import AfterNormAscent
 
 CURVATURES = torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)
 POINT = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 import samnesia
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.point import Need
+from samnesia.perturb.parts.point import Need
 from samnesia.perturb.tensors import Weights
 from tests.battery import BY_NAME, METHODS
 from tests.problems import batch, gradients, loss_of, network, sgd, weights

@@ -9,7 +9,7 @@ from torch import nn
 
 import samnesia
 from samnesia.perturb.errors import ConfigurationError, ObjectiveNotUsedError, UnsupportedError
-from samnesia.perturb.point import Need
+from samnesia.perturb.parts.point import Need
 from samnesia.perturb.tensors import Weights
 from tests.problems import (
     assert_close,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import samnesia
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.filtered import centralized
+from samnesia.perturb.parts.filtered import centralized
 from tests.perturb.test_ascents import flow
 from tests.perturb.test_ball import SHAPES, random_weights, tensors
 from tests.problems import assert_close, batch, batches, gradients, network, sgd, train, weights

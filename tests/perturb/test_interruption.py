@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import samnesia.perturb.step
-from samnesia.perturb.step import Standing
+import samnesia.perturb
+from samnesia.perturb.flow.step import Standing
 from tests.battery import BY_NAME, DRIVING, METHODS, sparing
 from tests.problems import loss_of, same_bits
 
@@ -270,7 +270,7 @@ class Signals:
     Counts these places in the files of the method core, in whatever function, and raises at number `at`.
     """
 
-    HOME = str(Path(samnesia.perturb.step.__file__).parent)
+    HOME = str(Path(samnesia.perturb.__file__).parent)
 
     def __init__(self, at=None):
         self.at, self.count, self.place = at, 0, ""

@@ -11,7 +11,7 @@ from torch import nn
 
 import samnesia
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.masks import kth_largest
+from samnesia.perturb.parts.masks import kth_largest
 from samnesia.perturb.tensors import Weights
 from tests.perturb.test_ascents import flow
 from tests.problems import assert_close, assert_same, batch, batches, differentiate, network, sgd, train, weights

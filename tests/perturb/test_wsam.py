@@ -9,7 +9,7 @@ from torch import nn
 
 import samnesia
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
-from samnesia.perturb.flow import Flow
+from samnesia.perturb.flow.base import Flow
 from tests.problems import (
     assert_close,
     assert_same,

@@ -10,10 +10,10 @@ from torch import nn
 
 from samnesia.data.problem import Problem, SecondLabel, TensorSplit
 from samnesia.measure.subject import Subject
-from samnesia.perturb.ascents import GradientAscent, RandomAscent
-from samnesia.perturb.ball import Ball, ElementScaling
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.objectives import OutputBiasForgetting
+from samnesia.perturb.parts.ascents import GradientAscent, RandomAscent
+from samnesia.perturb.parts.ball import Ball, ElementScaling
+from samnesia.perturb.parts.objectives import OutputBiasForgetting
 from samnesia.train.checkpoint import Position
 from samnesia.train.config import (
     ASAM,

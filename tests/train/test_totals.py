@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from samnesia.perturb.report import StepReport
+from samnesia.perturb.flow.report import StepReport
 from samnesia.train.config import SAM, RunConfig, Unperturbed
 from samnesia.train.log import RunResult
 from samnesia.train.totals import Totals, collapse

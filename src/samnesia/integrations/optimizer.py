@@ -8,7 +8,7 @@ from typing import Any, final
 import torch
 
 from samnesia.perturb.errors import PassesError
-from samnesia.perturb.passes import PerturbedGradient
+from samnesia.perturb.flow.passes import PerturbedGradient
 
 
 @final

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from samnesia.perturb.errors import ConfigurationError, ObjectiveNotUsedError, PassesError
-from samnesia.perturb.iterator import Passes
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.step import Standing
+from samnesia.perturb.flow.iterator import Passes
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.flow.step import Standing
 
 
 @final

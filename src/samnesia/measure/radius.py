@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from samnesia.measure.batches import Batch, pair, shapes
 from samnesia.measure.rise import Criterion, Directed, Probe, Start
 from samnesia.measure.traceless import generators_kept, on_device
-from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError, SamnesiaError
+from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.ball import Ball
 
 SHARE = 0.5
 """The rise that is aimed at, as a share of the loss at the weights themselves."""

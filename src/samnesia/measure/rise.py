@@ -1,6 +1,6 @@
 """How the loss of a batch rises along the way that a perturbation takes, measured without leaving a trace.
 
-It is a flow of passes (:mod:`samnesia.perturb.step`) that is closed before its last one: the moves are those of
+It is a flow of passes (:mod:`samnesia.perturb.flow.step`) that is closed before its last one: the moves are those of
 training, and what closing a flow promises holds for weights, gradients, buffers and random state.
 """
 
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from samnesia.measure.batches import Batch
-from samnesia.perturb.ascents import Ascent
-from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
-from samnesia.perturb.iterator import Passes
+from samnesia.perturb.flow.iterator import Passes
+from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.modules import ModelState
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.point import Need, Point
+from samnesia.perturb.parts.ascents import Ascent
+from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import Direction
 
 Criterion = Callable[[Any, Tensor], Tensor]

@@ -24,8 +24,8 @@ from samnesia.measure.progress import Progress, Silent
 from samnesia.measure.statistics import RunningStatistics, Statistics, dropouts
 from samnesia.measure.traceless import generators_kept
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.flow.sync import reshard
 from samnesia.perturb.modules import ModelState, forget_cached_weights, innermost, parameter_name
-from samnesia.perturb.sync import reshard
 from samnesia.perturb.tensors import Weights, is_dtensor, local
 
 Criterion = Callable[[Any, Tensor], Tensor]

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from samnesia.perturb.ball import Generators
 from samnesia.perturb.modules import ModelState
+from samnesia.perturb.parts.ball import Generators
 
 
 @contextmanager

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from samnesia.perturb.passes import PerturbedGradient
+    from samnesia.perturb.flow.passes import PerturbedGradient
 
 MakeMethod = Callable[["nn.Module", "Optimizer"], "PerturbedGradient"]
 TrainFunction = Callable[[MakeMethod, int], Any]

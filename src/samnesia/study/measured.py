@@ -128,7 +128,7 @@ class AtEnd:
     def _sharpness(self, loaded: Loaded) -> Values:
         from samnesia.measure.sharpness.micro import m_sharpness
         from samnesia.measure.sharpness.worst import worst_case
-        from samnesia.perturb.ball import L2, Ball, ElementScaling
+        from samnesia.perturb.parts.ball import L2, Ball, ElementScaling
 
         subject, _ = self._subject(loaded, self.samples)
         adaptive = Ball(L2(), ElementScaling(eta=0.0, scaled="all"))

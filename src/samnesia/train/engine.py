@@ -23,8 +23,8 @@ from torch.utils._pytree import tree_map_only
 
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.sync import reshard
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.flow.sync import reshard
 from samnesia.perturb.tensors import is_dtensor
 from samnesia.train.parts.hardware import Hardware
 

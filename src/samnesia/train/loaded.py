@@ -26,12 +26,12 @@ from torch import nn
 
 from samnesia.data.loader import Plan
 from samnesia.data.problem import Problem, Split
-from samnesia.perturb.ascents import Ascent
-from samnesia.perturb.ball import Ball
-from samnesia.perturb.cheaper import MomentumAscent
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.objectives import Criterion
-from samnesia.perturb.schedules import radius_at
+from samnesia.perturb.parts.ascents import Ascent
+from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.cheaper import MomentumAscent
+from samnesia.perturb.parts.objectives import Criterion
+from samnesia.perturb.parts.schedules import radius_at
 from samnesia.train import log, randomness
 from samnesia.train.checkpoint import AVERAGE, BEST, DIRECTORY, MANIFEST, MODEL, Position, Store
 from samnesia.train.config import RunConfig

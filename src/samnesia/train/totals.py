@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from samnesia.perturb.report import StepReport
+from samnesia.perturb.flow.report import StepReport
 from samnesia.train.log import RunResult
 from samnesia.train.parts.methods import Unperturbed
 

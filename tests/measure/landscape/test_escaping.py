@@ -14,10 +14,10 @@ import samnesia
 from samnesia.measure.landscape.escaping import escape, fit_growth
 from samnesia.measure.statistics import BatchStatistics
 from samnesia.measure.subject import Subject
-from samnesia.perturb.ascents import Ascent
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.point import Need
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import Ascent
+from samnesia.perturb.parts.point import Need
 from samnesia.perturb.tensors import Direction
 from tests.measure.landscape.subjects import convolutional, perceptron, quadratic, seen
 from tests.measure.test_subject import everything, same

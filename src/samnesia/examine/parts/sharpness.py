@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from samnesia.examine.bench import Bench
     from samnesia.examine.chosen import Place
     from samnesia.measure.subject import Subject
-    from samnesia.perturb.ball import Ball
+    from samnesia.perturb.parts.ball import Ball
 
 _BALLS = {"l2": "rho", "adaptive": "adaptive_rho", "linf": "linf_rho"}
 _TITLES = {"l2": "Euclidean ball", "adaptive": "Adaptive ball", "linf": "Cube"}
@@ -162,7 +162,7 @@ class Sharpness(Part):
 
 
 def _ball(kind: str) -> Ball:
-    from samnesia.perturb.ball import L2, Ball, ElementScaling, Linf
+    from samnesia.perturb.parts.ball import L2, Ball, ElementScaling, Linf
 
     balls = {"l2": Ball(L2()), "linf": Ball(Linf()), "adaptive": Ball(L2(), ElementScaling(eta=0.0, scaled="all"))}
     return balls[kind]

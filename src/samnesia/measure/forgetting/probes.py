@@ -25,14 +25,14 @@ from torch import Tensor, nn
 from samnesia.measure.batches import Batch, count, rows_of
 from samnesia.measure.subject import Subject
 from samnesia.measure.traceless import generators_kept
-from samnesia.perturb.ascents import Ascent, GradientAscent
-from samnesia.perturb.ball import Ball
-from samnesia.perturb.criteria import Pass
 from samnesia.perturb.errors import ConfigurationError, UnseenWrapperWarning
+from samnesia.perturb.flow.criteria import Pass
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.flow.report import StepReport
 from samnesia.perturb.modules import ModelState, innermost
-from samnesia.perturb.objectives import Criterion
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.report import StepReport
+from samnesia.perturb.parts.ascents import Ascent, GradientAscent
+from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.objectives import Criterion
 from samnesia.perturb.tensors import local
 
 _SEED = 1_640_531_527  # keeps away from seeds that weights may have been drawn by

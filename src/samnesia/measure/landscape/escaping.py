@@ -18,8 +18,8 @@ from samnesia.measure.estimate import Estimate, plain
 from samnesia.measure.landscape.heights import height
 from samnesia.measure.subject import Criterion, Subject
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.methods.sam import sam, unperturbed
-from samnesia.perturb.passes import PerturbedGradient
 
 _EXPONENTIAL = 0.9  # R² of the logarithm's straight line, below which a rate says little
 

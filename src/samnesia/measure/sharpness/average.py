@@ -13,8 +13,8 @@ from samnesia.measure.sharpness.noise import Noise, OnSphere
 from samnesia.measure.sharpness.result import AverageCase
 from samnesia.measure.subject import Subject
 from samnesia.measure.traceless import seeded
-from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.parts.ball import Ball
 
 
 def average_case(

@@ -14,8 +14,8 @@ from typing import Any
 from samnesia.measure.estimate import plain
 from samnesia.measure.sharpness.result import WorstCase
 from samnesia.measure.subject import Subject
-from samnesia.perturb.ball import L2, Ball, Unscaled
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.parts.ball import L2, Ball, Unscaled
 from samnesia.perturb.tensors import Weights
 
 _STATUS = "formula as we read it, unverified"

@@ -13,7 +13,7 @@ from samnesia.measure.batches import Batch
 from samnesia.measure.estimate import Estimate, plain
 from samnesia.measure.sharpness.hill import TINY, check_differentiable
 from samnesia.measure.subject import Subject
-from samnesia.perturb.ball import Ball
+from samnesia.perturb.parts.ball import Ball
 from samnesia.perturb.tensors import Weights
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from samnesia.measure.batches import Batch, count
 from samnesia.measure.estimate import Estimate
 from samnesia.measure.subject import Subject
-from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.parts.ball import Ball
 from samnesia.perturb.tensors import Weights, copies, differences
 
 Offsets = list[Tensor]

@@ -14,8 +14,8 @@ from samnesia.measure.sharpness.hill import Around, MicroBatch, check_differenti
 from samnesia.measure.sharpness.result import MSharpness
 from samnesia.measure.sharpness.worst import check_steps
 from samnesia.measure.subject import Subject
-from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.parts.ball import Ball
 
 
 def m_sharpness(

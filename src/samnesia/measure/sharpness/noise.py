@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from samnesia.measure.sharpness.hill import Around, Offsets
-from samnesia.perturb.ball import Ball, Generators
+from samnesia.perturb.parts.ball import Ball, Generators
 
 
 class Noise(ABC):

@@ -9,7 +9,7 @@ from typing import Any
 
 from samnesia.measure.estimate import Estimate, plain
 from samnesia.measure.sharpness.noise import Noise
-from samnesia.perturb.ball import Ball
+from samnesia.perturb.parts.ball import Ball
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ from samnesia.measure.sharpness.noise import EntrywiseGaussian
 from samnesia.measure.sharpness.result import WorstCase
 from samnesia.measure.subject import Subject
 from samnesia.measure.traceless import seeded
-from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.parts.ball import Ball
 
 _APART = 0.95  # of the highest top, below which another is one of its own
 

@@ -13,7 +13,7 @@ from typing import Any
 from samnesia.perturb.conversion.libraries import LIBRARIES
 from samnesia.perturb.conversion.result import Conversion
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.schedules import radius_at
+from samnesia.perturb.parts.schedules import radius_at
 
 
 def convert_rho(rho: float, *, source: str, **settings: Any) -> Conversion:

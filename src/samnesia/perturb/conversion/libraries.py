@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from samnesia.perturb.ascents import AfterNormAscent
-from samnesia.perturb.ball import Ball, ElementScaling
-from samnesia.perturb.cheaper import ReusedDirection
 from samnesia.perturb.conversion.result import Conversion
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.methods.asam import asam, asam_after_norm, asam_before_norm
 from samnesia.perturb.methods.cheaper import looksam
 from samnesia.perturb.methods.directions import friendly_sam
 from samnesia.perturb.methods.gsam import gsam
 from samnesia.perturb.methods.sam import sam
 from samnesia.perturb.methods.wsam import wsam
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.remembering import ResidualAscent
-from samnesia.perturb.rules import KeptDifference, Mixture, SurrogateGap
-from samnesia.perturb.schedules import Every, ProportionalToLR, Radius
-from samnesia.perturb.updates import DifferenceStep
+from samnesia.perturb.parts.ascents import AfterNormAscent
+from samnesia.perturb.parts.ball import Ball, ElementScaling
+from samnesia.perturb.parts.cheaper import ReusedDirection
+from samnesia.perturb.parts.remembering import ResidualAscent
+from samnesia.perturb.parts.rules import KeptDifference, Mixture, SurrogateGap
+from samnesia.perturb.parts.schedules import Every, ProportionalToLR, Radius
+from samnesia.perturb.parts.updates import DifferenceStep
 
 BARE_NORM = 1e-30
 """For code that divides by the norm itself: nothing beside a norm, and a gradient of zeros still moves nothing."""

@@ -9,8 +9,8 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Every, ProportionalToLR, Radius
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.schedules import Every, ProportionalToLR, Radius
 
 _SHORT = {Every: "every", ProportionalToLR: "proportional_to_lr"}
 

@@ -7,12 +7,12 @@ from typing import Literal, Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.ascents import AfterNormAscent, BeforeNormAscent, GradientAscent
-from samnesia.perturb.ball import Ball, ElementScaling, FilterScaling, LayerScaling
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import AfterNormAscent, BeforeNormAscent, GradientAscent
+from samnesia.perturb.parts.ball import Ball, ElementScaling, FilterScaling, LayerScaling
+from samnesia.perturb.parts.schedules import Radius
 
 _SCALINGS: dict[str, type[ElementScaling | FilterScaling | LayerScaling]] = {
     "element": ElementScaling,

@@ -7,13 +7,13 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.ball import Ball, Linf
-from samnesia.perturb.layerwise import LargestUnit
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
-from samnesia.perturb.unitwise import UnitScaling
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.ball import Ball, Linf
+from samnesia.perturb.parts.layerwise import LargestUnit
+from samnesia.perturb.parts.schedules import Radius
+from samnesia.perturb.parts.unitwise import UnitScaling
 
 
 def filter_sam(

@@ -11,10 +11,10 @@ from typing import Unpack
 import torch
 from torch import nn
 
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.methods.sam import unperturbed
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.updates import Lookahead, ShrinkAndPerturb
+from samnesia.perturb.parts.updates import Lookahead, ShrinkAndPerturb
 
 
 def lookahead(

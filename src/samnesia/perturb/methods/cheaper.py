@@ -7,14 +7,14 @@ from typing import Literal, Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.cheaper import MomentumAscent, PartialAscent, ReusedDirection, SteepEnough
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius, every
-from samnesia.perturb.schedules import after as from_step
-from samnesia.perturb.selection import LargestRise
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.cheaper import MomentumAscent, PartialAscent, ReusedDirection, SteepEnough
+from samnesia.perturb.parts.schedules import Radius, every
+from samnesia.perturb.parts.schedules import after as from_step
+from samnesia.perturb.parts.selection import LargestRise
 
 
 def interval_sam(

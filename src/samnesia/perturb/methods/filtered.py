@@ -8,11 +8,11 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.filtered import CentralizedAscent, CentralizedGradient, OutlierAscent
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
-from samnesia.perturb.sized import IncrementAscent
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.filtered import CentralizedAscent, CentralizedGradient, OutlierAscent
+from samnesia.perturb.parts.schedules import Radius
+from samnesia.perturb.parts.sized import IncrementAscent
 
 
 def gcsam(

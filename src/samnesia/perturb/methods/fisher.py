@@ -7,11 +7,11 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.masks import MaskedAscent
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
-from samnesia.perturb.sized import FisherAscent
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.masks import MaskedAscent
+from samnesia.perturb.parts.schedules import Radius
+from samnesia.perturb.parts.sized import FisherAscent
 
 
 def fisher_sam(

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.functional import FrozenDerivative
-from samnesia.perturb.objectives import Criterion
-from samnesia.perturb.options import FlowOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
+from samnesia.perturb.flow.options import FlowOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.functional import FrozenDerivative
+from samnesia.perturb.parts.objectives import Criterion
+from samnesia.perturb.parts.schedules import Radius
 
 
 def functional_sam(

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.class_weights import ClassWeighted
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.objectives import Criterion
-from samnesia.perturb.options import FlowOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
-from samnesia.perturb.selection import PerSample
+from samnesia.perturb.flow.options import FlowOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.class_weights import ClassWeighted
+from samnesia.perturb.parts.objectives import Criterion
+from samnesia.perturb.parts.schedules import Radius
+from samnesia.perturb.parts.selection import PerSample
 
 
 def imbsam(

@@ -7,12 +7,12 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.ball import Ball, LayerScaling
-from samnesia.perturb.layerwise import LargestLayer
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.ball import Ball, LayerScaling
+from samnesia.perturb.parts.layerwise import LargestLayer
+from samnesia.perturb.parts.schedules import Radius
 
 
 def layer_sam(

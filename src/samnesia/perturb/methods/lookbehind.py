@@ -7,11 +7,11 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.ball import Ball
-from samnesia.perturb.inner import Aligned, Fixed, InnerSteps
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.inner import Aligned, Fixed, InnerSteps
+from samnesia.perturb.parts.schedules import Radius
 
 
 def lookbehind(

@@ -7,11 +7,11 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.rules import Mixture
-from samnesia.perturb.schedules import Radius
-from samnesia.perturb.unitwise import UnitNoiseAscent
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.rules import Mixture
+from samnesia.perturb.parts.schedules import Radius
+from samnesia.perturb.parts.unitwise import UnitNoiseAscent
 
 
 def rwp(

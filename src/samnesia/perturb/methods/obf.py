@@ -7,12 +7,12 @@ from typing import Literal, Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.ascents import GradientAscent, RandomAscent
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.objectives import Criterion, OutputBiasForgetting
-from samnesia.perturb.options import FlowOptions, StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
+from samnesia.perturb.flow.options import FlowOptions, StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import GradientAscent, RandomAscent
+from samnesia.perturb.parts.objectives import Criterion, OutputBiasForgetting
+from samnesia.perturb.parts.schedules import Radius
 
 
 def obf(

@@ -7,10 +7,10 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.schedules import Radius
 
 
 def sam(

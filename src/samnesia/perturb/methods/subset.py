@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from samnesia.perturb.ascents import GradientAscent
-from samnesia.perturb.ball import Ball, ElementScaling, Unscaled
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.modules import parameter_name
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.schedules import Radius
-from samnesia.perturb.subset import Only
+from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.ball import Ball, ElementScaling, Unscaled
+from samnesia.perturb.parts.schedules import Radius
+from samnesia.perturb.parts.subset import Only
 
 
 def sam_on(

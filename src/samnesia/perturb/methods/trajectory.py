@@ -7,9 +7,9 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.teachers import AverageTeacher, PastTeacher
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.teachers import AverageTeacher, PastTeacher
 
 
 def mesa(

@@ -7,13 +7,13 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.ascents import GradientAscent
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.rules import KeptDifference, Mixture
-from samnesia.perturb.schedules import Radius
-from samnesia.perturb.updates import DifferenceStep
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.rules import KeptDifference, Mixture
+from samnesia.perturb.parts.schedules import Radius
+from samnesia.perturb.parts.updates import DifferenceStep
 
 
 def wsam(

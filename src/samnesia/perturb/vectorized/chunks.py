@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from samnesia.perturb.ascents import Ascent, SteppedAscent
 from samnesia.perturb.errors import ConfigurationError, NoGradientError, SamnesiaError, UnsupportedError
 from samnesia.perturb.modules import (
     check_gradients,
@@ -21,8 +20,9 @@ from samnesia.perturb.modules import (
     parameters_kept,
     set_random_state,
 )
-from samnesia.perturb.point import Need
-from samnesia.perturb.rules import Rule
+from samnesia.perturb.parts.ascents import Ascent, SteppedAscent
+from samnesia.perturb.parts.point import Need
+from samnesia.perturb.parts.rules import Rule
 from samnesia.perturb.vectorized.moves import LOOP, Perturbation, Setting, advance
 from samnesia.perturb.vectorized.samples import Chunks
 

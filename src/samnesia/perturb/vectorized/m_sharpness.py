@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.flow.report import StepReport
+from samnesia.perturb.flow.sync import Local, gradient_sync
 from samnesia.perturb.modules import ModelState, Parameters
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.report import StepReport
-from samnesia.perturb.sync import Local, gradient_sync
 from samnesia.perturb.vectorized.chunks import Block
 from samnesia.perturb.vectorized.moves import LOOP, Setting
 from samnesia.perturb.vectorized.samples import Chunks, Samples

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from samnesia.perturb.ascents import Ascent, SteppedAscent
-from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import UnsupportedError
-from samnesia.perturb.memory import Memory
+from samnesia.perturb.flow.moving import generator, move
+from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.modules import Parameters
-from samnesia.perturb.moving import generator, move
-from samnesia.perturb.passes import PerturbedGradient
-from samnesia.perturb.point import Need
-from samnesia.perturb.rules import Rule
+from samnesia.perturb.parts.ascents import Ascent, SteppedAscent
+from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.memory import Memory
+from samnesia.perturb.parts.point import Need
+from samnesia.perturb.parts.rules import Rule
 from samnesia.perturb.tensors import Direction, Weights, _gather, _wide, differences
 
 LOOP = "loop over passes() for each micro-batch instead"

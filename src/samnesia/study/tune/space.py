@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.schedules import radius_at
+from samnesia.perturb.parts.schedules import radius_at
 from samnesia.train.config import RunConfig
 from samnesia.train.parts.checks import require
 from samnesia.train.parts.methods import Radial

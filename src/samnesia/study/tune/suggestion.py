@@ -22,7 +22,7 @@ from samnesia.train.parts.when import Perturbed
 if TYPE_CHECKING:
     from samnesia.data.problem import Batch
     from samnesia.measure.radius import RadiusSuggestion
-    from samnesia.perturb.passes import PerturbedGradient
+    from samnesia.perturb.flow.passes import PerturbedGradient
     from samnesia.train.run import Run
 
 _WARM_UP = 1 / 20

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from samnesia import PerturbedGradient
-    from samnesia.perturb.objectives import Criterion
-    from samnesia.perturb.schedules import Radius
+    from samnesia.perturb.parts.objectives import Criterion
+    from samnesia.perturb.parts.schedules import Radius
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from samnesia.measure.forgetting.probes import OwnProbe, Probe, unwrapped
 from samnesia.measure.forgetting.probing import HeldOut, perturbing
 from samnesia.measure.subject import Subject
 from samnesia.models.ascent import AscentAware, aware_layers
-from samnesia.perturb.criteria import Pass
 from samnesia.perturb.errors import ConfigurationError, RecordingWarning, SamnesiaError
+from samnesia.perturb.flow.criteria import Pass
+from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.modules import innermost_optimizer
-from samnesia.perturb.passes import PerturbedGradient
 from samnesia.train.config import RunConfig
 from samnesia.train.drawn import Drawn, described
 from samnesia.train.engine import Engine

@@ -24,7 +24,7 @@ from samnesia.measure.forgetting.result import BATCH, RUNNING
 from samnesia.measure.sharpness.micro import m_sharpness
 from samnesia.measure.statistics import BatchStatistics, RunningStatistics, Statistics, normalizers
 from samnesia.measure.subject import Subject
-from samnesia.perturb.criteria import Pass
+from samnesia.perturb.flow.criteria import Pass
 
 
 @dataclass(frozen=True)

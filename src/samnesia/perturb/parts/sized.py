@@ -13,9 +13,9 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from samnesia.perturb.ascents import SteppedAscent
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.point import Point
+from samnesia.perturb.parts.ascents import SteppedAscent
+from samnesia.perturb.parts.point import Point
 from samnesia.perturb.tensors import Direction
 
 

@@ -10,10 +10,10 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from samnesia.perturb.ascents import Ascent, GradientAscent, SteppedAscent
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
-from samnesia.perturb.point import Need, Point
-from samnesia.perturb.rules import Rule
+from samnesia.perturb.parts.ascents import Ascent, GradientAscent, SteppedAscent
+from samnesia.perturb.parts.point import Need, Point
+from samnesia.perturb.parts.rules import Rule
 from samnesia.perturb.tensors import Direction, Weights, mix, scale
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.memory import Memory
-from samnesia.perturb.rules import KeptDifference
+from samnesia.perturb.parts.memory import Memory
+from samnesia.perturb.parts.rules import KeptDifference
 from samnesia.perturb.tensors import Weights, assign, copies
 
 

@@ -9,10 +9,10 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from samnesia.perturb.ascents import SteppedAscent
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.point import Point
-from samnesia.perturb.rules import Rule
+from samnesia.perturb.parts.ascents import SteppedAscent
+from samnesia.perturb.parts.point import Point
+from samnesia.perturb.parts.rules import Rule
 from samnesia.perturb.tensors import Direction, Weights, at_least, whole
 
 

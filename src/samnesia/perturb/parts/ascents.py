@@ -13,9 +13,9 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from samnesia.perturb.ball import Ball
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.point import Need, Point
+from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import Direction
 
 

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from samnesia.perturb.errors import ConfigurationError, UnperturbedParametersWarning, UnsupportedError
-from samnesia.perturb.rules import KeptDifference, Rule
-from samnesia.perturb.updates import DifferenceStep
+from samnesia.perturb.parts.rules import KeptDifference, Rule
+from samnesia.perturb.parts.updates import DifferenceStep
 
 if TYPE_CHECKING:
-    from samnesia.perturb.passes import PerturbedGradient
+    from samnesia.perturb.flow.passes import PerturbedGradient
 
 
 def check_names(options: Collection[str], known: Collection[str]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
-from samnesia.perturb.point import Point
+from samnesia.perturb.parts.point import Point
 from samnesia.perturb.tensors import differences, mix, scale
 
 

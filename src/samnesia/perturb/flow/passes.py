@@ -9,26 +9,26 @@ from typing import Any, Unpack, final
 import torch
 from torch import Tensor, nn
 
-from samnesia.perturb.ascents import Ascent, GradientAscent
-from samnesia.perturb.ball import Ball
-from samnesia.perturb.checks import check_kinds, check_names, check_parts, warn_of_unperturbed
-from samnesia.perturb.criteria import Pass
 from samnesia.perturb.errors import ConfigurationError, PassesError, PassesOpenError
-from samnesia.perturb.flow import Flow
-from samnesia.perturb.gradients import LeftGradient, SteppedGradient
-from samnesia.perturb.guards import Guard, Hook
-from samnesia.perturb.inner import InnerFlow
-from samnesia.perturb.iterator import Passes
-from samnesia.perturb.memory import Memory
+from samnesia.perturb.flow.base import Flow
+from samnesia.perturb.flow.checks import check_kinds, check_names, check_parts, warn_of_unperturbed
+from samnesia.perturb.flow.criteria import Pass
+from samnesia.perturb.flow.gradients import LeftGradient, SteppedGradient
+from samnesia.perturb.flow.guards import Guard, Hook
+from samnesia.perturb.flow.inner import InnerFlow
+from samnesia.perturb.flow.iterator import Passes
+from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.report import StepReport
+from samnesia.perturb.flow.step import Standing, Step
+from samnesia.perturb.flow.sync import Scope, check_scope, reshard
 from samnesia.perturb.modules import Parameters, forget_cached_weights, innermost, innermost_optimizer
-from samnesia.perturb.options import StepOptions
-from samnesia.perturb.report import StepReport
-from samnesia.perturb.rules import Rule
-from samnesia.perturb.schedules import Radius, When, always, radius_at, warn_if_idle
-from samnesia.perturb.step import Standing, Step
-from samnesia.perturb.sync import Scope, check_scope, reshard
+from samnesia.perturb.parts.ascents import Ascent, GradientAscent
+from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.memory import Memory
+from samnesia.perturb.parts.rules import Rule
+from samnesia.perturb.parts.schedules import Radius, When, always, radius_at, warn_if_idle
+from samnesia.perturb.parts.updates import WeightUpdate
 from samnesia.perturb.tensors import Weights
-from samnesia.perturb.updates import WeightUpdate
 
 
 @final

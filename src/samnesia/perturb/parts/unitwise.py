@@ -13,9 +13,9 @@ from typing import final
 
 from torch import Tensor
 
-from samnesia.perturb.ascents import Ascent
-from samnesia.perturb.ball import Scaling
-from samnesia.perturb.point import Need, Point
+from samnesia.perturb.parts.ascents import Ascent
+from samnesia.perturb.parts.ball import Scaling
+from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import Weights
 
 

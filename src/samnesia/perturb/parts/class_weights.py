@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
-from samnesia.perturb.selection import PerSample
+from samnesia.perturb.parts.selection import PerSample
 
 
 @final

@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from samnesia.perturb.ball import L2, Generators, Norm
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.parts.ball import L2, Generators, Norm
 from samnesia.perturb.tensors import Direction, Weights
 
 

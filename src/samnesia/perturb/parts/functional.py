@@ -12,7 +12,7 @@ from torch import Tensor
 from samnesia.perturb.errors import ConfigurationError, PassesError, UnsupportedError
 
 if TYPE_CHECKING:
-    from samnesia.perturb.passes import PerturbedGradient
+    from samnesia.perturb.flow.passes import PerturbedGradient
 
 
 @final

@@ -15,9 +15,9 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from samnesia.perturb.ascents import Ascent
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.point import Need, Point
+from samnesia.perturb.parts.ascents import Ascent
+from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import mix, scale
 
 

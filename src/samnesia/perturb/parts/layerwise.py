@@ -10,9 +10,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from samnesia.perturb.ball import Generators, Norm
+from samnesia.perturb.parts.ball import Generators, Norm
+from samnesia.perturb.parts.unitwise import unit_norms
 from samnesia.perturb.tensors import Direction, Weights
-from samnesia.perturb.unitwise import unit_norms
 
 
 class _LargestPart(Norm):

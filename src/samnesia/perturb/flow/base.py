@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from samnesia.perturb.ball import Ball
-from samnesia.perturb.criteria import Criteria, Pass
 from samnesia.perturb.errors import NoGradientError, PassesError, UnfinishedPassesWarning
-from samnesia.perturb.gradients import Gradients, KeptGradients
+from samnesia.perturb.flow.criteria import Criteria, Pass
+from samnesia.perturb.flow.gradients import Gradients, KeptGradients
+from samnesia.perturb.flow.moving import generator
+from samnesia.perturb.flow.sync import GradientSync
 from samnesia.perturb.modules import ModelState, Parameters, check_gradients, forget_cached_weights
-from samnesia.perturb.moving import generator
-from samnesia.perturb.point import Need
-from samnesia.perturb.sync import GradientSync
-from samnesia.perturb.teachers import Lesson
+from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.point import Need
+from samnesia.perturb.parts.teachers import Lesson
 from samnesia.perturb.tensors import Weights, assign, local, local_gradient, norms
 
 if TYPE_CHECKING:
-    from samnesia.perturb.passes import PerturbedGradient
+    from samnesia.perturb.flow.passes import PerturbedGradient
 
 
 class Flow(ABC):

@@ -10,7 +10,7 @@ from typing import Self
 
 import torch
 
-from samnesia.perturb.criteria import Pass
+from samnesia.perturb.flow.criteria import Pass
 
 
 class Passes(Iterator[Pass]):

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ObjectiveNotUsedError
-from samnesia.perturb.report import StepReport
+from samnesia.perturb.flow.report import StepReport
 
 if TYPE_CHECKING:
-    from samnesia.perturb.passes import PerturbedGradient
+    from samnesia.perturb.flow.passes import PerturbedGradient
 
 
 @dataclass(frozen=True, slots=True)

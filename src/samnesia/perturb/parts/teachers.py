@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError, PassesError, UnsupportedError
-from samnesia.perturb.memory import Memory
+from samnesia.perturb.parts.memory import Memory
+from samnesia.perturb.parts.updates import WeightUpdate
 from samnesia.perturb.tensors import Weights, copies
-from samnesia.perturb.updates import WeightUpdate
 
 if TYPE_CHECKING:
-    from samnesia.perturb.criteria import Pass
-    from samnesia.perturb.passes import PerturbedGradient
+    from samnesia.perturb.flow.criteria import Pass
+    from samnesia.perturb.flow.passes import PerturbedGradient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from samnesia.perturb.ascents import Ascent
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.point import Need, Point
+from samnesia.perturb.parts.ascents import Ascent
+from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import Direction, Weights, at_least
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from samnesia.perturb.functional import FrozenDerivative
-from samnesia.perturb.inner import InnerSteps
-from samnesia.perturb.objectives import Criterion
-from samnesia.perturb.schedules import When
-from samnesia.perturb.selection import Selection
-from samnesia.perturb.sync import Scope
-from samnesia.perturb.teachers import Teacher
-from samnesia.perturb.updates import WeightUpdate
+from samnesia.perturb.flow.sync import Scope
+from samnesia.perturb.parts.functional import FrozenDerivative
+from samnesia.perturb.parts.inner import InnerSteps
+from samnesia.perturb.parts.objectives import Criterion
+from samnesia.perturb.parts.schedules import When
+from samnesia.perturb.parts.selection import Selection
+from samnesia.perturb.parts.teachers import Teacher
+from samnesia.perturb.parts.updates import WeightUpdate
 
 
 class FlowOptions(TypedDict, total=False):

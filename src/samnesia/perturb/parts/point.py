@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from samnesia.perturb.ball import Ball
-from samnesia.perturb.memory import Memory
+from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.memory import Memory
 from samnesia.perturb.tensors import Direction, Weights
 
 
