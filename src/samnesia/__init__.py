@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         GradientAscent,
         RandomAscent,
         SteppedAscent,
+        UnitNoiseAscent,
     )
     from samnesia.perturb.parts.ball import (
         L2,
@@ -71,24 +72,22 @@ if TYPE_CHECKING:
         Scaling,
         Unscaled,
     )
-    from samnesia.perturb.parts.cheaper import MomentumAscent, PartialAscent, ReusedDirection, SteepEnough
     from samnesia.perturb.parts.class_weights import ClassWeighted
+    from samnesia.perturb.parts.descent import FrozenDerivative
     from samnesia.perturb.parts.filtered import CentralizedAscent, CentralizedGradient, OutlierAscent
-    from samnesia.perturb.parts.functional import FrozenDerivative
     from samnesia.perturb.parts.inner import Aligned, Fixed, InnerSteps, Interpolation
-    from samnesia.perturb.parts.layerwise import LargestLayer, LargestUnit
-    from samnesia.perturb.parts.masks import MaskedAscent
+    from samnesia.perturb.parts.layerwise import LargestLayer, LargestUnit, UnitScaling
+    from samnesia.perturb.parts.masks import MaskedAscent, PartialAscent
     from samnesia.perturb.parts.memory import Memory
     from samnesia.perturb.parts.objectives import OutputBiasForgetting
     from samnesia.perturb.parts.point import Need, Point
-    from samnesia.perturb.parts.remembering import AveragedAscent, ResidualAscent
-    from samnesia.perturb.parts.rules import KeptDifference, Mixture, RescaledNorm, Rule, SurrogateGap
+    from samnesia.perturb.parts.remembering import AveragedAscent, MomentumAscent, ResidualAscent, SteepEnough
+    from samnesia.perturb.parts.rules import KeptDifference, Mixture, RescaledNorm, ReusedDirection, Rule, SurrogateGap
     from samnesia.perturb.parts.schedules import after, always, before, every, proportional_to_lr, randomly
     from samnesia.perturb.parts.selection import LargestRise, Selection
     from samnesia.perturb.parts.sized import FisherAscent, IncrementAscent
     from samnesia.perturb.parts.subset import Only
     from samnesia.perturb.parts.teachers import AverageTeacher, PastTeacher, Teacher
-    from samnesia.perturb.parts.unitwise import UnitNoiseAscent, UnitScaling
     from samnesia.perturb.parts.updates import DifferenceStep, Lookahead, ShrinkAndPerturb, WeightUpdate
     from samnesia.perturb.tensors import Weights
     from samnesia.perturb.vectorized.m_sharpness import Vectorized
@@ -229,30 +228,8 @@ __all__ = [
 _HOMES = {
     "samnesia.integrations": ("as_optimizer", "two_step"),
     "samnesia.measure.radius": ("RadiusSuggestion", "suggest_rho"),
-    "samnesia.perturb.parts.ascents": (
-        "AfterNormAscent",
-        "Ascent",
-        "BeforeNormAscent",
-        "GradientAscent",
-        "RandomAscent",
-        "SteppedAscent",
-    ),
-    "samnesia.perturb.parts.ball": (
-        "Ball",
-        "ElementScaling",
-        "FilterScaling",
-        "L2",
-        "LayerScaling",
-        "Linf",
-        "Norm",
-        "Scaling",
-        "Unscaled",
-    ),
-    "samnesia.perturb.parts.cheaper": ("MomentumAscent", "PartialAscent", "ReusedDirection", "SteepEnough"),
-    "samnesia.perturb.parts.class_weights": ("ClassWeighted",),
     "samnesia.perturb.conversion.convert": ("convert_rho",),
     "samnesia.perturb.conversion.result": ("Conversion",),
-    "samnesia.perturb.flow.criteria": ("Pass",),
     "samnesia.perturb.errors": (
         "ConfigurationError",
         "IdleScheduleWarning",
@@ -269,12 +246,9 @@ _HOMES = {
         "UnseenWrapperWarning",
         "UnsupportedError",
     ),
-    "samnesia.perturb.parts.filtered": ("CentralizedAscent", "CentralizedGradient", "OutlierAscent"),
-    "samnesia.perturb.parts.functional": ("FrozenDerivative",),
-    "samnesia.perturb.parts.inner": ("Aligned", "Fixed", "InnerSteps", "Interpolation"),
-    "samnesia.perturb.parts.layerwise": ("LargestLayer", "LargestUnit"),
-    "samnesia.perturb.parts.masks": ("MaskedAscent",),
-    "samnesia.perturb.parts.memory": ("Memory",),
+    "samnesia.perturb.flow.criteria": ("Pass",),
+    "samnesia.perturb.flow.options": ("StepOptions",),
+    "samnesia.perturb.flow.passes": ("PerturbedGradient",),
     "samnesia.perturb.methods.asam": ("asam", "asam_after_norm", "asam_before_norm"),
     "samnesia.perturb.methods.balls": ("filter_sam", "linf_sam"),
     "samnesia.perturb.methods.baselines": ("lookahead", "shrink_and_perturb"),
@@ -295,20 +269,51 @@ _HOMES = {
     "samnesia.perturb.methods.subset": ("sam_on",),
     "samnesia.perturb.methods.trajectory": ("mesa", "saf"),
     "samnesia.perturb.methods.wsam": ("wsam",),
+    "samnesia.perturb.parts.ascents": (
+        "AfterNormAscent",
+        "Ascent",
+        "BeforeNormAscent",
+        "GradientAscent",
+        "RandomAscent",
+        "SteppedAscent",
+        "UnitNoiseAscent",
+    ),
+    "samnesia.perturb.parts.ball": (
+        "Ball",
+        "ElementScaling",
+        "FilterScaling",
+        "L2",
+        "LayerScaling",
+        "Linf",
+        "Norm",
+        "Scaling",
+        "Unscaled",
+    ),
+    "samnesia.perturb.parts.class_weights": ("ClassWeighted",),
+    "samnesia.perturb.parts.descent": ("FrozenDerivative",),
+    "samnesia.perturb.parts.filtered": ("CentralizedAscent", "CentralizedGradient", "OutlierAscent"),
+    "samnesia.perturb.parts.inner": ("Aligned", "Fixed", "InnerSteps", "Interpolation"),
+    "samnesia.perturb.parts.layerwise": ("LargestLayer", "LargestUnit", "UnitScaling"),
+    "samnesia.perturb.parts.masks": ("MaskedAscent", "PartialAscent"),
+    "samnesia.perturb.parts.memory": ("Memory",),
     "samnesia.perturb.parts.objectives": ("OutputBiasForgetting",),
-    "samnesia.perturb.flow.options": ("StepOptions",),
-    "samnesia.perturb.flow.passes": ("PerturbedGradient",),
     "samnesia.perturb.parts.point": ("Need", "Point"),
-    "samnesia.perturb.parts.remembering": ("AveragedAscent", "ResidualAscent"),
-    "samnesia.perturb.parts.rules": ("KeptDifference", "Mixture", "RescaledNorm", "Rule", "SurrogateGap"),
+    "samnesia.perturb.parts.remembering": ("AveragedAscent", "MomentumAscent", "ResidualAscent", "SteepEnough"),
+    "samnesia.perturb.parts.rules": (
+        "KeptDifference",
+        "Mixture",
+        "RescaledNorm",
+        "ReusedDirection",
+        "Rule",
+        "SurrogateGap",
+    ),
     "samnesia.perturb.parts.schedules": ("after", "always", "before", "every", "proportional_to_lr", "randomly"),
     "samnesia.perturb.parts.selection": ("LargestRise", "Selection"),
     "samnesia.perturb.parts.sized": ("FisherAscent", "IncrementAscent"),
     "samnesia.perturb.parts.subset": ("Only",),
     "samnesia.perturb.parts.teachers": ("AverageTeacher", "PastTeacher", "Teacher"),
-    "samnesia.perturb.tensors": ("Weights",),
-    "samnesia.perturb.parts.unitwise": ("UnitNoiseAscent", "UnitScaling"),
     "samnesia.perturb.parts.updates": ("DifferenceStep", "Lookahead", "ShrinkAndPerturb", "WeightUpdate"),
+    "samnesia.perturb.tensors": ("Weights",),
     "samnesia.perturb.vectorized.m_sharpness": ("Vectorized",),
     "samnesia.study.comparison.callable": ("Comparison", "compare"),
 }

@@ -29,8 +29,8 @@ from samnesia.data.problem import Problem, Split
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.ascents import Ascent
 from samnesia.perturb.parts.ball import Ball
-from samnesia.perturb.parts.cheaper import MomentumAscent
 from samnesia.perturb.parts.objectives import Criterion
+from samnesia.perturb.parts.remembering import MomentumAscent
 from samnesia.perturb.parts.schedules import radius_at
 from samnesia.train import log, randomness
 from samnesia.train.checkpoint import AVERAGE, BEST, DIRECTORY, MANIFEST, MODEL, Position, Store

@@ -19,9 +19,8 @@ from samnesia.perturb.methods.sam import sam
 from samnesia.perturb.methods.wsam import wsam
 from samnesia.perturb.parts.ascents import AfterNormAscent
 from samnesia.perturb.parts.ball import Ball, ElementScaling
-from samnesia.perturb.parts.cheaper import ReusedDirection
 from samnesia.perturb.parts.remembering import ResidualAscent
-from samnesia.perturb.parts.rules import KeptDifference, Mixture, SurrogateGap
+from samnesia.perturb.parts.rules import KeptDifference, Mixture, ReusedDirection, SurrogateGap
 from samnesia.perturb.parts.schedules import Every, ProportionalToLR, Radius
 from samnesia.perturb.parts.updates import DifferenceStep
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from samnesia.perturb.flow.sync import Scope
-from samnesia.perturb.parts.functional import FrozenDerivative
+from samnesia.perturb.parts.descent import FrozenDerivative
 from samnesia.perturb.parts.inner import InnerSteps
 from samnesia.perturb.parts.objectives import Criterion
 from samnesia.perturb.parts.schedules import When

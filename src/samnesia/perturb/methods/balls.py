@@ -11,9 +11,8 @@ from samnesia.perturb.flow.options import StepOptions
 from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.parts.ascents import GradientAscent
 from samnesia.perturb.parts.ball import Ball, Linf
-from samnesia.perturb.parts.layerwise import LargestUnit
+from samnesia.perturb.parts.layerwise import LargestUnit, UnitScaling
 from samnesia.perturb.parts.schedules import Radius
-from samnesia.perturb.parts.unitwise import UnitScaling
 
 
 def filter_sam(

@@ -11,7 +11,9 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.flow.options import StepOptions
 from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.parts.ascents import GradientAscent
-from samnesia.perturb.parts.cheaper import MomentumAscent, PartialAscent, ReusedDirection, SteepEnough
+from samnesia.perturb.parts.masks import PartialAscent
+from samnesia.perturb.parts.remembering import MomentumAscent, SteepEnough
+from samnesia.perturb.parts.rules import ReusedDirection
 from samnesia.perturb.parts.schedules import Radius, every
 from samnesia.perturb.parts.schedules import after as from_step
 from samnesia.perturb.parts.selection import LargestRise

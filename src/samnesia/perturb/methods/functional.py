@@ -11,7 +11,7 @@ from torch import nn
 from samnesia.perturb.flow.options import FlowOptions
 from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.parts.ascents import GradientAscent
-from samnesia.perturb.parts.functional import FrozenDerivative
+from samnesia.perturb.parts.descent import FrozenDerivative
 from samnesia.perturb.parts.objectives import Criterion
 from samnesia.perturb.parts.schedules import Radius
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from samnesia.perturb.flow.options import StepOptions
 from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.parts.ascents import UnitNoiseAscent
 from samnesia.perturb.parts.rules import Mixture
 from samnesia.perturb.parts.schedules import Radius
-from samnesia.perturb.parts.unitwise import UnitNoiseAscent
 
 
 def rwp(

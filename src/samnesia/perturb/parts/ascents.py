@@ -6,6 +6,7 @@ list parallel to ``point.weights``, and moves the weights with ``point.move(dire
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.layerwise import unit_norms
 from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import Direction
 
@@ -138,3 +140,28 @@ class RandomAscent(Ascent):
         if self.clean_statistics:
             yield Need.FORWARD
         point.move(point.ball.random(point.start, point.generator))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class UnitNoiseAscent(Ascent):
+    """Gaussian noise on every unit f, of standard deviation ``ρ ‖f‖₂ / √(entries of f)``, after the gradient (RWP).
+
+    Its expected length is about ``ρ ‖f‖₂`` in each unit; it is not normalized, and no ball bounds it. The clean
+    gradient is taken for the rule, and moves nothing.
+    """
+
+    @property
+    def num_gradients(self) -> int:
+        """One, at the unperturbed weights."""
+        return 1
+
+    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
+        """One gradient pass, one move."""
+        yield Need.GRADIENT
+        noise = point.start.gaussian(point.generator)
+        norms = unit_norms(point.start, point.start.tensors)
+        entries = [math.prod(p.shape[1:]) if p.ndim > 1 else p.numel() for p in point.start.parameters]
+        for values, size, count in zip(noise, norms, entries, strict=True):
+            values.mul_(size / math.sqrt(max(1, count)))
+        point.move(noise)

@@ -1,4 +1,9 @@
-"""Balls of parts: every weight tensor, or every unit of it, may move by the whole radius, whatever the others do."""
+"""Balls of parts: every weight tensor, or every unit of it, may move by the whole radius, whatever the others do.
+
+A unit is a slice along the first dimension of a tensor with two or more (a filter of a convolution, a neuron's incoming
+weights); a tensor with fewer (a bias, the weights of a normalization) is one unit. `FilterScaling` differs: it knows
+filters of convolutions alone, as ASAM's authors do.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from samnesia.perturb.parts.ball import Generators, Norm
-from samnesia.perturb.parts.unitwise import unit_norms
+from samnesia.perturb.parts.ball import Generators, Norm, Scaling
 from samnesia.perturb.tensors import Direction, Weights
 
 
@@ -68,7 +72,7 @@ class LargestLayer(_LargestPart):
 @final
 @dataclass(frozen=True, slots=True)
 class LargestUnit(_LargestPart):
-    """The largest of the output units' Euclidean norms, ``max_f ‖u_f‖₂``; see `unitwise` for what a unit is.
+    """The largest of the output units' Euclidean norms, ``max_f ‖u_f‖₂``.
 
     With `UnitScaling` the ball is that of all perturbations with ``‖e_f‖₂ ≤ ρ ‖W_f‖₂`` for every unit, and the ascent
     ``e_f = ρ ‖W_f‖₂ g_f / ‖g_f‖₂``.
@@ -81,3 +85,29 @@ class LargestUnit(_LargestPart):
     def describe(self, scaled: str) -> str:
         """``max ‖scaled‖₂ of a unit``."""
         return f"max over units of ‖{scaled}‖₂"
+
+
+def unit_norms(weights: Weights, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The 2-norm of each unit, over all ranks: [units, 1, …] for tensors of two or more dimensions, 0-d for others."""
+    return [_norms(weights, index, t) for index, t in enumerate(tensors)]
+
+
+def _norms(weights: Weights, index: int, tensor: Tensor) -> Tensor:
+    if len(weights.parameters[index].shape) < 2:
+        return weights.reduce_tensor(index, tensor.square().sum()).sqrt()
+    squares = tensor.square().sum(dim=tuple(range(1, tensor.ndim)), keepdim=True)
+    return weights.reduce_tensor(index, squares, kept_dimension=0).sqrt()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class UnitScaling(Scaling):
+    """Every entry of a unit f gets ``T = ‖f‖₂``, on all parameters: the radius is relative to each unit's norm."""
+
+    def factors(self, weights: Weights) -> list[Tensor | None]:
+        """The norms."""
+        return [*unit_norms(weights, weights.tensors)]
+
+    def describe(self) -> str:
+        """What T is."""
+        return "T = ‖its unit‖₂"

@@ -1,16 +1,16 @@
-"""Perturbations of some entries only: those where the squared gradient is largest."""
+"""Perturbations of some entries only: those where the squared gradient is largest, or a random share."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.parts.ascents import Ascent
+from samnesia.perturb.parts.ascents import Ascent, SteppedAscent
 from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import Direction, Weights, at_least
 
@@ -66,6 +66,39 @@ class MaskedAscent(Ascent):
         point.memory.keep("masked.mask", point.start, mask)
         point.memory.keep_number("masked.made", torch.tensor(float(point.step), dtype=torch.float64))
         return mask
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialAscent(SteppedAscent):
+    """A random part of the ball's steepest direction: ``e = (ρ / β) m ⊙ g / ‖g‖``, m ~ Bernoulli(β) (ESAM, ICLR 2022).
+
+    The norm is that of the whole gradient, so that e is SAM's on average. m is drawn anew for each move: an entry of
+    its own for each weight (`per="entry"`, the paper's formula), or one for each parameter tensor (`per="tensor"`, the
+    authors' code). Nothing is frozen, so that this saves no gradient by itself.
+    """
+
+    beta: float = 0.6
+    per: Literal["entry", "tensor"] = "entry"
+
+    def __post_init__(self) -> None:
+        super(PartialAscent, self).__post_init__()
+        if not 0.0 < self.beta <= 1.0:
+            raise ConfigurationError(
+                f"cannot perturb a share of beta={self.beta} of the weights, because e is divided by it and it is a "
+                "probability; choose it in (0, 1]"
+            )
+        if self.per not in ("entry", "tensor"):
+            raise ConfigurationError(
+                f"cannot draw a mask per {self.per!r}, because only 'entry' and 'tensor' are known; choose one of them"
+            )
+
+    def direction(self, point: Point, gradients: list[Tensor]) -> Direction:
+        """``(m / β) ⊙ g / ‖g‖``, in the ball."""
+        steepest = point.ball.steepest(point.start, gradients, point.epsilon)
+        masks = point.start.chosen(self.beta, point.generator, each_entry=self.per == "entry")
+        tensors = [values * mask for values, mask in zip(steepest.tensors, masks, strict=True)]
+        return Direction(tensors, steepest.factor / self.beta)
 
 
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}

@@ -1,24 +1,26 @@
-"""Ascents that follow what earlier steps left: moving averages of the gradient.
+"""Ascents that use what earlier steps left: moving averages of gradients, of their size, the optimizer's momentum.
 
-Both take one gradient, remember one tensor for each weight (two while a step runs: the old one and the new), and move
-in the ball's steepest direction for the vector that they follow. What is remembered is of the loss as it is: a gradient
+Those that average gradients take one, remember one tensor for each weight (two while a step runs: the old one and the
+new), and move in the ball's steepest direction for the vector that they follow. What is remembered is of the loss as it is: a gradient
 of a scaled loss is divided by `point.loss_scale()`, or taken as it is where the loss did not go through `p.loss`. With
 micro-batches each of them counts as one gradient; on steps where `when` does not fire the average stays as it is.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+import torch
 from torch import Tensor
 
-from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.parts.ascents import Ascent
+from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.parts.ascents import Ascent, GradientAscent
 from samnesia.perturb.parts.point import Need, Point
-from samnesia.perturb.tensors import mix, scale
+from samnesia.perturb.tensors import Direction, mix, scale
 
 
 class _Averaging(Ascent):
@@ -94,6 +96,126 @@ class AveragedAscent(_Averaging):
             kept = mix(average, scaled_by.new_tensor(1.0 - self.theta), gradients, self.theta / scaled_by)
         point.memory.keep("averaged.direction", point.start, kept)
         return kept
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteepEnough(Ascent):
+    """Ascends as `ascent` does, but only where the gradient is large among the last (AE-SAM, Jiang et al., ICLR 2023).
+
+    With s = ‖g‖² of the ascent's first gradient, ``μ ← δ μ + (1 - δ) s`` and then ``σ² ← δ σ² + (1 - δ) (s - μ)²``,
+    both from 0. Where ``s < μ + c_t σ`` nothing moves and g is stepped: one gradient evaluation instead of two. c_t
+    goes linearly from `lambda_2` at step 0 to `lambda_1` at `total_steps`. All ranks decide alike, on the gradient of
+    the batch. Of several micro-batches the first one decides, for all of the step, and it alone enters μ and σ². Waits
+    for the device. Under a loss that is scaled but does not go through `p.loss`, s is that of the scaled gradient.
+    """
+
+    remembers: ClassVar[bool] = True
+
+    total_steps: int
+    delta: float = 0.9
+    lambda_1: float = -1.0
+    lambda_2: float = 1.0
+    ascent: Ascent = GradientAscent()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.total_steps, int) or self.total_steps < 1:
+            raise ConfigurationError(
+                f"cannot move a threshold over total_steps={self.total_steps!r}, because it is the number of steps "
+                "after which it has arrived; choose a whole number >= 1"
+            )
+        if not 0.0 <= self.delta < 1.0:
+            raise ConfigurationError(
+                f"cannot average squared gradient norms with delta={self.delta}, because it is the share that the "
+                "average keeps on each step; choose it in [0, 1)"
+            )
+        if not (abs(self.lambda_1) < float("inf") and abs(self.lambda_2) < float("inf")):
+            raise ConfigurationError(
+                f"cannot compare a gradient with lambda_1={self.lambda_1} and lambda_2={self.lambda_2} deviations, "
+                "because the threshold has to be a number; choose finite ones"
+            )
+        if self.ascent.num_gradients < 1:
+            raise ConfigurationError(
+                f"cannot decide by its gradient whether to follow {self.ascent}, because it takes none; use "
+                "GradientAscent"
+            )
+
+    @property
+    def num_gradients(self) -> int:
+        """Those of the ascent, where it is followed."""
+        return self.ascent.num_gradients
+
+    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
+        """One gradient, and then either nothing or what the ascent does."""
+        climb = self.ascent.climb(point)
+        gradients = yield next(climb)
+        if not self._is_steep(point, gradients):
+            return
+        need = _sent(climb, gradients)
+        del gradients  # freed before the next pass
+        while need is not None:
+            need = _sent(climb, (yield need))
+
+    def _is_steep(self, point: Point, gradients: list[Tensor]) -> bool:
+        memory = point.memory
+        if int(memory.number(_DECIDED_AT, -1.0)) != point.step:  # the first micro-batch of this step
+            steep = self._decided(point, gradients)
+            memory.keep_number(_DECIDED, torch.tensor(float(steep), dtype=torch.float64))
+            memory.keep_number(_DECIDED_AT, torch.tensor(point.step, dtype=torch.float64))
+        return bool(memory.number(_DECIDED))
+
+    def _decided(self, point: Point, gradients: list[Tensor]) -> bool:
+        memory, keep = point.memory, self.delta
+        square = float(point.start.norm(gradients) / point.loss_scale(unknown=1.0)) ** 2
+        mean = keep * float(memory.number(_MEAN)) + (1.0 - keep) * square
+        variance = keep * float(memory.number(_VARIANCE)) + (1.0 - keep) * (square - mean) ** 2
+        memory.keep_number(_MEAN, torch.tensor(mean, dtype=torch.float64))
+        memory.keep_number(_VARIANCE, torch.tensor(variance, dtype=torch.float64))
+        share = min(1.0, point.step / self.total_steps)
+        threshold = self.lambda_2 + (self.lambda_1 - self.lambda_2) * share
+        return square >= mean + threshold * math.sqrt(variance)
+
+
+_MEAN, _VARIANCE = "steep_enough.mean", "steep_enough.variance"
+_DECIDED, _DECIDED_AT = "steep_enough.decision", "steep_enough.step"
+
+
+def _sent(climb: Generator[Need, list[Tensor], None], gradients: list[Tensor]) -> Need | None:
+    try:
+        return climb.send(gradients)
+    except StopIteration:
+        return None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MomentumAscent(Ascent):
+    """``e = -ρ v / (‖v‖ + epsilon)``, v the base optimizer's momentum buffer (Momentum-SAM, Becker et al., 2401.12033).
+
+    v, in the ball, is SGD's `momentum_buffer` or Adam's `exp_avg` from before the step, which point uphill: the
+    gradient is taken *ahead*, where the optimizer is going. No gradient is taken on the way; on the optimizer's first
+    step there is no v, and no move.
+    """
+
+    @property
+    def num_gradients(self) -> int:
+        """None."""
+        return 0
+
+    def climb(self, point: Point) -> Generator[Need, list[Tensor], None]:
+        """One move, without a pass; raises UnsupportedError for an optimizer that has stepped and keeps no momentum."""
+        momentum = point.optimizer_state("momentum_buffer", "exp_avg")
+        if momentum is None:
+            if point.step:
+                raise UnsupportedError(
+                    "cannot perturb along the momentum of an optimizer that keeps neither a 'momentum_buffer' nor an "
+                    "'exp_avg' after its first step, because there is no other direction without a gradient; use SGD "
+                    "with momentum > 0, Adam or AdamW"
+                )
+            return
+        ahead = point.ball.steepest(point.start, momentum, point.epsilon)
+        point.move(Direction(ahead.tensors, -ahead.factor, ahead.norm))
+        yield from ()
 
 
 def _check_share(name: str, value: float, doing: str, *, open_below: bool = False, open_above: bool = False) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.parts.point import Point
-from samnesia.perturb.tensors import differences, mix, scale
+from samnesia.perturb.tensors import Weights, differences, mix, scale
 
 
 class Rule(ABC):
@@ -163,3 +163,62 @@ class KeptDifference(Rule):
 
 
 _MOSTLY_ONE = 1.5  # shares of a batch add up to one, but for rounding; scalers begin at thousands
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReusedDirection(Rule):
+    """What perturbed steps learned serves the steps between them (LookSAM, Liu et al., CVPR 2022).
+
+    A perturbed step steps g_p and keeps ``g_v = g_p - (⟨g, g_p⟩ / ‖g‖²) g``, its part orthogonal to the clean gradient
+    g. A step on which `when` does not fire steps ``g + α (‖g‖ / (‖g_v‖ + epsilon)) g_v``; before there is a g_v, g. The
+    projection is over all parameters jointly, as in the paper. Of several micro-batches, the sum of the g_v is kept. A
+    g_v that is nothing but rounding, as where nothing has moved (`SteepEnough`, a radius of 0), is none: that of an
+    earlier step stays.
+    """
+
+    remembers: ClassVar[bool] = True
+    of_the_loss: ClassVar[bool] = True
+
+    alpha: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not abs(self.alpha) < float("inf"):
+            raise ConfigurationError(
+                f"cannot re-use a direction with alpha={self.alpha}, because alpha is its length next to that of the "
+                "gradient; choose a finite number"
+            )
+
+    def combine(self, point: Point, clean: Sequence[Tensor], perturbed: Sequence[Tensor]) -> list[Tensor]:
+        """g_p; keeps g_v."""
+        weights = point.start
+        square = weights.norm(clean) ** 2
+        along = weights.dot(clean, perturbed) / square.clamp_min(torch.finfo(square.dtype).tiny)
+        found = mix(perturbed, torch.ones_like(along), clean, -along)
+        # all of it where the gradients are: nothing here waits for the device
+        is_one = weights.norm(found) > _ROUNDINGS * torch.finfo(square.dtype).eps * weights.norm(perturbed)
+        earlier, kept_at = self._kept(point, weights), point.memory.number(_KEPT_AT, -1.0).to(square)
+        if earlier:
+            of_this_step = torch.where(is_one, (kept_at == point.step).to(square), 1.0)
+            found = mix(found, is_one.to(square), earlier, of_this_step)
+        else:
+            found = scale(found, is_one.to(square))
+        point.memory.keep(_KEPT, weights, found)
+        point.memory.keep_number(_KEPT_AT, torch.where(is_one, float(point.step), kept_at))
+        return [g.clone() for g in perturbed]
+
+    def between(self, point: Point, gradients: list[Tensor]) -> list[Tensor]:
+        """``g + α (‖g‖ / ‖g_v‖) g_v``."""
+        weights = point.start
+        kept = self._kept(point, weights)
+        if not kept:
+            return gradients
+        size = self.alpha * weights.norm(gradients) / (weights.norm(kept) + point.epsilon)
+        return mix(gradients, torch.ones_like(size), kept, size)
+
+    def _kept(self, point: Point, weights: Weights) -> list[Tensor]:
+        return point.memory.tensors(_KEPT, weights) or []
+
+
+_ROUNDINGS = 32.0  # of the longer vector, that a difference of two nearly equal ones may consist of
+_KEPT, _KEPT_AT = "reused_direction.direction", "reused_direction.step"
