@@ -90,11 +90,23 @@ def in_scope(levels: Levels, scope: Scope) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Also:
+    """A further part of a claim about a difference: the same sides in another measure."""
+
+    measure: str
+    """Name of the measure."""
+    direction: Direction = "higher"
+    """Whether the claim is that this difference is positive or negative."""
+    smallest: float = 0.0
+    """Smallest effect of interest in this measure, 0 or more."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Difference(Claimed):
     """Treatment minus control, paired by seed: one mean difference, in the measure's unit.
 
     Factors that neither side nor ``where`` names are averaged over within each seed, because the seed is what is drawn
-    anew.
+    anew. A claim with further parts (``also``) is supported where every part is, and contradicted where one is.
     """
 
     measure: str
@@ -106,9 +118,12 @@ class Difference(Claimed):
     expected_sd: float | None = None
     """Standard deviation of the paired difference over seeds, as tuning seeds showed it, for the power that is printed
     before the study runs; never of reported seeds. None is unknown."""
+    also: tuple[Also, ...] = ()
+    """What has to hold as well, of the same runs; ``measure``, ``direction`` and ``smallest`` are the first part."""
 
     def __post_init__(self) -> None:
-        _check_smallest(self.claim, self.smallest)
+        for part in (self, *self.also):
+            _check_smallest(self.claim, part.smallest)
         require(
             self.expected_sd is None or 0.0 < self.expected_sd < float("inf"),
             f"cannot plan {self.claim!r} with a standard deviation of {self.expected_sd}, because it must be positive; "
@@ -123,10 +138,22 @@ class Difference(Claimed):
 
     def check(self, design: Design) -> None:
         """Refuse names that the design does not have; raises ConfigurationError."""
-        design.measure(self.measure)
+        for part in (self, *self.also):
+            design.measure(part.measure)
         self._check_scope(design)
         for levels in (self.treatment, self.control):
             design.check(levels)
+
+    @property
+    def parts(self) -> tuple[Difference, ...]:
+        """Each part as a claim of its own; of a claim without further parts, itself."""
+        return (
+            replace(self, also=()),
+            *(
+                replace(self, measure=one.measure, direction=one.direction, smallest=one.smallest, also=())
+                for one in self.also
+            ),
+        )
 
     @property
     def named(self) -> set[str]:
@@ -139,10 +166,14 @@ class Difference(Claimed):
         return super().scope | {name: (level, self.control[name]) for name, level in self.treatment.items()}
 
     def estimate(self, design: Design, table: DataFrame) -> Estimate:
-        """What the table's finished runs say: :func:`samnesia.study.judging.estimates.difference`."""
-        from samnesia.study.judging.estimates import difference
+        """What the table's finished runs say: :func:`samnesia.study.judging.estimates.difference`.
 
-        return difference(self, design, table)
+        Of several parts, :func:`samnesia.study.judging.estimates.together`.
+        """
+        from samnesia.study.judging.estimates import difference, together
+
+        found = [difference(part, design, table) for part in self.parts]
+        return together(found) if self.also else found[0]
 
     def power(self, design: Design) -> list[str]:
         """Lines on what the design can show: :func:`samnesia.study.judging.power.of_difference`."""
@@ -153,7 +184,8 @@ class Difference(Claimed):
     def subject(self, design: Design) -> str:
         """What the effect is, such as ``sam minus sgd in test accuracy``."""
         sides = " minus ".join(_spoken(design, side) for side in (self.treatment, self.control))
-        return f"{sides} in {_label(design, self.measure)}{_at(self)}"
+        measures = " and ".join(_label(design, part.measure) for part in (self, *self.also))
+        return f"{sides} in {measures}{_at(self)}"
 
     def unit(self, design: Design) -> str:
         """Unit of the effect: points, of a share in percent."""

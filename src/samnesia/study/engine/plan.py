@@ -144,4 +144,6 @@ def _needed(design: Design, levels: Levels) -> tuple[str, ...]:
 
 def _measures(hypothesis: Hypothesis) -> list[str]:
     plain = to_plain(hypothesis)
-    return [plain[name] for name in ("measure", "x", "rival", "y", "given") if plain.get(name) is not None]
+    parts = [plain, *plain.get("also", ())]
+    names = ("measure", "x", "rival", "y", "given")
+    return [part[name] for part in parts for name in names if part.get(name) is not None]

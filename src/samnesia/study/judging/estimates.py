@@ -58,6 +58,8 @@ class Estimate:
     """What was left out and what else a reader has to know, in a few words each."""
     reason: str | None = None
     """Why there is no interval; None where there is one."""
+    parts: tuple[Estimate, ...] = ()
+    """Of a claim of several parts, each of them; the effect and its interval are then those of the first."""
 
 
 def difference(hypothesis: Difference, design: Design, table: DataFrame) -> Estimate:
@@ -91,6 +93,28 @@ def difference(hypothesis: Difference, design: Design, table: DataFrame) -> Esti
     )
     return Estimate(
         interval.mean, interval.low, interval.high, support, contradict, *stands, confidence, how, both.notes
+    )
+
+
+def together(parts: Sequence[Estimate]) -> Estimate:
+    r"""A claim whose parts have to hold all: the intersection-union test.
+
+    That some part has no effect is rejected with :math:`p = \max_i p_i`, without any correction, because each part has
+    to be shown by itself. That all parts reach their smallest effects is rejected with
+    :math:`p = \min(1, k \min_i p_i)` for k parts, because one of them suffices (Bonferroni).
+
+    Source: Berger (1982), Multiparameter hypothesis testing and acceptance sampling, Technometrics 24(4).
+    """
+    first, support = parts[0], [one.p_support for one in parts]
+    against = [one.p_contradict for one in parts if one.p_contradict is not None]
+    notes = dict.fromkeys(note for one in parts for note in one.notes)
+    return replace(
+        first,
+        p_support=None if None in support else max(one for one in support if one is not None),
+        p_contradict=min(1.0, len(parts) * min(against)) if against else None,
+        how=f"{first.how}; {len(parts)} parts that have to hold all",
+        notes=tuple(notes),
+        parts=tuple(parts),
     )
 
 

@@ -100,7 +100,11 @@ def detectable(sd: float, seeds: int, at: float, smallest: float = 0.0) -> float
 
 
 def of_difference(hypothesis: Difference, design: Design) -> list[str]:
-    """Power lines of a difference."""
+    """Power lines of a difference; of several parts that have to hold all, a line on each apart."""
+    if hypothesis.also:
+        each = [(design.measure(part.measure).label, of_difference(part, design)) for part in hypothesis.parts]
+        told = [f"{label}: {line}" for label, lines in each for line in lines]
+        return [f"{len(each)} parts that have to hold all, so that the power is at most the least of:", *told]
     seeds, at, smallest = len(hypothesis.seeds_of(design)), level(design), hypothesis.smallest
     if seeds < LEAST:
         short = f"{counted(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from samnesia.study.hypotheses import Hypothesis
+from samnesia.study.hypotheses import Difference, Hypothesis
 from samnesia.study.judging.estimates import Estimate
 from samnesia.study.judging.numbers import signed
 from samnesia.train.plain import from_plain, to_plain
@@ -125,8 +125,7 @@ def judge(design: Design, table: DataFrame) -> list[Verdict]:
     )
     verdicts = []
     for hypothesis, estimate, one, other in zip(design.primary, estimates, support, contradict, strict=True):
-        effect = None if estimate.effect is None else hypothesis.sign * estimate.effect
-        ruling = rule(effect, hypothesis.smallest, one, other, design.alpha)
+        ruling = rule(_margin(hypothesis, estimate), 0.0, one, other, design.alpha)
         known = estimate.p_support is not None, estimate.p_contradict is not None
         adjusted = (one if known[0] else None, other if known[1] else None)
         verdicts.append(
@@ -137,21 +136,35 @@ def judge(design: Design, table: DataFrame) -> list[Verdict]:
     return verdicts
 
 
+def _parts(hypothesis: Hypothesis, estimate: Estimate) -> list[tuple[Hypothesis, Estimate]]:
+    """What has to hold, with what was found of it."""
+    if isinstance(hypothesis, Difference) and estimate.parts:
+        return list(zip(hypothesis.parts, estimate.parts, strict=True))
+    return [(hypothesis, estimate)]
+
+
+def _margin(hypothesis: Hypothesis, estimate: Estimate) -> float | None:
+    """How far the estimate lies beyond the smallest effect of interest, of several parts the least; None without."""
+    margins = [
+        None if found.effect is None else part.sign * found.effect - part.smallest
+        for part, found in _parts(hypothesis, estimate)
+    ]
+    return None if None in margins else min(one for one in margins if one is not None)
+
+
 def _sentence(
     design: Design, hypothesis: Hypothesis, estimate: Estimate, ruling: Ruling, support: float, contradict: float
 ) -> str:
     """The verdict in words: what was found, and why that supports, contradicts or leaves undecided."""
     begin = f"{ruling.capitalize()}: {hypothesis.subject(design)}"
-    if estimate.effect is None:
-        return f"{begin} cannot be told, because {estimate.reason}; that is not the same as no effect."
+    nothing = [one.reason for _, one in _parts(hypothesis, estimate) if one.effect is None]
+    if nothing:
+        return f"{begin} cannot be told, because {nothing[0]}; that is not the same as no effect."
     unit = hypothesis.unit(design)
     digits = _digits(estimate, hypothesis.smallest)
-    found = f"{begin} is {_with(signed(estimate.effect, digits), unit)}"
-    if estimate.low is None or estimate.high is None:
-        found += f" ({estimate.drawn}; no interval, because {estimate.reason})"
-    else:
-        ends = f"{signed(estimate.low, digits)} to {signed(estimate.high, digits)}"
-        found += f" ({estimate.confidence * 100:g} % interval {ends}; {estimate.drawn})"
+    found = f"{begin} is {' and '.join(_found(design, *part) for part in _parts(hypothesis, estimate))}"
+    if estimate.parts:
+        return f"{found}. {_all_of_them(design, hypothesis, estimate, ruling, support, contradict)}"
     limit = _with(signed(hypothesis.sign * hypothesis.smallest, digits), unit)
     threshold = f"judged at {design.alpha / 2:g}"
     side, further = ("above", "more") if hypothesis.sign > 0 else ("below", "less")
@@ -170,6 +183,38 @@ def _sentence(
     return (
         f"{found}, which does not show the claimed effect ({_chance(support)}) and does not {out} "
         f"({_chance(contradict)}), each judged at {design.alpha / 2:g}; that is not the same as no effect."
+    )
+
+
+def _found(design: Design, hypothesis: Hypothesis, estimate: Estimate) -> str:
+    """An effect with its interval and what it stands on."""
+    digits = _digits(estimate, hypothesis.smallest)
+    found = _with(signed(estimate.effect, digits), hypothesis.unit(design))
+    if estimate.low is None or estimate.high is None:
+        return f"{found} ({estimate.drawn}; no interval, because {estimate.reason})"
+    ends = f"{signed(estimate.low, digits)} to {signed(estimate.high, digits)}"
+    return f"{found} ({estimate.confidence * 100:g} % interval {ends}; {estimate.drawn})"
+
+
+def _all_of_them(
+    design: Design, hypothesis: Hypothesis, estimate: Estimate, ruling: Ruling, support: float, contradict: float
+) -> str:
+    """Why a claim of several parts has its verdict."""
+    threshold = f"judged at {design.alpha / 2:g}"
+    wanted = " and ".join(
+        _with(signed(part.sign * part.smallest, _digits(found, part.smallest)), part.unit(design)) + f" or {further}"
+        if part.smallest else side
+        for part, found in _parts(hypothesis, estimate)
+        for side, further in (("above zero", "more") if part.sign > 0 else ("below zero", "less"),)
+    )  # fmt: skip
+    begin = f"The claim is that they are {wanted}, all of them"
+    if ruling == "supported":
+        return f"{begin}, and each is beyond chance ({_chance(support)}, {threshold})."
+    if ruling == "contradicted":
+        return f"{begin}, and one of them is ruled out ({_chance(contradict)}, {threshold})."
+    return (
+        f"{begin}, which is neither shown ({_chance(support)}) nor ruled out ({_chance(contradict)}), each "
+        f"{threshold}; that is not the same as no effect."
     )
 
 
