@@ -122,8 +122,8 @@ class Difference(Claimed):
     """What has to hold as well, of the same runs; ``measure``, ``direction`` and ``smallest`` are the first part."""
 
     def __post_init__(self) -> None:
-        for part in (self, *self.also):
-            _check_smallest(self.claim, part.smallest)
+        for smallest in (self.smallest, *(part.smallest for part in self.also)):
+            _check_smallest(self.claim, smallest)
         require(
             self.expected_sd is None or 0.0 < self.expected_sd < float("inf"),
             f"cannot plan {self.claim!r} with a standard deviation of {self.expected_sd}, because it must be positive; "
@@ -138,11 +138,16 @@ class Difference(Claimed):
 
     def check(self, design: Design) -> None:
         """Refuse names that the design does not have; raises ConfigurationError."""
-        for part in (self, *self.also):
-            design.measure(part.measure)
+        for name in self.measures:
+            design.measure(name)
         self._check_scope(design)
         for levels in (self.treatment, self.control):
             design.check(levels)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the measures of all parts."""
+        return (self.measure, *(part.measure for part in self.also))
 
     @property
     def parts(self) -> tuple[Difference, ...]:
@@ -184,7 +189,7 @@ class Difference(Claimed):
     def subject(self, design: Design) -> str:
         """What the effect is, such as ``sam minus sgd in test accuracy``."""
         sides = " minus ".join(_spoken(design, side) for side in (self.treatment, self.control))
-        measures = " and ".join(_label(design, part.measure) for part in (self, *self.also))
+        measures = " and ".join(_label(design, name) for name in self.measures)
         return f"{sides} in {measures}{_at(self)}"
 
     def unit(self, design: Design) -> str:
