@@ -1,126 +1,394 @@
-"""Put the figures of a finished study into docs/findings.md: `python scripts/update_findings.py runs/problems`.
+"""Put finished studies into the documentation: `python scripts/update_findings.py runs/bias-quick runs/epochs-quick`.
 
-Copies the study's `compare.json`, without its configurations, and its figure of error reduction to `docs/findings/`,
-and rewrites what stands between the markers. `tests/test_findings.py` holds the page against the committed file.
+Of each study's directory the numbers are kept in `docs/findings/NAME.json`, without what can be made again from them or
+from the study's Python; figures go to `docs/findings/NAME/`; and `docs/findings/NAME.md` gets a generated part between
+markers, below what was written by hand. A figure of the study that the hand-written part shows, `](NAME/relations.svg)`
+say, is copied besides the standard ones. Called without directories, it makes all pages again from what is kept.
+
+The table of all studies in `docs/findings.md` is made of the pages: their first heading, and the line of the
+hand-written part that begins with `**In short:**`. `tests/test_findings.py` holds all of it against the kept numbers.
 """
 
 import json
+import re
 import shutil
 import sys
+import textwrap
+from collections import Counter
 from pathlib import Path
 
+from samnesia.measure import figures
+from samnesia.study.engine.run import read_results
+from samnesia.study.judging.numbers import counted, ranges
+from samnesia.study.named import find_study
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGE, DATA = ROOT / "docs" / "findings.md", ROOT / "docs" / "findings"
-START, END = "<!-- problems: made by scripts/update_findings.py -->", "<!-- /problems -->"
-FIGURE = "error_reduction.svg"
-DASH = "\N{EN DASH}"
+DATA, INDEX = ROOT / "docs" / "findings", ROOT / "docs" / "findings.md"
+START, END = "<!-- study: made by scripts/update_findings.py -->", "<!-- /study -->"
+INDEX_START, INDEX_END = "<!-- studies: made by scripts/update_findings.py -->", "<!-- /studies -->"
+QUICK = "-quick"
+SHORT = "**In short:**"
+DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+FIGURES = {
+    "verdicts": "Effects with their intervals, the smallest effect of interest dotted",
+    "factors": "The measure that comes first, over the levels of each factor",
+    "scores": "The measure that comes first, by what is compared",
+    "explored": "Exploratory effects",
+}
+"""The standard ones, where a study has them."""
+LARGEST = 300_000  # bytes of a standard figure
+ENVIRONMENT = ("commit", "python", "torch", "hardware", "device", "threads")
+FEW = 12  # measures of a study without contexts that are shown
+RULINGS = {"supported": 3, "contradicted": 2, "undecided": 0}
+"""With the place of each among the colours of figures."""
+ELSEWHERE = {
+    "problems": ("#in-short", "wrong labels: by 22 points and more; on four other problems no claim is supported"),
+    "widths": ("widths.md", "no: one radius does not serve nets of several widths"),
+}
+"""Studies whose numbers stand on pages of their own make: where, and in short."""
 
 
-def section(summary: dict) -> str:
-    """Verdicts, and a table for each problem."""
-    environment = summary["environments"][0]
-    seeds = f"{len(summary['seeds'])} seeds ({summary['seeds'][0]} to {summary['seeds'][-1]})"
-    about = (
-        f"Test accuracy in percent, mean [95 % t-interval] over n = {seeds}; differences are paired by seed. Intervals "
-        f"are not widened for their number, verdicts are, by Holm over all {len(summary['verdicts'])} hypotheses. Made "
-        f"by `{summary['command']}` at commit {environment['commit']} with torch {environment['torch']} on "
-        f"{environment['hardware']}, {environment['threads']} thread a run."
+# What is kept of a study.
+
+
+def kept(out: Path) -> dict:
+    """The numbers of a study's directory."""
+    results, summary = read_results(out), json.loads((out / "compare.json").read_text())
+    design = results.design
+    status = Counter(results.table["status"])
+    later = [change for change in results.history if change.results]
+    return rounded(
+        {
+            "study": design.name.removesuffix(QUICK),
+            "form": design.name,
+            "question": design.question,
+            "command": summary["command"],
+            "environments": summary["environments"],
+            "seeds": list(design.seeds),
+            "tuning_seeds": list(design.tuning_seeds),
+            "factors": {factor.name: list(factor.levels) for factor in design.factors},
+            "compared": design.compared,
+            "alpha": design.alpha,
+            "notes": list(design.notes),
+            "later": [f"{change.time[:10]}, after {change.results} results: {change.says}" for change in later],
+            "cells": dict(status),
+            "failures": summary["failures"],
+            "seconds": float(sum(outcome.seconds for outcome in results.outcomes.values())),
+            "verdicts": [judged(one, design) for one in summary["verdicts"]],
+            "exploratory": [
+                effect_of(one, design, hypothesis)
+                for one, hypothesis in zip(summary.get("exploratory", []), design.exploratory, strict=True)
+            ],
+            "means": means(summary, design),
+        }
     )
-    problems = list(dict.fromkeys(context["levels"]["problem"] for context in summary["contexts"]))
-    parts = [START, "", about, "", "### Verdicts", "", verdicts(summary, problems)]
-    for problem in problems:
-        parts += ["", f"### {problem}", "", table(summary, problem)]
-    return "\n".join([*parts, "", END])
 
 
-def verdicts(summary: dict, problems: list[str]) -> str:
-    """A row per problem and a column per method: the verdict, with the effect at equal gradient evaluations."""
-    found = {
-        (one["hypothesis"]["where"]["problem"], one["hypothesis"]["treatment"]["method"]): one
-        for one in summary["verdicts"]
+def judged(verdict: dict, design) -> dict:
+    """A claim with its verdict."""
+    (hypothesis,) = (one for one in design.primary if one.claim == verdict["hypothesis"]["claim"])
+    own = {name: verdict[name] for name in ("verdict", "p_support", "p_contradict", "sentence")}
+    return {
+        **effect_of({"claim": hypothesis.claim, **verdict["estimate"]}, design, hypothesis),
+        **own,
+        "sign": hypothesis.sign,
+        "smallest": hypothesis.smallest,
+        "notes": verdict["estimate"]["notes"],
     }
-    methods = list(dict.fromkeys(method for _, method in found))
-    lines = [
-        "| better than SGD by a point or more, at equal gradient evaluations, last epoch | "
-        + " | ".join(method.upper() for method in methods) + " |",
-        "|---" * (len(methods) + 1) + "|",
-    ]  # fmt: skip
-    for problem in problems:
-        cells = [found[problem, method] for method in methods]
-        shown = [
-            f"**{one['verdict']}** {change(one['estimate'] | {'mean': one['estimate']['effect']})}" for one in cells
-        ]
-        lines.append(f"| {problem} | {' | '.join(shown)} |")
+
+
+def effect_of(estimate: dict, design, hypothesis) -> dict:
+    """An effect with its interval and unit; a tau and a difference of taus have none."""
+    names = ("claim", "effect", "low", "high", "n", "runs", "drawn", "reason")
+    tau = not hasattr(hypothesis, "measure")
+    return {name: estimate[name] for name in names} | {"unit": "tau" if tau else hypothesis.unit(design)}
+
+
+def means(summary: dict, design) -> dict:
+    """Means and intervals of what is judged, by context; of a study with one context, of all measures."""
+    judged_by, several = summary["judged_by"], bool(summary["contexts"])
+    labels = {one.name: {"label": one.label, "unit": one.unit} for one in design.measures}
+    blocks = summary["contexts"] or [{"name": "", "methods": summary["methods"]}]
+    rows = {}
+    for block in blocks:
+        for method in block["methods"]:
+            cell = {point: short(value) for point, value in method["score"].items()}
+            if not several:
+                cell |= {name: short(value) for name, value in method["measures"].items()}
+            cell |= {name: method[name] for name in ("gradient_evaluations", "seconds")}
+            rows.setdefault(block["name"], {})[method["method"]] = cell
+    points = judged_by["points"]
+    return {"judged": {"name": judged_by["name"], "unit": judged_by["unit"], "points": points}, "labels": labels,
+            "rows": rows}  # fmt: skip
+
+
+def short(value: dict) -> list:
+    """Mean, ends of the interval, and number of runs."""
+    return [value["mean"], value["low"], value["high"], value["n"]]
+
+
+def rounded(value):
+    """Five digits of every number with more."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+# The generated part of a page.
+
+
+def section(study: dict) -> str:
+    """Verdicts, figures, what was looked at besides, means, and how all of it was made."""
+    parts = [START, "", f"## The numbers of `{study['form']}`", "", study["question"], ""]
+    if study["verdicts"]:
+        parts += [tally(study), "", verdicts(study), "", rule(study), ""]
+        parts += folded("The verdicts in sentences", "\n".join(f"- {told(one)}" for one in study["verdicts"]))
+    parts += [f"![{says}]({study['study']}/{name}.svg)\n" for name, says in FIGURES.items() if name in study["figures"]]
+    if study["exploratory"]:
+        count = counted(len(study["exploratory"]), "effect")
+        parts += folded(f"Exploratory: {count}, no verdict, intervals not widened for their number", explored(study))
+    parts += folded("Means", table(study))
+    parts += ["### How it was made", "", *made(study), "", END]
+    return "\n".join(parts)
+
+
+def folded(title: str, content: str) -> list[str]:
+    return ["<details>", f"<summary>{title}</summary>", "", content, "", "</details>", ""]
+
+
+def tally(study: dict) -> str:
+    """How many claims have which verdict."""
+    counts = Counter(one["verdict"] for one in study["verdicts"])
+    said = ", ".join(f"{counts[ruling]} {ruling}" for ruling in RULINGS if counts[ruling])
+    return f"{counted(len(study['verdicts']), 'claim')}: {said}."
+
+
+def verdicts(study: dict) -> str:
+    """A row per claim."""
+    lines = ["| claim | verdict | effect [95 % interval] | claimed | n |", "|---|---|---|---|---|"]
+    for one in study["verdicts"]:
+        limit = claimed(one)
+        lines.append(
+            f"| {cell(one['claim'])} | **{one['verdict']}** | {effect(one)} | {limit} | {cell(one['drawn'])} |"
+        )
     return "\n".join(lines)
 
 
-def table(summary: dict, problem: str) -> str:
-    """A row per method: accuracy at both epochs and both budgets, and the paired differences at equal gradients."""
-    steps, gradients = (
-        next(one for one in summary["contexts"] if one["levels"] == {"problem": problem, "budget": budget})
-        for budget in ("steps", "gradients")
+def claimed(one: dict) -> str:
+    """The smallest effect of interest, in the direction of the claim."""
+    if not one["smallest"]:
+        return "above zero" if one["sign"] > 0 else "below zero"
+    return f"{number(one['sign'] * one['smallest'], one['unit'])} or {'more' if one['sign'] > 0 else 'less'}"
+
+
+def rule(study: dict) -> str:
+    """How verdicts are found, in a line."""
+    count = len(study["verdicts"])
+    among = f" by Holm over all {count} claims" if count > 1 else ""
+    return (
+        f"Verdicts are made{among} at an error of {100 * study['alpha']:g} %, by a rule that stood before the results "
+        "([verdicts](../verdicts.md)); each interval is for its claim alone. Undecided is not the same as no effect."
     )
-    extra = next((name for name in ("flipped", "mark") if has(gradients, name)), None)
-    says = {"flipped": "flipped labels fitted, %", "mark": "misleading marks followed, %", None: "training accuracy"}
-    lines = [
-        "| method | last epoch, equal steps | last epoch, equal gradients | to SGD | best epoch, equal steps | "
-        f"best epoch, equal gradients | to SGD | {says[extra]} | gradient evaluations, seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for own, equal in zip(steps["methods"], gradients["methods"], strict=True):
-        cells = [own["method"]]
-        for point in ("last", "best"):
-            difference = equal["difference"][point] if equal["method"] != summary["baseline"] else None
-            cells += [level(own["score"][point]), level(equal["score"][point]), change(difference)]
-        cells += [level(equal["measures"][extra or "train"])]
-        cells += [f"{equal['gradient_evaluations']:.0f}, {equal['seconds']:.1f}"]
-        lines.append(f"| {' | '.join(cells)} |")
+
+
+def told(one: dict) -> str:
+    notes = "".join(f" {note[:1].upper()}{note[1:].rstrip('.')}." for note in one["notes"])
+    return f"{one['claim']}. {one['sentence']}{notes}"
+
+
+def explored(study: dict) -> str:
+    """A row per effect."""
+    lines = ["| what | effect [95 % interval] | n, runs |", "|---|---|---|"]
+    lines += [f"| {cell(one['claim'])} | {effect(one)} | {one['n']}, {one['runs']} |" for one in study["exploratory"]]
     return "\n".join(lines)
 
 
-def has(context: dict, name: str) -> bool:
-    return any(row["measures"][name]["mean"] is not None for row in context["methods"])
+def table(study: dict) -> str:
+    """A row per context and a column per level of what is compared; or, of one context, a column per measure."""
+    of = study["means"]
+    levels, (point, when) = study["factors"][study["compared"]], next(iter(of["judged"]["points"].items()))
+    said = f"{of['judged']['name']}{f', {when}' if when else ''}{f', {unit}' if (unit := of['judged']['unit']) else ''}"
+    if list(of["rows"]) != [""]:
+        lines = [f"{said}: mean [95 % interval].", "", f"| | {' | '.join(levels)} |", "|---" * (len(levels) + 1) + "|"]
+        for context, row in of["rows"].items():
+            cells = [level(row[name][point], unit) if name in row else "" for name in levels]
+            lines.append(f"| {cell(context)} | {' | '.join(cells)} |")
+        return "\n".join(lines)
+    (rows,) = of["rows"].values()
+    columns = {one: f"{of['judged']['name']}, {words}" for one, words in of["judged"]["points"].items()}
+    units = dict.fromkeys(columns, unit)
+    for name, label in list(of["labels"].items())[:FEW]:
+        if any(name in row for row in rows.values()) and name not in columns:
+            columns[name], units[name] = label["label"], label["unit"]
+    lines = [f"| {study['compared']} | {' | '.join(map(cell, columns.values()))} |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in rows.items():
+        cells = [level(row[column], units[column]) for column in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def level(value: dict) -> str:
-    """Mean and interval, to one decimal."""
-    if value["mean"] is None:
-        return DASH
-    ends = f" [{value['low']:.1f}, {value['high']:.1f}]" if value["low"] is not None else ""
-    return f"{value['mean']:.1f}{ends}"
-
-
-def change(value: dict | None) -> str:
-    """The same of a difference, with its sign."""
-    if value is None or value["mean"] is None:
-        return ""
-    ends = f" [{value['low']:+.1f}, {value['high']:+.1f}]" if value["low"] is not None else ""
-    return f"{value['mean']:+.1f}{ends}"
-
-
-def without_configurations(summary: dict) -> dict:
-    """What the page needs, and what anybody needs to check it; the configurations are those of the recipes."""
-    contexts = [
-        {**context, "methods": [{**row, "config": {}} for row in context["methods"]]} for context in summary["contexts"]
+def made(study: dict) -> list[str]:
+    """Command, commit, machine, versions, seeds, runs, and what the study says of itself."""
+    finished, every = study["cells"].get("finished", 0), sum(study["cells"].values())
+    lost = "" if finished == every else f"; {every - finished} did not finish"
+    tuned = f"; settings were chosen with seeds {ranges(study['tuning_seeds'])}" if study["tuning_seeds"] else ""
+    where = [
+        ", ".join(f"{name} {one[name]}".removeprefix("hardware ") for name in ENVIRONMENT if name in one)
+        for one in study["environments"]
     ]
-    return {**summary, "contexts": contexts}
+    lines = [
+        f"- `{study['command']}`, then `python scripts/update_findings.py {out_of(study)}`",
+        *(f"- {one}" for one in where),
+        f"- seeds {ranges(study['seeds'])}{tuned}",
+        f"- {finished} runs{lost}; {study['seconds'] / 60:.0f} minutes of one core in all",
+    ]
+    lines += [f"- added later: {one}" for one in study["later"]]
+    return [*lines, *(f"- {note}" for note in study["notes"])]
 
 
-def with_section(page: str, summary: dict) -> str:
-    """The page with the section of `summary` in place of the one it has."""
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    return before + section(summary) + after
+def out_of(study: dict) -> str:
+    found = re.search(r"--out (\S+)", study["command"] or "")
+    return found[1] if found else f"runs/{study['form']}"
+
+
+def effect(one: dict) -> str:
+    """An effect with its interval; without one, why."""
+    if one["effect"] is None:
+        return f"none: {one['reason']}"
+    ends = [number(one[end], one["unit"]) for end in ("low", "high") if one[end] is not None]
+    return f"{number(one['effect'], one['unit'])}{f' [{ends[0]}, {ends[1]}]' if ends else ''}"
+
+
+def number(value: float, unit: str) -> str:
+    """A difference with its sign: points to one decimal, taus to two, anything else to three digits."""
+    digits = {"points": "+.1f", "tau": "+.2f"}.get(unit, "+.3g")
+    text = f"{value:{digits}}".replace("-", MINUS)
+    return text if unit in ("points", "tau", "") else f"{text} {unit}"
+
+
+def level(value: list, unit: str) -> str:
+    """A mean with its interval."""
+    mean, low, high, _ = value
+    if mean is None:
+        return DASH
+    digits = ".1f" if unit == "%" else ".3g"
+    ends = f" [{low:{digits}}, {high:{digits}}]" if low is not None else ""
+    return f"{mean:{digits}}{ends}".replace("-", MINUS)
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# Figures.
+
+
+def draw(study: dict, directory: Path) -> None:
+    """`verdicts.svg`: a row per claim, a panel per unit."""
+    groups: dict[str, list[dict]] = {}
+    for one in study["verdicts"]:
+        if one["effect"] is not None:
+            groups.setdefault(one["unit"], []).append(one)
+    if not groups:
+        return
+    rows = max(map(len, groups.values()))
+    with figures.style():
+        figure, axes = figures.panels(len(groups), columns=1, width=7.6, height=0.75 + 0.3 * rows)
+        for one, (unit, group) in zip(axes, groups.items(), strict=True):
+            forest(one, unit, group)
+        figures.save(figure, directory, "verdicts")
+    (directory / "verdicts.png").unlink()
+
+
+def forest(axes, unit: str, group: list[dict]) -> None:
+    """Effects of one unit, each with its interval and the smallest effect that was claimed."""
+    for place, one in enumerate(group):
+        look = {"color": figures.colour(RULINGS[one["verdict"]])}
+        if one["low"] is not None:
+            axes.plot([one["low"], one["high"]], [place, place], linewidth=1.6, solid_capstyle="butt", **look)
+        axes.plot(one["effect"], place, "o", markersize=5, **look)
+        axes.plot(
+            [one["smallest"]] * 2, [place - 0.35, place + 0.35], color=figures.MUTED, linewidth=1.0, linestyle=":"
+        )
+    axes.axvline(0.0, color=figures.INK, linewidth=0.7, zorder=1)
+    axes.set_yticks(range(len(group)), [wrapped(one["claim"]) for one in group])
+    axes.set(ylim=(len(group) - 0.4, -0.6), xlabel={"tau": "Kendall's tau, or a difference of two"}.get(unit, unit))
+    figures.tidy(axes)
+    axes.grid(visible=False, axis="y")
+
+
+def wrapped(claim: str) -> str:
+    return "\n".join(textwrap.wrap(claim, 62)[:2])
+
+
+def copy_figures(study: dict, out: Path) -> list[str]:
+    """The standard figures that are not too large, and those that the page shows; returns their names."""
+    name = study["study"]
+    target = DATA / name
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    draw(study, target)
+    page = DATA / f"{name}.md"
+    by_hand = page.read_text().partition(START)[0] if page.exists() else ""
+    for wanted in re.findall(rf"\]\({re.escape(name)}/([\w-]+)\.svg\)", by_hand):
+        shutil.copy(out / "figures" / f"{wanted}.svg", target)
+    for standard in FIGURES:
+        found = out / "figures" / f"{standard}.svg"
+        if found.exists() and found.stat().st_size <= LARGEST:
+            shutil.copy(found, target)
+    return sorted(path.stem for path in target.glob("*.svg"))
+
+
+# Pages and the table of all of them.
+
+
+def with_part(page: str, part: str, start: str = START, end: str = END) -> str:
+    """The page with the part in place of the one it has, or at its end."""
+    before, found, rest = page.partition(start)
+    if not found:
+        return f"{page.rstrip()}\n\n{part}\n"
+    return before + part + rest.partition(end)[2]
+
+
+def index(pages: dict[str, str], studies: dict[str, dict]) -> str:
+    """A row per study."""
+    lines = [INDEX_START, "", "| study | asks | in short | claims |", "|---|---|---|---|"]
+    rows = [
+        (name, page, find_study(name).design.question, says, json.loads((DATA / f"{name}.json").read_text()))
+        for name, (page, says) in ELSEWHERE.items()
+    ]
+    for name, study in studies.items():
+        found = re.search(rf"^{re.escape(SHORT)} (.+?)(?:\n\n|\Z)", pages[name], re.MULTILINE | re.DOTALL)
+        says = " ".join(found[1].split()) if found else ""
+        rows.append((name, f"findings/{name}.md", study["question"], says, study))
+    for name, page, question, says, study in rows:
+        lines.append(f"| [`{name}`]({page}) | {cell(question)} | {cell(says)} | {tally(study)[:-1]} |")
+    return "\n".join([*lines, "", INDEX_END])
+
+
+def all_kept() -> dict[str, dict]:
+    """Every study whose numbers are kept in the form that this script writes."""
+    found = {
+        path.stem: json.loads(path.read_text()) for path in sorted(DATA.glob("*.json")) if path.stem not in ELSEWHERE
+    }
+    return {name: study for name, study in found.items() if "form" in study}
 
 
 def main() -> None:
-    """Copy and rewrite."""
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/problems")
-    summary = without_configurations(json.loads((out / "compare.json").read_text()))
-    DATA.mkdir(parents=True, exist_ok=True)
-    (DATA / "problems.json").write_text(json.dumps(summary, indent=1) + "\n")
-    shutil.copy(out / "figures" / FIGURE, DATA / FIGURE)
-    PAGE.write_text(with_section(PAGE.read_text(), summary))
+    """Keep the numbers and figures of the studies that were named, and make the pages of all."""
+    for out in map(Path, sys.argv[1:]):
+        study = kept(out)
+        study["figures"] = copy_figures(study, out)
+        (DATA / f"{study['study']}.json").write_text(json.dumps(study, ensure_ascii=False) + "\n")
+    pages = {}
+    for name, study in all_kept().items():
+        page = DATA / f"{name}.md"
+        text = page.read_text() if page.exists() else f"# {name}\n"
+        pages[name] = with_part(text, section(study))
+        page.write_text(pages[name])
+    INDEX.write_text(with_part(INDEX.read_text(), index(pages, all_kept()), INDEX_START, INDEX_END))
 
 
 if __name__ == "__main__":

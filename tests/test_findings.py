@@ -1,42 +1,90 @@
-"""The findings page shows the numbers of a committed study, and nothing else."""
+"""The pages of findings show the numbers that are kept of finished studies, and nothing else."""
 
-import json
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 
-from samnesia.study.named.problems import problems
+from samnesia.study.engine.run import run_study
+from samnesia.study.hypotheses import Difference
+from samnesia.study.named import find_study
+from samnesia.study.report import write_report
+from tests.study import tiny_study
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "docs" / "findings"
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "update_findings.py"))
+STUDIES = SCRIPT["all_kept"]()
 
 
-@pytest.fixture(scope="module")
-def script():
-    return runpy.run_path(str(ROOT / "scripts" / "update_findings.py"))
+def test_the_table_of_studies_is_made_of_their_pages():
+    pages = {name: (DATA / f"{name}.md").read_text() for name in STUDIES}
+    assert SCRIPT["index"](pages, STUDIES) in (ROOT / "docs" / "findings.md").read_text()
 
 
-@pytest.fixture(scope="module")
-def summary():
-    return json.loads((ROOT / "docs" / "findings" / "problems.json").read_text())
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_page_shows_what_is_kept_and_says_it_in_short(name):
+    page = (DATA / f"{name}.md").read_text()
+    assert SCRIPT["section"](STUDIES[name]) in page
+    assert SCRIPT["with_part"](page, SCRIPT["section"](STUDIES[name])) == page
+    assert f"\n{SCRIPT['SHORT']} " in page.partition(SCRIPT["START"])[0]
+    assert (DATA / f"{name}.json").stat().st_size < 200_000
+    for target in LINK.findall(page):
+        assert (DATA / target).exists(), target
 
 
-def test_the_tables_are_those_that_the_script_makes_of_the_committed_study(script, summary):
-    page = (ROOT / "docs" / "findings.md").read_text()
-    assert script["section"](summary) in page
-    assert script["with_section"](page, summary) == page
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_is_the_named_one_and_whole(name):
+    study = STUDIES[name]
+    design = find_study(name, quick=study["form"].endswith(SCRIPT["QUICK"])).design
+    assert (study["form"], study["question"]) == (design.name, design.question)
+    assert set(study["seeds"]) >= set(design.seeds)
+    assert [one["claim"] for one in study["verdicts"]] == [one.claim for one in design.primary]
+    assert set(study["cells"]) == {"finished"} and not study["failures"]
 
 
-def test_the_study_is_the_named_one_and_whole(summary):
-    design = problems().design
-    assert summary["seeds"] == list(design.seeds)
-    assert not summary["failures"] and not summary["missing"]
-    assert [verdict["hypothesis"]["claim"] for verdict in summary["verdicts"]] == [one.claim for one in design.primary]
-    problems_shown = {context["levels"]["problem"] for context in summary["contexts"]}
-    assert problems_shown == set(design.factor("problem").levels)
+@pytest.fixture
+def documents(tmp_path, monkeypatch):
+    """An empty docs/findings with a page that was begun by hand, and a finished study."""
+    lower = Difference(claim="sam is lower", measure="figure", treatment={"method": "sam"}, control={"method": "sgd"},
+                       where={"budget": "steps"}, direction="lower")  # fmt: skip
+    study = tiny_study.study(name="tiny-quick", seeds=(0, 1, 2, 3), exploratory=(lower,))
+    run_study(study, tmp_path / "out", workers=1, progress=False, command=f"samnesia study tiny --out {tmp_path}/out")
+    write_report(tmp_path / "out")
+    data = tmp_path / "findings"
+    data.mkdir()
+    (data / "tiny.md").write_text("# Tiny\n\n**In short:** it runs,\nas | was claimed.\n\n![](tiny/test_course.svg)\n")
+    (tmp_path / "findings.md").write_text("# Findings\n\nMore.\n")
+    (tmp_path / "out" / "figures" / "test_course.svg").write_text("<svg/>")
+    made = runpy.run_path(str(ROOT / "scripts" / "update_findings.py"))
+    changed = made["main"].__globals__
+    changed.update(DATA=data, INDEX=tmp_path / "findings.md", ELSEWHERE={})
+    return tmp_path, made
 
 
-def test_a_verdict_stands_with_its_effect_and_interval(script, summary):
-    one = summary["verdicts"][0]
-    row = next(line for line in script["section"](summary).splitlines() if line.startswith("| digits-noisy | **"))
-    assert f"**{one['verdict']}** {one['estimate']['effect']:+.1f} [{one['estimate']['low']:+.1f}" in row
+def test_a_finished_study_is_put_in_and_may_be_put_in_again(documents, monkeypatch):
+    out, script = documents
+    monkeypatch.setattr("sys.argv", ["update_findings.py", str(out / "out")])
+    script["main"]()
+    page, index = (out / "findings" / "tiny.md").read_text(), (out / "findings.md").read_text()
+    assert page.startswith("# Tiny\n\n**In short:** it runs,\nas | was claimed.")
+    assert "| sam is higher | **undecided** | +0.1875 points" not in page
+    assert "1 claim: " in page and "sam is lower" in page
+    assert "- seeds 0 to 3; settings were chosen with seeds 1000" in page
+    assert "- 16 runs; " in page
+    assert "| [`tiny`](findings/tiny.md) | Does it run? | it runs, as \\| was claimed. | 1 claim: " in index
+    assert {path.name for path in (out / "findings" / "tiny").iterdir()} >= {"test_course.svg", "verdicts.svg"}
+    monkeypatch.setattr("sys.argv", ["update_findings.py"])
+    script["main"]()
+    assert (out / "findings" / "tiny.md").read_text() == page
+    assert (out / "findings.md").read_text() == index
+
+
+def test_effects_are_written_as_what_they_are():
+    number, claimed = SCRIPT["number"], SCRIPT["claimed"]
+    assert number(-0.04, "points") == "\N{MINUS SIGN}0.0" and number(0.456, "tau") == "+0.46"
+    assert number(-12.345, "nats") == "\N{MINUS SIGN}12.3 nats"
+    assert claimed({"sign": -1, "smallest": 1.0, "unit": "points"}) == "\N{MINUS SIGN}1.0 or less"
+    assert claimed({"sign": -1, "smallest": 0.0, "unit": "points"}) == "below zero"
