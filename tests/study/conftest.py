@@ -28,6 +28,6 @@ def correlated(tmp_path_factory):
 
 def _reported(results):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("samnesia.study.report._write_files", lambda directory, plates, panels: None)
+        patch.setattr("samnesia.study.report._write_files", lambda *files: None)
         write_report(synthetic.on_disk(results))
     return results.out

@@ -210,7 +210,7 @@ def test_ctrl_c_ends_it():
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    monkeypatch.setattr(report, "_write_files", lambda directory, plates, panels: None)
+    monkeypatch.setattr(report, "_write_files", lambda *files: None)
 
 
 def counted(make_method, seed, log=None):

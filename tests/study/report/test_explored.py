@@ -36,7 +36,7 @@ def test_effects_are_estimated_as_hypotheses_are_and_get_no_verdict(results):
 
 
 def test_the_page_shows_them_by_kind_and_compare_json_has_their_numbers(results, monkeypatch):
-    monkeypatch.setattr(report, "_write_files", lambda directory, plates, panels: None)
+    monkeypatch.setattr(report, "_write_files", lambda *files: None)
     summary = report.write_report_of(results, judge(results.design, results.table))
     page = (results.out / "report.html").read_text()
     for title in (

@@ -131,7 +131,7 @@ def check_order(seen):
 @pytest.mark.parametrize(("contexts", "arms", "seeds"), [(5, 8, 10), (10, 6, 10)])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "1"), (375, "0")])
 def test_a_large_study_stays_legible(contexts, arms, seeds, width, scheme, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_write_files", lambda directory, plates, panels: None)
+    monkeypatch.setattr(report, "_write_files", lambda *files: None)
     results = synthetic.problems(tmp_path, contexts=contexts, arms=arms, seeds=seeds)
     report.write_report_of(results, judge(results.design, results.table))
     seen, console = look(tmp_path, (tmp_path / "report.html").read_text(), 2, width, scheme)

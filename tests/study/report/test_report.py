@@ -26,7 +26,7 @@ from tests.study.study_files import make_config, make_study
 @pytest.fixture
 def no_image_files(monkeypatch):
     """The report is written, but for its image files, which cost most of its time."""
-    monkeypatch.setattr(report, "_write_files", lambda directory, plates, panels: None)
+    monkeypatch.setattr(report, "_write_files", lambda *files: None)
 
 
 @pytest.fixture

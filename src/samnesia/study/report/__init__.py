@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from samnesia.study.judging.verdicts import Verdict
 
 PACKAGES = ("jinja2", "matplotlib", "pandas", "scipy")
-OVERVIEW_INCHES = 2.9  # height
+OVERVIEW_INCHES, OVERVIEW_ROW = 2.9, 0.22
+"""Height at least, and of the row of a method."""
 
 
 def write_report(out: Path | str) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def write_report_of(results: Results, verdicts: Sequence[Verdict]) -> dict[str, 
     page = make_page(results, grid, summary, verdicts, effects)
     with style.style_context():
         text = page.render()
-        _write_files(results.out / "figures", page.plates, overview(results, grid, summary))
+        _write_files(results.out / "figures", page.plates, overview(results, grid, summary), overview_height(summary))
     write_json(results.out / "compare.json", summary)
     write_text(results.out / "report.html", text)
     return summary
@@ -120,8 +121,13 @@ def overview(results: Results, grid: Grid, summary: dict[str, Any]) -> list[Draw
     """The panels of the picture for a README: the measure by method, and over training; of a study with one context."""
     if summary["contexts"]:
         return []
-    course = curves.curve_draw(grid, results.outcomes, Judged.of(summary))
+    course = curves.curve_draw(grid, results.outcomes, Judged.of(summary), overview_height(summary))
     return [compared.scores_draw(summary), *([course] if course else [])]
+
+
+def overview_height(summary: dict[str, Any]) -> float:
+    """Height of the overview in inches, with room for every method."""
+    return max(OVERVIEW_INCHES, 0.7 + OVERVIEW_ROW * len(summary["methods"]))
 
 
 def _require_packages() -> None:
@@ -129,10 +135,10 @@ def _require_packages() -> None:
         require(module, extra="train")
 
 
-def _write_files(directory: Path, found: Sequence[Plate], panels: Sequence[Draw]) -> None:
+def _write_files(directory: Path, found: Sequence[Plate], panels: Sequence[Draw], height: float) -> None:
     """Each figure as SVG and PNG; and ``overview``, also for pages with a dark ground."""
     for plate in found:
         plate.write(directory)
     if panels:
         for name, palette in (("overview", style.LIGHT), ("overview-dark", style.DARK)):
-            plates.write_files(directory, name, panels, palette, OVERVIEW_INCHES)
+            plates.write_files(directory, name, panels, palette, height)

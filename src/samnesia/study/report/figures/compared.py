@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from samnesia.study.report import wording
 from samnesia.study.report.figures import marks
 from samnesia.study.report.figures.plates import Panel, Plate
-from samnesia.study.report.figures.style import Draw, Palette, label
+from samnesia.study.report.figures.style import MANY, Draw, Palette, label
 from samnesia.study.report.judged import Judged
 from samnesia.study.report.wording import Rows, Summary, capital
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def height_of(rows: int, *, several: bool = False) -> float:
-    """Height in inches of a panel with this many rows of two estimates each."""
-    return 0.85 + (0.36 if several else 0.46) * rows
+    """Height in inches of a panel with this many rows of two estimates each: closer rows where there are many."""
+    return 0.85 + (0.36 if several else 0.46) * min(rows, MANY) + 0.26 * max(rows - MANY, 0)
 
 
 def scores_draw(summary: Summary) -> Draw:

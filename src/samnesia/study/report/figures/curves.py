@@ -12,7 +12,7 @@ from samnesia.study.judging import numbers
 from samnesia.study.report.contexts import Context, Grid
 from samnesia.study.report.figures import marks
 from samnesia.study.report.figures.plates import Panel, Plate
-from samnesia.study.report.figures.style import Draw, Palette, label
+from samnesia.study.report.figures.style import MANY, Draw, Palette, label
 from samnesia.study.report.judged import Judged, split_label
 from samnesia.study.report.wording import capital
 from samnesia.study.work import Outcome
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FLIPPED = "flipped_fitted"
+PICKED = 10
+"""Methods that are named beside the baseline where there are many."""
 Curve = Sequence[tuple[int, float | None]]
 """Epochs counted from 1, and the value there."""
 
@@ -36,6 +38,8 @@ class Kind:
     falls: bool = False
     """Whether it begins high: then the steep start is above what follows, and not below."""
     decimals: int = 1
+    higher_is_better: bool | None = None
+    """Its direction."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,19 @@ class Course:
         ]
         return max(values) if self.kind.falls else min(values)
 
+    def named(self, arms: Sequence[str]) -> set[str]:
+        """The methods with name and colour: all, or of many the baseline, which is first, and those that end best."""
+        if len(arms) <= MANY:
+            return set(arms)
+        ends = {arm: end for arm in arms if (end := self._end(arm)) is not None}
+        best = sorted(ends, key=lambda arm: ends[arm], reverse=self.kind.higher_is_better is not False)
+        return {arms[0], *best[:PICKED]}
+
+    def _end(self, arm: str) -> float | None:
+        values = [curve[-1][1] for curve in self.curves.get(arm, ())]
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if known and len(known) == len(values) else None
+
     @property
     def cut(self) -> bool:
         """Whether the axis leaves out a part of the start."""
@@ -95,12 +112,12 @@ def curve_plates(grid: Grid, outcomes: Mapping[str, Outcome], judged: Judged) ->
     return plates
 
 
-def curve_draw(grid: Grid, outcomes: Mapping[str, Outcome], judged: Judged) -> Draw | None:
+def curve_draw(grid: Grid, outcomes: Mapping[str, Outcome], judged: Judged, height: float) -> Draw | None:
     """What draws the curves of the measure of a study with one context; None where there are none."""
     (context,) = grid.contexts
     kind = _kinds(grid.design, judged)[0]
     course = Course(curves_by_method(grid, outcomes, context, kind.key), kind)
-    return partial(draw_curves, course=course, arms=grid.arms, height=2.9) if any(course.curves.values()) else None
+    return partial(draw_curves, course=course, arms=grid.arms, height=height) if any(course.curves.values()) else None
 
 
 def curves_by_method(
@@ -116,12 +133,15 @@ def curves_by_method(
 
 
 def draw_curves(axes: Axes, palette: Palette, *, course: Course, arms: Sequence[str], height: float) -> None:
-    """One curve over epochs per method: the mean over seeds, and the band from the lowest to the highest seed."""
+    """One curve over epochs per method: the mean over seeds, and the band from the lowest to the highest seed.
+
+    Of many methods there are no bands.
+    """
     import numpy as np
     from matplotlib.ticker import MaxNLocator
 
     ends: list[tuple[float, int, str]] = []
-    longest = 1
+    longest, named = 1, course.named(arms)
     for index, arm in enumerate(arms):
         if not course.curves.get(arm):
             continue
@@ -129,8 +149,12 @@ def draw_curves(axes: Axes, palette: Palette, *, course: Course, arms: Sequence[
         values = np.array([[value for _, value in seed[:length]] for seed in course.curves[arm]], dtype=float)
         epochs = [epoch for epoch, _ in course.curves[arm][0][:length]]
         longest = max(longest, epochs[-1])
+        if arm not in named:
+            axes.plot(epochs, values.mean(axis=0), color=palette.muted, linewidth=0.7, alpha=0.5, zorder=2)
+            continue
         colour = palette.method(index)
-        axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.16, linewidth=0)
+        if len(arms) <= MANY:
+            axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.16, linewidth=0)
         axes.plot(epochs, values.mean(axis=0), color=colour, linewidth=1.5, linestyle=palette.dashes(index), zorder=3)
         if np.isfinite(values[:, -1]).all():
             ends.append((float(values[:, -1].mean()), index, label(arm)))
@@ -146,11 +170,16 @@ def draw_curves(axes: Axes, palette: Palette, *, course: Course, arms: Sequence[
 
 def _plate(kind: Kind, courses: Sequence[Course], arms: Sequence[str]) -> Plate:
     several = len(courses) > 1
-    height = marks.labelled_height(2.3 if several else 2.9, len(arms)) if several or len(arms) > 12 else 2.9
+    names = max(len(course.named(arms)) for course in courses)
+    height = marks.labelled_height(2.3, names) if several else 2.9
     panels = tuple(
         Panel(partial(draw_curves, course=course, arms=arms, height=height), _described(course)) for course in courses
     )
-    caption = f"{kind.caption} Line: mean over seeds. Band: lowest to highest seed."
+    caption = f"{kind.caption} Line: mean over seeds. "
+    if len(arms) <= MANY:
+        caption += "Band: lowest to highest seed."
+    else:
+        caption += f"Named are {label(arms[0])} and the {PICKED} methods that end best; the others are grey."
     if any(course.cut for course in courses):
         caption += " The axis leaves out the steep start."
     return Plate(kind.key, kind.title, caption.strip(), panels, height)
@@ -158,17 +187,19 @@ def _plate(kind: Kind, courses: Sequence[Course], arms: Sequence[str]) -> Plate:
 
 def _kinds(design: Design, judged: Judged) -> list[Kind]:
     first = Kind(judged.key, f"{capital(judged.name)} over training", judged.axis,
-                 falls=judged.higher_is_better is False, decimals=judged.decimals)  # fmt: skip
+                 falls=judged.higher_is_better is False, decimals=judged.decimals,
+                 higher_is_better=judged.higher_is_better)  # fmt: skip
     kinds = {judged.key: first}
     for measure in design.measures[1:]:
         point, _, key = measure.value.partition(".")
         if key and point in ("last", "best") and key not in kinds:
             name, unit = split_label(measure)[0], f" ({measure.unit})" if measure.unit else ""
             kinds[key] = Kind(key, f"{capital(name)} over training", f"{name}{unit}",
-                              falls=measure.higher_is_better is False)  # fmt: skip
+                              falls=measure.higher_is_better is False,
+                              higher_is_better=measure.higher_is_better)  # fmt: skip
     kinds[FLIPPED] = Kind(
         FLIPPED, "Flipped labels fitted", "flipped labels fitted (%)",
-        "Share of the wrongly labelled training samples predicted as labelled.",
+        "Share of the wrongly labelled training samples predicted as labelled.", higher_is_better=False,
     )  # fmt: skip
     return [kind for kind in kinds.values() if kind.key]
 

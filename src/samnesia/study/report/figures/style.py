@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH_INCHES = 4.2  # of one panel: text of 8.5 pt stays readable on a phone 375 px wide
+MANY = 12
+"""Methods up to which each has its name and its colour among lines and marks; of more, some are picked out."""
 
 
 @dataclass(frozen=True)
