@@ -7,8 +7,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from samnesia.data.digits import digits, digits_noisy
+from samnesia.data.digits import digits, digits_noisy, training_images
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.config import Digits, Mixing
 
 SEEDS = [0, 1, 1000]
 
@@ -121,3 +122,28 @@ def test_a_problem_says_what_models_are_built_for():
     problem = digits(0)
     assert (problem.num_outputs, problem.shape, problem.mix) == (10, (1, 8, 8), None)
     assert (problem.judged_on, problem.chosen_on) == ("test", "validation")
+
+
+def test_labels_of_a_file_replace_those_of_training_alone(tmp_path):
+    path, labels = tmp_path / "labels.npy", np.full(1797, -1)
+    labels[training_images(3, 400)] = np.arange(400) % 10
+    np.save(path, labels)
+    problem, noisy = digits(3, 0.4, train=400, relabel=str(path)), digits(3, 0.4, train=400)
+    assert problem.train.labels.tolist() == (np.arange(400) % 10).tolist()
+    assert torch.equal(problem.train.clean_labels, noisy.train.clean_labels)
+    assert torch.equal(problem.train.inputs, noisy.train.inputs)
+    assert torch.equal(problem.validation.labels, noisy.validation.labels)
+    with pytest.raises(
+        ConfigurationError, match="have no label in it, as if others had been held out"
+    ):
+        digits(4, 0.4, train=400, relabel=str(path))
+
+
+def test_digits_are_mixed_in_training():
+    problem = Digits(mixing=Mixing(mixup=1.0)).load(2)
+    images, labels = problem.train.batch(range(6), 0)
+    mixed, shares = problem.mix(images, labels, 0, range(6))
+    assert shares.shape == (6, 10) and torch.allclose(shares.sum(1), torch.ones(6))
+    own = shares[0, labels[0]]
+    assert 0.0 < own < 1.0
+    assert torch.allclose(mixed[0], images[0] * own + images[5] * (1 - own), atol=1e-6)

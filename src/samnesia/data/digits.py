@@ -29,7 +29,8 @@ from samnesia.data.draws import (
 )
 from samnesia.data.label_noise import flip_labels
 from samnesia.data.marks import draw_marks, figures, plant
-from samnesia.data.problem import Augment, Problem, SecondLabel, TensorSplit
+from samnesia.data.problem import Augment, Mix, Problem, SecondLabel, TensorSplit
+from samnesia.data.relabel import read_chosen
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
 
@@ -46,7 +47,14 @@ PIXEL_STD = 6.0168
 
 
 def digits(
-    seed: int, flipped: float = 0.0, *, shift: int = 0, train: int = NUM_TRAIN, marks: float | None = None
+    seed: int,
+    flipped: float = 0.0,
+    *,
+    shift: int = 0,
+    train: int = NUM_TRAIN,
+    marks: float | None = None,
+    relabel: str | None = None,
+    mix: Mix | None = None,
 ) -> Problem:
     """Split the digits by ``seed`` into ``train`` training, 200 validation and all other images for the test.
 
@@ -62,15 +70,21 @@ def digits(
         train: number of training images, 1 to 1,596.
         marks: share of the training images, and separately of the validation images, whose planted mark is that of
             their class (:mod:`samnesia.data.marks`); the marks of test images are random. None is no marks.
+        relabel: file of labels that replace those of training, one for each of the 1,797 images in scikit-learn's
+            order, -1 for those that are not trained on; None is no file.
+        mix: how batches are mixed in training; None is not at all.
 
     Raises:
-        ConfigurationError: for a share outside 0 to 1, a number of training images that leaves none for the test, or
-            marks together with flipped labels.
+        ConfigurationError: for a share outside 0 to 1, a number of training images that leaves none for the test,
+            marks together with flipped labels, or a file of labels that does not fit.
         MissingExtraError: if scikit-learn is not installed.
     """
     _check(train, flipped, marks)
     pixels, labels = _all_digits()
     members = np.split(permutation(len(labels), key=(seed, SPLIT)), [train, train + NUM_VALIDATION])
+    replaced = None
+    if relabel is not None:
+        replaced = read_chosen(relabel, members[0], count=NUM_IMAGES, num_classes=NUM_CLASSES)
 
     def split(name: str, numbers: NDArray[np.int64], augment: Augment | None = None) -> TensorSplit:
         images, clean = pixels[numbers], labels[numbers]
@@ -78,6 +92,8 @@ def digits(
         given = (
             flip_labels(clean, flipped, num_classes=NUM_CLASSES, key=(seed, FLIPS[name])) if name in FLIPS else clean
         )
+        if name == "train" and replaced is not None:
+            given = replaced
         if marks is not None:
             planted = draw_marks(clean, marks if name in FLIPS else None, key=(seed, MARKS[name]))
             images, seconds = plant(images, planted), (figures(name, planted),)
@@ -95,7 +111,13 @@ def digits(
         test=split("test", members[2]),
         num_outputs=NUM_CLASSES,
         shape=(1, 8, 8),
+        mix=mix,
     )
+
+
+def training_images(seed: int, train: int = NUM_TRAIN) -> NDArray[np.int64]:
+    """Numbers of the images that are trained on with this seed, in the order of the training split."""
+    return permutation(NUM_IMAGES, key=(seed, SPLIT))[:train]
 
 
 def digits_noisy(seed: int) -> Problem:

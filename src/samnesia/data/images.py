@@ -9,7 +9,7 @@ import numpy as np
 from samnesia.data.draws import FLIP_TRAIN, FLIP_VALIDATION, SPLIT, permutation
 from samnesia.data.label_noise import NOISES
 from samnesia.data.problem import Mix, Problem
-from samnesia.data.relabel import UNKNOWN, read_labels
+from samnesia.data.relabel import read_chosen
 from samnesia.data.sample_split import SampleSplit, Views
 from samnesia.data.samples import ImageSets, Labels, Samples
 from samnesia.perturb.errors import ConfigurationError
@@ -128,12 +128,4 @@ def _held_out(sets: ImageSets, holdout: int, seed: int) -> tuple[Labels, Labels]
 
 
 def _replaced(sets: ImageSets, path: str | None, numbers: Labels, num_classes: int) -> Labels | None:
-    if path is None:
-        return None
-    labels = read_labels(path, count=len(sets.train), num_classes=num_classes)[numbers]
-    if (labels == UNKNOWN).any():
-        raise ConfigurationError(
-            f"cannot relabel with {path}, because {np.count_nonzero(labels == UNKNOWN)} training samples have no label "
-            "in it, as if others had been held out; use the seed and holdout of the run that wrote it"
-        )
-    return labels
+    return None if path is None else read_chosen(path, numbers, count=len(sets.train), num_classes=num_classes)

@@ -47,6 +47,24 @@ def read_labels(path: str, *, count: int, num_classes: int) -> Labels:
     return labels.astype(np.int64)
 
 
+def read_chosen(path: str, numbers: Labels, *, count: int, num_classes: int) -> Labels:
+    """The labels of these samples of a training set of so many; raises as :func:`read_labels`, and where one has none.
+
+    Args:
+        path: the file.
+        numbers: of the samples that are trained on, int64 ``[n]``.
+        count: samples of the whole training set, of which the file has the labels.
+        num_classes: number of classes.
+    """
+    labels = read_labels(path, count=count, num_classes=num_classes)[numbers]
+    if (labels == UNKNOWN).any():
+        raise ConfigurationError(
+            f"cannot relabel with {path}, because {np.count_nonzero(labels == UNKNOWN)} training samples have no label "
+            "in it, as if others had been held out; use the seed and the split of the run that wrote it"
+        )
+    return labels
+
+
 def write_labels(path: str, split: SampleSplit, labels: Labels) -> None:
     """Write the labels of a training split for ``data.relabel``, in the order of the whole training set.
 

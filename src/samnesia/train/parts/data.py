@@ -59,6 +59,10 @@ class Digits:
     """Number of training images, 1 to 1596; 200 validate, and all others are for the test."""
     marks: float | None = None
     """Shortcut: share of training and validation images whose planted mark is that of their class; None is no marks."""
+    relabel: str | None = None
+    """A .npy or .json file of labels that replace the training labels (the Bootstrap arm); None is none."""
+    mixing: Mixing | None = None
+    """Mixup and CutMix; None is none."""
 
     def __post_init__(self) -> None:
         require(
@@ -88,6 +92,8 @@ class Digits:
         """What the data are, in a sentence or two, for reports."""
         sizes = f"{self.train:,} training, 200 validation and {1597 - self.train:,} test images"
         text = f"Scikit-learn's digits: {sizes}.{_says_flipped(self.flipped)}"
+        if self.relabel is not None:
+            text += " Training labels are those of a file."
         if self.marks is not None:
             text += (
                 " A mark is planted in each image, one pixel whose place tells a class: that of the image for "
@@ -97,9 +103,17 @@ class Digits:
 
     def load(self, seed: int) -> Problem:
         """Return the three splits of this seed."""
-        from samnesia.data.digits import digits
+        from samnesia.data.digits import NUM_CLASSES, digits
 
-        return digits(seed, flipped=self.flipped, shift=self.shift, train=self.train, marks=self.marks)
+        return digits(
+            seed,
+            flipped=self.flipped,
+            shift=self.shift,
+            train=self.train,
+            marks=self.marks,
+            relabel=self.relabel,
+            mix=None if self.mixing is None else self.mixing.mixer(NUM_CLASSES, seed),
+        )
 
 
 @dataclass(frozen=True)
