@@ -72,6 +72,7 @@ from samnesia.train.config import (
     StableSAM,
     VaSSO,
     ZSharp,
+    renewed,
 )
 from samnesia.train.log import environment, write_json
 from samnesia.train.loop import train
@@ -221,7 +222,7 @@ def score(config: RunConfig) -> float:
 
 def choose(problem: str, name: str, earlier: dict[str, Any], *, workers: int) -> dict[str, Any]:
     base, seeds = find(f"{problem}-sgd"), seeds_of(problem, name)
-    same = earlier.get("base") == base.to_json() and earlier["seeds"] == list(seeds)
+    same = renewed(earlier.get("base", {})) == base.to_json() and earlier["seeds"] == list(seeds)
     known = earlier["methods"].get(name, {}).get("grid", []) if same else []
     rows = {method: next((row for row in known if asdict(method).items() <= row.items()), None)
             for method in GRIDS[problem][name]}  # fmt: skip
