@@ -15,10 +15,12 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 
 from samnesia.measure import figures
 from samnesia.study.engine.run import read_results
+from samnesia.study.hypotheses import Difference
 from samnesia.study.judging.numbers import counted, ranges
 from samnesia.study.named import find_study
 
@@ -30,12 +32,13 @@ QUICK = "-quick"
 SHORT = "**In short:**"
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 FIGURES = {
-    "verdicts": "Effects with their intervals, the smallest effect of interest dotted",
+    "verdicts": "Effects with intervals: supported green, contradicted red, undecided grey; dotted what was claimed",
     "factors": "The measure that comes first, over the levels of each factor",
     "scores": "The measure that comes first, by what is compared",
     "explored": "Exploratory effects",
 }
 """The standard ones, where a study has them."""
+KEPT = itemgetter("mean", "low", "high", "n")
 LARGEST = 300_000  # bytes of a standard figure
 ENVIRONMENT = ("commit", "python", "torch", "hardware", "device", "threads")
 FEW = 12  # measures of a study without contexts that are shown
@@ -76,7 +79,7 @@ def kept(out: Path) -> dict:
             "seconds": float(sum(outcome.seconds for outcome in results.outcomes.values())),
             "verdicts": [judged(one, design) for one in summary["verdicts"]],
             "exploratory": [
-                effect_of(one, design, hypothesis)
+                {"claim": hypothesis.claim, **effect_of(one, design, hypothesis)}
                 for one, hypothesis in zip(summary.get("exploratory", []), design.exploratory, strict=True)
             ],
             "means": means(summary, design),
@@ -85,23 +88,31 @@ def kept(out: Path) -> dict:
 
 
 def judged(verdict: dict, design) -> dict:
-    """A claim with its verdict."""
+    """A claim with its verdict, and what was found of each of its parts; most have one."""
     (hypothesis,) = (one for one in design.primary if one.claim == verdict["hypothesis"]["claim"])
-    own = {name: verdict[name] for name in ("verdict", "p_support", "p_contradict", "sentence")}
+    estimate = verdict["estimate"]
     return {
-        **effect_of({"claim": hypothesis.claim, **verdict["estimate"]}, design, hypothesis),
-        **own,
-        "sign": hypothesis.sign,
-        "smallest": hypothesis.smallest,
-        "notes": verdict["estimate"]["notes"],
+        "claim": hypothesis.claim,
+        **{name: verdict[name] for name in ("verdict", "p_support", "p_contradict", "sentence")},
+        "notes": estimate["notes"],
+        "parts": [
+            {**effect_of(found, design, part), "sign": part.sign, "smallest": part.smallest}
+            for part, found in zip(
+                getattr(hypothesis, "parts", (hypothesis,)), estimate.get("parts") or (estimate,), strict=True
+            )
+        ],
     }
 
 
 def effect_of(estimate: dict, design, hypothesis) -> dict:
     """An effect with its interval and unit; a tau and a difference of taus have none."""
-    names = ("claim", "effect", "low", "high", "n", "runs", "drawn", "reason")
-    tau = not hasattr(hypothesis, "measure")
-    return {name: estimate[name] for name in names} | {"unit": "tau" if tau else hypothesis.unit(design)}
+    names = ("effect", "low", "high", "n", "runs", "drawn", "reason")
+    tau = not isinstance(hypothesis, Difference)
+    return {
+        "what": "Kendall's tau, or a difference of two" if tau else design.measure(hypothesis.measure).label,
+        **{name: estimate[name] for name in names},
+        "unit": "tau" if tau else hypothesis.unit(design),
+    }
 
 
 def means(summary: dict, design) -> dict:
@@ -112,9 +123,9 @@ def means(summary: dict, design) -> dict:
     rows = {}
     for block in blocks:
         for method in block["methods"]:
-            cell = {point: short(value) for point, value in method["score"].items()}
+            cell = {point: KEPT(value) for point, value in method["score"].items()}
             if not several:
-                cell |= {name: short(value) for name, value in method["measures"].items()}
+                cell |= {name: KEPT(value) for name, value in method["measures"].items()}
             cell |= {name: method[name] for name in ("gradient_evaluations", "seconds")}
             rows.setdefault(block["name"], {})[method["method"]] = cell
     points = judged_by["points"]
@@ -122,16 +133,11 @@ def means(summary: dict, design) -> dict:
             "rows": rows}  # fmt: skip
 
 
-def short(value: dict) -> list:
-    """Mean, ends of the interval, and number of runs."""
-    return [value["mean"], value["low"], value["high"], value["n"]]
-
-
 def rounded(value):
     """Five digits of every number with more."""
     if isinstance(value, dict):
         return {key: rounded(one) for key, one in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [rounded(one) for one in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
@@ -169,10 +175,9 @@ def verdicts(study: dict) -> str:
     """A row per claim."""
     lines = ["| claim | verdict | effect [95 % interval] | claimed | n |", "|---|---|---|---|---|"]
     for one in study["verdicts"]:
-        limit = claimed(one)
-        lines.append(
-            f"| {cell(one['claim'])} | **{one['verdict']}** | {effect(one)} | {limit} | {cell(one['drawn'])} |"
-        )
+        parts = one["parts"]
+        found, limit = (" and ".join(map(say, parts)) for say in (effect, claimed))
+        lines.append(f"| {cell(one['claim'])} | **{one['verdict']}** | {found} | {limit} | {cell(parts[0]['drawn'])} |")
     return "\n".join(lines)
 
 
@@ -180,7 +185,8 @@ def claimed(one: dict) -> str:
     """The smallest effect of interest, in the direction of the claim."""
     if not one["smallest"]:
         return "above zero" if one["sign"] > 0 else "below zero"
-    return f"{number(one['sign'] * one['smallest'], one['unit'])} or {'more' if one['sign'] > 0 else 'less'}"
+    unit = " points" if one["unit"] == "points" else ""
+    return f"{number(one['sign'] * one['smallest'], one['unit'])}{unit} or {'more' if one['sign'] > 0 else 'less'}"
 
 
 def rule(study: dict) -> str:
@@ -286,41 +292,38 @@ def cell(text: str) -> str:
 
 
 def draw(study: dict, directory: Path) -> None:
-    """`verdicts.svg`: a row per claim, a panel per unit."""
-    groups: dict[str, list[dict]] = {}
+    """`verdicts.svg`: a row per claim, a panel per unit; parts of a claim stand in the panels of their units."""
+    groups: dict[str, list[tuple[dict, dict]]] = {}
     for one in study["verdicts"]:
-        if one["effect"] is not None:
-            groups.setdefault(one["unit"], []).append(one)
+        for part in one["parts"]:
+            if part["effect"] is not None:
+                groups.setdefault(part["unit"] or part["what"], []).append((one, part))
     if not groups:
         return
     rows = max(map(len, groups.values()))
     with figures.style():
         figure, axes = figures.panels(len(groups), columns=1, width=7.6, height=0.75 + 0.3 * rows)
         for one, (unit, group) in zip(axes, groups.items(), strict=True):
-            forest(one, unit, group)
+            forest(one, group)
+            one.set_xlabel(group[0][1]["what"] if unit == "tau" else unit)
         figures.save(figure, directory, "verdicts")
     (directory / "verdicts.png").unlink()
 
 
-def forest(axes, unit: str, group: list[dict]) -> None:
+def forest(axes, group: list[tuple[dict, dict]]) -> None:
     """Effects of one unit, each with its interval and the smallest effect that was claimed."""
-    for place, one in enumerate(group):
-        look = {"color": figures.colour(RULINGS[one["verdict"]])}
+    for place, (claim, one) in enumerate(group):
+        look = {"color": figures.colour(RULINGS[claim["verdict"]])}
         if one["low"] is not None:
             axes.plot([one["low"], one["high"]], [place, place], linewidth=1.6, solid_capstyle="butt", **look)
         axes.plot(one["effect"], place, "o", markersize=5, **look)
-        axes.plot(
-            [one["smallest"]] * 2, [place - 0.35, place + 0.35], color=figures.MUTED, linewidth=1.0, linestyle=":"
-        )
+        limit = one["sign"] * one["smallest"]
+        axes.plot([limit, limit], [place - 0.35, place + 0.35], color=figures.MUTED, linewidth=1.0, linestyle=":")
     axes.axvline(0.0, color=figures.INK, linewidth=0.7, zorder=1)
-    axes.set_yticks(range(len(group)), [wrapped(one["claim"]) for one in group])
-    axes.set(ylim=(len(group) - 0.4, -0.6), xlabel={"tau": "Kendall's tau, or a difference of two"}.get(unit, unit))
+    axes.set_yticks(range(len(group)), ["\n".join(textwrap.wrap(claim["claim"], 62)[:2]) for claim, _ in group])
+    axes.set_ylim(len(group) - 0.4, -0.6)
     figures.tidy(axes)
     axes.grid(visible=False, axis="y")
-
-
-def wrapped(claim: str) -> str:
-    return "\n".join(textwrap.wrap(claim, 62)[:2])
 
 
 def copy_figures(study: dict, out: Path) -> list[str]:

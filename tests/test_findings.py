@@ -2,12 +2,13 @@
 
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from samnesia.study.engine.run import run_study
-from samnesia.study.hypotheses import Difference
+from samnesia.study.hypotheses import Also, Difference
 from samnesia.study.named import find_study
 from samnesia.study.report import write_report
 from tests.study import tiny_study
@@ -50,7 +51,8 @@ def documents(tmp_path, monkeypatch):
     """An empty docs/findings with a page that was begun by hand, and a finished study."""
     lower = Difference(claim="sam is lower", measure="figure", treatment={"method": "sam"}, control={"method": "sgd"},
                        where={"budget": "steps"}, direction="lower")  # fmt: skip
-    study = tiny_study.study(name="tiny-quick", seeds=(0, 1, 2, 3), exploratory=(lower,))
+    both = replace(tiny_study.CLAIM, also=(Also(measure="figure", smallest=0.5),))
+    study = tiny_study.study(name="tiny-quick", seeds=(0, 1, 2, 3), primary=(both,), exploratory=(lower,))
     run_study(study, tmp_path / "out", workers=1, progress=False, command=f"samnesia study tiny --out {tmp_path}/out")
     write_report(tmp_path / "out")
     data = tmp_path / "findings"
@@ -70,7 +72,8 @@ def test_a_finished_study_is_put_in_and_may_be_put_in_again(documents, monkeypat
     script["main"]()
     page, index = (out / "findings" / "tiny.md").read_text(), (out / "findings.md").read_text()
     assert page.startswith("# Tiny\n\n**In short:** it runs,\nas | was claimed.")
-    assert "| sam is higher | **undecided** | +0.1875 points" not in page
+    low = "\N{MINUS SIGN}0.1"
+    assert f"| sam is higher | **undecided** | +0.2 [{low}, +0.4] and +0.2 [{low}, +0.4] | above zero and" in page
     assert "1 claim: " in page and "sam is lower" in page
     assert "- seeds 0 to 3; settings were chosen with seeds 1000" in page
     assert "- 16 runs; " in page
@@ -86,5 +89,5 @@ def test_effects_are_written_as_what_they_are():
     number, claimed = SCRIPT["number"], SCRIPT["claimed"]
     assert number(-0.04, "points") == "\N{MINUS SIGN}0.0" and number(0.456, "tau") == "+0.46"
     assert number(-12.345, "nats") == "\N{MINUS SIGN}12.3 nats"
-    assert claimed({"sign": -1, "smallest": 1.0, "unit": "points"}) == "\N{MINUS SIGN}1.0 or less"
+    assert claimed({"sign": -1, "smallest": 1.0, "unit": "points"}) == "\N{MINUS SIGN}1.0 points or less"
     assert claimed({"sign": -1, "smallest": 0.0, "unit": "points"}) == "below zero"
