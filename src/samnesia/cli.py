@@ -196,7 +196,7 @@ def _options(kind: type[Any], default: Any, *, prefix: str = "--") -> Iterator[s
         if positional or (prefix == "--" and field.name == "recipe"):  # the name of a run is no option of it
             continue
         value = getattr(default, field.name, None)
-        option = prefix + field.name.replace("_", "-")
+        option = prefix + field.name.rstrip("_").replace("_", "-")  # a word of Python has one behind it
         if choices := kinds(hints[field.name]):
             yield f"{option}.kind"
             if "None" in choices and value is None:

@@ -22,6 +22,8 @@ class Compare:
     methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="METHOD ...")] = ("sgd", "sam", "asam", "gsam", "obf")
     """Second parts of the recipes' names, or functions of the file; the others are compared to the first. `all` stands
     for all others that the problem has."""
+    except_: Annotated[tuple[str, ...], tyro.conf.arg(name="except", metavar="METHOD ...")] = ()
+    """Methods to leave out of them."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """Number of seeds: 0, 1, ..."""
     equal: Literal["steps", "gradients", "seconds"] = "steps"
@@ -37,10 +39,12 @@ class Compare:
     threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """CPU threads of every run; None is as in the recipe."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """Another value for a field of every run, such as data.source.root=/data; may be given several times."""
+    """Another value for a field of every run, such as data.source.root=/data, or of one method's runs, such as
+    swa:average.start_epoch=10; may be given several times."""
 
     def run(self) -> int:
         """Compare, and print the table; 1 where a run has failed."""
+        from samnesia.study.comparison.arms import all_named
         from samnesia.study.comparison.budgets import EqualGradients, EqualSeconds, EqualSteps
         from samnesia.study.comparison.compare import compare
 
@@ -64,7 +68,7 @@ class Compare:
             overrides[name] = value
         summary = compare(
             self.problem,
-            self.methods,
+            all_named(self.problem, self.methods, self.except_),
             out=self.out,
             seeds=range(self.seeds),
             workers=self.workers,
@@ -84,9 +88,15 @@ def _assignment(text: str) -> tuple[str, Any]:
             f"cannot set {text!r}, because that is not of the form NAME=VALUE; write it as in --set optimizer.lr=0.1"
         )
     try:
-        return name.strip().replace("-", "_"), json.loads(value)
+        return _field(name), json.loads(value)
     except ValueError:
-        return name.strip().replace("-", "_"), value
+        return _field(name), value
+
+
+def _field(name: str) -> str:
+    """The name of a field as in Python; that of a method before it is left as it is."""
+    method, colon, field = name.strip().rpartition(":")
+    return method + colon + field.replace("-", "_")
 
 
 def incomplete(summary: Mapping[str, Any]) -> int:

@@ -20,7 +20,8 @@ from samnesia.study.engine.run import read_results
 from samnesia.study.training import Training
 from samnesia.train import config as train_config
 from samnesia.train import loop, recipes
-from samnesia.train.log import locked
+from samnesia.train.log import locked, read_config
+from samnesia.train.parts.averages import SWA
 from samnesia.train.parts.methods import METHODS, method_name
 from tests.study.study_files import write_run
 
@@ -28,7 +29,7 @@ from tests.study.study_files import write_run
 @pytest.fixture(autouse=True)
 def no_image_files(monkeypatch):
     """The report is written, but for its image files, which cost most of its time."""
-    monkeypatch.setattr(report, "_write_files", lambda directory, plates, panels: None)
+    monkeypatch.setattr(report, "_write_files", lambda *files: None)
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_an_interruption_says_what_is_kept(monkeypatch, tmp_path):
         ({"seeds": (1, 1)}, "seeds 1 1"),
         ({"seeds": (-1,)}, "seed -1"),
         ({"methods": ("sgd", "samm")}, "did you mean 'sam'"),
-        ({"overrides": {"epochs": 3}}, "cannot compare digits-noisy-sam over 3 epochs, because a perturbation after 4"),
+        ({"overrides": {"epochs": 3}}, "cannot compare sam over 3 epochs, because a perturbation after 4"),
         ({"overrides": {"when.stop_epoch": 1.0}}, "falls on none of its steps"),
         ({"overrides": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"overrides": {"optimizer.lt": 3}}, "did you mean 'lr'"),
@@ -310,7 +311,7 @@ def trained_own(monkeypatch):
     ("methods", "overrides", "sentence"),
     [
         (("sgd", "samm"), {}, "cannot make a run by 'samm', because"),
-        (("sgd", "wide-sam"), {"epochs": 4}, "cannot compare own_runs:wide_sam over 4 epochs, because a perturbation"),
+        (("sgd", "wide-sam"), {"epochs": 4}, "cannot compare wide_sam over 4 epochs, because a perturbation"),
     ],
 )
 def test_what_a_file_lacks_is_told_before_anything_runs(own_file, tmp_path, methods, overrides, sentence):
@@ -477,10 +478,49 @@ def test_an_average_is_judged_by_its_weights_and_the_report_says_so(tmp_path):
 
 
 def test_an_average_that_would_not_begin_is_refused(trained, tmp_path):
-    sentence = "cannot compare digits-noisy-swa over 20 epochs, because it is judged by an average of its weights"
-    with pytest.raises(ConfigurationError, match=f"^{sentence}"):
+    sentence = "cannot compare swa over 20 epochs, because it is judged by an average of its weights"
+    with pytest.raises(ConfigurationError, match=f"^{sentence}") as caught:
         run(tmp_path / "out", ("sgd", "swa"), overrides={"epochs": 20})
+    assert "(--set swa:average.start_epoch=10), or leave it out (--except swa)" in str(caught.value)
     assert trained == [] and not (tmp_path / "out").exists()
+    run(tmp_path / "out", ("sgd", "swa"), overrides={"epochs": 20, "swa:average.start_epoch": 10}, progress=False)
+    assert read_config(tmp_path / "out" / "cells" / "swa-seed0").average == SWA(start_epoch=10.0)
+
+
+def test_a_perturbation_that_would_not_begin_is_refused_with_its_name(trained, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"^cannot compare sam over 3 epochs, .*\(--set when.start_epoch=0\)"):
+        run(tmp_path / "out", overrides={"epochs": 3})
+
+
+def test_what_one_method_has_is_set_for_it_alone():
+    values = {"epochs": 9, "sam:method.rho": 0.3, "gsam:method.rho": 0.1}
+    arms = arms_of("digits-noisy", ("sgd", "sam", "gsam"), seeds=(0,), overrides=values)
+    assert (arms["sam"].method.rho, arms["gsam"].method.rho) == (0.3, 0.1)
+    assert {config.epochs for config in arms.values()} == {9}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"average.start_epoch": 1}, "because sgd has no such setting; .* as in --set swa:average.start_epoch=1$"),
+        ({"sawm:method.rho": 1}, "cannot set method.rho for 'sawm', because it is none of .*; did you mean 'sam'?"),
+        ({"sgd:method.rho": 1}, "cannot set method.rho, because there is no such field; it has none"),
+        ({"sam:seed": 1}, "cannot override seed in a comparison"),
+        ({"sam:optimizer.lr": 1}, "because a comparison requires equal settings"),
+    ],
+)
+def test_settings_that_methods_do_not_have_are_refused(overrides, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        arms_of("digits-noisy", ("sgd", "sam", "swa"), seeds=(0,), overrides=overrides)
+
+
+def test_methods_are_left_out():
+    everything = all_named("digits-noisy", ("sgd", "all"))
+    assert all_named("digits-noisy", ("sgd", "all"), ("swa", "ema")) == tuple(
+        one for one in everything if one not in ("swa", "ema")
+    )
+    with pytest.raises(ConfigurationError, match="cannot leave out 'swe', because .*; did you mean 'swa'?"):
+        all_named("digits-noisy", ("sgd", "swa"), ("swe",))
 
 
 def test_unequal_epochs_are_refused_at_equal_steps_and_made_equal_otherwise(trained_own, tmp_path):

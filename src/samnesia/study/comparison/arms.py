@@ -22,12 +22,24 @@ _VARIANTS = ("-steps", "-obf", "-eta0")
 """What may follow the name of a method in that of a recipe."""
 
 
-def all_named(problem: str, methods: Sequence[str]) -> tuple[str, ...]:
-    """The methods, with all that the problem has beside them in the place of ``all``.
+def all_named(problem: str, methods: Sequence[str], left_out: Sequence[str] = ()) -> tuple[str, ...]:
+    """The methods, with all that the problem has beside them in the place of ``all``, without those left out.
 
     Raises:
-        ConfigurationError: for all methods of a file, or of a problem that has none.
+        ConfigurationError: for all methods of a file, or of a problem that has none, and for one to be left out that is
+            not among them.
     """
+    named = _with_all(problem, methods)
+    for one in left_out:
+        if one not in named:
+            raise ConfigurationError(
+                f"cannot leave out {one!r}, because it is none of the methods to be compared; "
+                f"{nearest(one, list(named))}"
+            )
+    return tuple(one for one in named if one not in left_out)
+
+
+def _with_all(problem: str, methods: Sequence[str]) -> tuple[str, ...]:
     if ALL not in methods:
         return tuple(methods)
     if problem.endswith(".py"):
@@ -54,6 +66,8 @@ def arms_of(
 ) -> dict[str, RunConfig]:
     """The configuration of each method, with the first seed.
 
+    An override that begins with a method and a colon, as in ``swa:average.start_epoch``, is for that method alone.
+
     Raises:
         ConfigurationError: for an unknown recipe or override, for seeds or methods that are none or repeat, or methods
             that differ in more than the method, an average of the weights, and the smoothing of labels.
@@ -74,8 +88,12 @@ def arms_of(
     for seed in seeds[1:]:  # the configurations below have the first
         override(_recipe(problem, methods[0]), {"seed": seed})
     own = {method: _recipe(problem, method) for method in methods}
-    _check_of_all(own, overrides)
-    arms = {method: override(config, {**overrides, "seed": seeds[0]}) for method, config in own.items()}
+    everywhere, alone = _by_method(overrides, methods)
+    _check_of_all(own, everywhere)
+    arms = {
+        method: override(config, {**everywhere, **alone.get(method, {}), "seed": seeds[0]})
+        for method, config in own.items()
+    }
     _check_alike(arms)
     return arms
 
@@ -123,15 +141,42 @@ def _recipe(problem: str, method: str) -> RunConfig:
     raise ConfigurationError(f"cannot compare on problem {problem!r}, because no recipe begins with it; {advice}")
 
 
-def _check_of_all(arms: Mapping[str, RunConfig], overrides: Mapping[str, Any]) -> None:
-    """Refuse overrides of the method that only some of the methods have."""
-    for name in overrides:
-        part, _, field = name.partition(".")
-        without = [arm for arm, config in arms.items() if not hasattr(config.method, field)]
-        if part == "method" and field and 0 < len(without) < len(arms):
+def _by_method(
+    overrides: Mapping[str, Any], methods: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The overrides for all methods, and those for one of them."""
+    everywhere: dict[str, Any] = {}
+    alone: dict[str, dict[str, Any]] = {}
+    for name, value in overrides.items():
+        method, colon, field = name.partition(":")
+        if not colon:
+            everywhere[name] = value
+            continue
+        if method not in methods:
             raise ConfigurationError(
-                f"cannot set {name} in this comparison, because {without[0]} has no such setting; give methods "
-                "settings of their own in a Python file, and compare on FILE.py"
+                f"cannot set {field} for {method!r}, because it is none of the methods to be compared; "
+                f"{nearest(method, list(methods))}"
+            )
+        if field in ("seed", "recipe"):
+            raise ConfigurationError(
+                f"cannot override {field} in a comparison, because each of its runs has its own; leave it out"
+            )
+        alone.setdefault(method, {})[field] = value
+    return everywhere, alone
+
+
+def _check_of_all(arms: Mapping[str, RunConfig], overrides: Mapping[str, Any]) -> None:
+    """Refuse overrides of the method or the average that only some of the arms have."""
+    for name, value in overrides.items():
+        part, _, field = name.partition(".")
+        if part not in ("method", "average") or not field:
+            continue
+        having = [arm for arm, config in arms.items() if hasattr(getattr(config, part), field)]
+        without = [arm for arm in arms if arm not in having]
+        if having and without:
+            raise ConfigurationError(
+                f"cannot set {name} in this comparison, because {without[0]} has no such setting; set it for each that "
+                f"has it, as in --set {having[0]}:{name}={value}"
             )
 
 

@@ -207,22 +207,23 @@ def refuse_idle(arms: Arms, steps: Steps) -> None:
     Raises:
         ConfigurationError: with the name of the first.
     """
-    for config in arms.values():
+    for name, config in arms.items():
         per_epoch = steps(config)
         start = 0.0 if config.average is None else config.average.start_epoch
+        over = f"{name} over {config.epochs} epoch{'' if config.epochs == 1 else 's'}"
         require(
             start < config.epochs,
-            f"cannot compare {config.recipe} over {config.epochs} epoch{'' if config.epochs == 1 else 's'}, because it "
-            f"is judged by an average of its weights, which begins after epoch {start:g}; use more epochs, or begin it "
-            "earlier",
+            f"cannot compare {over}, because it is judged by an average of its weights, which begins after epoch "
+            f"{start:g}; use more epochs, begin it earlier (--set {name}:average.start_epoch={config.epochs // 2}), or "
+            f"leave it out (--except {name})",
         )
         without = isinstance(config.method, Unperturbed) and not config.method.added_gradients
         if without or config.window(per_epoch).count(config.epochs * per_epoch):
             continue
         raise ConfigurationError(
-            f"cannot compare {config.recipe} over {config.epochs} epoch{'' if config.epochs == 1 else 's'}, because "
-            f"{config.window(per_epoch)} falls on none of its steps and the run would be that of the base "
-            "optimizer alone; use more epochs, or an earlier start of the perturbation"
+            f"cannot compare {over}, because {config.window(per_epoch)} falls on none of its steps and the run would "
+            "be that of the base optimizer alone; use more epochs, an earlier start of the perturbation (--set "
+            f"when.start_epoch=0), or leave it out (--except {name})"
         )
 
 
