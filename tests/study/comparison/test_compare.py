@@ -311,7 +311,7 @@ def trained_own(monkeypatch):
     ("methods", "overrides", "sentence"),
     [
         (("sgd", "samm"), {}, "cannot make a run by 'samm', because"),
-        (("sgd", "wide-sam"), {"epochs": 4}, "cannot compare wide_sam over 4 epochs, because a perturbation"),
+        (("sgd", "wide-sam"), {"epochs": 4}, "cannot compare wide-sam over 4 epochs, because a perturbation"),
     ],
 )
 def test_what_a_file_lacks_is_told_before_anything_runs(own_file, tmp_path, methods, overrides, sentence):
