@@ -37,6 +37,15 @@ def test_images_keep_their_labels():
     assert [label_of[image.tobytes()] for image in pixels] == test.labels.tolist()
 
 
+def test_pixels_are_left_as_they_are_where_asked():
+    raw, normal = (Digits(train=400, normalized=on).load(2) for on in (False, True))
+    for split in ("train", "validation", "test"):
+        one, other = (getattr(problem, split) for problem in (raw, normal))
+        assert (float(one.inputs.min()), float(one.inputs.max())) == (0.0, 16.0)
+        assert torch.allclose((one.inputs - 4.8842) / 6.0168, other.inputs, atol=1e-5)
+        assert torch.equal(one.labels, other.labels)
+
+
 def test_shapes_types_and_standardisation():
     train = digits(0).train
     assert train.inputs.shape == (800, 1, 8, 8)
@@ -133,9 +142,7 @@ def test_labels_of_a_file_replace_those_of_training_alone(tmp_path):
     assert torch.equal(problem.train.clean_labels, noisy.train.clean_labels)
     assert torch.equal(problem.train.inputs, noisy.train.inputs)
     assert torch.equal(problem.validation.labels, noisy.validation.labels)
-    with pytest.raises(
-        ConfigurationError, match="have no label in it, as if others had been held out"
-    ):
+    with pytest.raises(ConfigurationError, match="have no label in it, as if others had been held out"):
         digits(4, 0.4, train=400, relabel=str(path))
 
 

@@ -31,6 +31,26 @@ def test_features_differ_in_scale_by_orders_of_magnitude():
     assert means.max() / means.min() > 1000
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_normalised_features_are_so_by_the_training_rows_alone(name):
+    raw, normal = (table(3, name, train=80, validation=40, normalized=on) for on in (False, True))
+    seen = raw.train.inputs.double()
+    mean, std = seen.mean(0), seen.std(0, correction=0)
+    for split in ("train", "validation", "test"):
+        before, after = (getattr(one, split) for one in (raw, normal))
+        assert torch.equal(before.labels, after.labels)
+        assert torch.allclose(after.inputs.double(), (before.inputs - mean) / std, atol=1e-5)
+    assert float(normal.test.inputs.mean(0).abs().max()) > 1e-3
+
+
+def test_a_feature_that_does_not_vary_is_only_centred(monkeypatch):
+    rows = np.arange(12, dtype=np.float32).reshape(6, 2)
+    rows[:, 1] = 7.0
+    monkeypatch.setattr("samnesia.data.table._rows", lambda name: (rows, np.arange(6) % 2))
+    found = table(0, "wine", train=3, validation=1, normalized=True)
+    assert torch.equal(found.test.inputs[:, 1], torch.zeros(2)) and bool(found.train.inputs.isfinite().all())
+
+
 def test_seed_decides():
     one, again, other = (table(seed, "wine", train=80, validation=40) for seed in (5, 5, 6))
     assert torch.equal(one.train.inputs, again.train.inputs)

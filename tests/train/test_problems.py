@@ -68,6 +68,8 @@ def test_without_marks_there_are_no_such_figures():
         (Digits(marks=0.9), "that of the image for 90 % of the training and of the validation images; test marks are"),
         (Photographs(), "from 8 photographs of scikit-image's, each photograph a class: 768 for training, 288 for"),
         (Table(), "table wine with its features as they were measured: 80 rows for training, 40 for validation"),
+        (Table(normalized=True), "table wine with its features normalised by the training rows: 80 rows for training"),
+        (Digits(normalized=False), "797 test images. Pixels are as they come, 0 to 16."),
     ],
 )
 def test_data_say_what_they_are(data, words):

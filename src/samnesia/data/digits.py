@@ -55,6 +55,7 @@ def digits(
     marks: float | None = None,
     relabel: str | None = None,
     mix: Mix | None = None,
+    normalized: bool = True,
 ) -> Problem:
     """Split the digits by ``seed`` into ``train`` training, 200 validation and all other images for the test.
 
@@ -73,6 +74,7 @@ def digits(
         relabel: file of labels that replace those of training, one for each of the 1,797 images in scikit-learn's
             order, -1 for those that are not trained on; None is no file.
         mix: how batches are mixed in training; None is not at all.
+        normalized: whether pixels are standardised; otherwise they are those of the images, 0 to 16.
 
     Raises:
         ConfigurationError: for a share outside 0 to 1, a number of training images that leaves none for the test,
@@ -98,7 +100,7 @@ def digits(
             planted = draw_marks(clean, marks if name in FLIPS else None, key=(seed, MARKS[name]))
             images, seconds = plant(images, planted), (figures(name, planted),)
         return TensorSplit(
-            _channels_last(((images - PIXEL_MEAN) / PIXEL_STD).astype(np.float32)),
+            _channels_last((((images - PIXEL_MEAN) / PIXEL_STD) if normalized else images).astype(np.float32)),
             torch.from_numpy(given),
             torch.from_numpy(clean.copy()),
             augment=augment,

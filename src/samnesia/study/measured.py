@@ -15,9 +15,9 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import Field, asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from samnesia.perturb.errors import ConfigurationError, SamnesiaError
 from samnesia.study.training import Training
@@ -37,6 +37,15 @@ TRAINING = "training"
 TRAINING_SHARE = 0.9
 """Of the work of a cell, as far as the time left is told."""
 Values = dict[str, float | None]
+
+
+class Look(Protocol):
+    """What is measured of a run that has ended: a frozen dataclass, whose fields are settings of the cell."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def of(self, loaded: Loaded) -> tuple[Values, list[str]]:
+        """The values of the run with these weights, its last ones, and what a reader has to know of them."""
 
 
 @dataclass(frozen=True)
@@ -170,17 +179,49 @@ class AtEnd:
 
 
 @dataclass(frozen=True)
+class AtSizes(AtEnd):
+    """m-sharpness of the final weights for several m, and nothing else: ``final.m_sharpness.5``, say."""
+
+    sizes: tuple[int, ...] = (1, 8, 64)
+    """The m: each so many samples are climbed by one step of their own."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            bool(self.sizes) and all(1 <= m <= self.samples for m in self.sizes),
+            f"cannot measure final weights with sizes {self.sizes} of {self.samples} samples, because each m is a "
+            "number of these samples; change them",
+        )
+
+    def of(self, loaded: Loaded) -> tuple[Values, list[str]]:
+        """The values of a run's final weights; None and a note where they cannot be measured."""
+        from samnesia.measure.sharpness.micro import m_sharpness
+
+        subject, _ = self._subject(loaded, self.samples)
+        values: Values = {}
+        notes = []
+        for m in self.sizes:
+            name = f"final.m_sharpness.{m}"
+            try:
+                values[name] = m_sharpness(subject, self.rho, m).rise.as_dict()["value"]
+            except SamnesiaError as error:
+                values[name] = None
+                notes.append(f"{m}-sharpness of the final weights: {error}.")
+        return values, notes
+
+
+@dataclass(frozen=True)
 class Measured:
     """Train one run, then measure its final weights.
 
     Its values are those of :class:`samnesia.study.training.Training`, what the run has recorded among them, and those
-    of :class:`AtEnd`. ``seconds`` is the wall time of training, recording included; the time of the cell has that of
+    of ``at_end`` (:class:`AtEnd`, or another :class:`Look`). ``seconds`` is the wall time of training, recording included; the time of the cell has that of
     measuring besides.
     """
 
     config: RunConfig
     """The run; it keeps a checkpoint of its final weights."""
-    at_end: AtEnd = field(default_factory=AtEnd)
+    at_end: Look = field(default_factory=AtEnd)
     """What is measured of them."""
 
     def __post_init__(self) -> None:
@@ -198,7 +239,8 @@ class Measured:
     @property
     def settings(self) -> dict[str, Any]:
         """Those of both."""
-        return {TRAINING: self.training.settings, "at_end": asdict(self.at_end)}
+        at_end = json.loads(json.dumps(asdict(self.at_end)))  # as they are read back: lists for tuples
+        return {TRAINING: self.training.settings, "at_end": at_end}
 
     def run(self, directory: Path) -> None:
         """Train in ``directory``/training, or go on there; then measure."""

@@ -63,6 +63,8 @@ class Digits:
     """A .npy or .json file of labels that replace the training labels (the Bootstrap arm); None is none."""
     mixing: Mixing | None = None
     """Mixup and CutMix; None is none."""
+    normalized: bool = True
+    """Standardise pixels by mean and standard deviation of all digits; otherwise they are as they come, 0 to 16."""
 
     def __post_init__(self) -> None:
         require(
@@ -94,6 +96,8 @@ class Digits:
         text = f"Scikit-learn's digits: {sizes}.{_says_flipped(self.flipped)}"
         if self.relabel is not None:
             text += " Training labels are those of a file."
+        if not self.normalized:
+            text += " Pixels are as they come, 0 to 16."
         if self.marks is not None:
             text += (
                 " A mark is planted in each image, one pixel whose place tells a class: that of the image for "
@@ -113,6 +117,7 @@ class Digits:
             marks=self.marks,
             relabel=self.relabel,
             mix=None if self.mixing is None else self.mixing.mixer(NUM_CLASSES, seed),
+            normalized=self.normalized,
         )
 
 
@@ -154,7 +159,7 @@ class Photographs:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of scikit-learn's with its features as they were measured, none of them normalised."""
+    """A table of scikit-learn's with its features as they were measured, or normalised."""
 
     name: Literal["wine", "breast_cancer"] = "wine"
     """178 wines with 13 features in 3 classes, or 569 tumours with 30 features in 2."""
@@ -162,6 +167,8 @@ class Table:
     """Rows for training."""
     validation: int = 40
     """Rows for validation; all others are for the test."""
+    normalized: bool = False
+    """Give each feature the mean 0 and the standard deviation 1, by the training rows; otherwise it is as measured."""
 
     def __post_init__(self) -> None:
         for name in ("train", "validation"):
@@ -171,8 +178,9 @@ class Table:
     @property
     def says(self) -> str:
         """What the data are, in a sentence or two, for reports."""
+        features = "normalised by the training rows" if self.normalized else "as they were measured"
         return (
-            f"Scikit-learn's table {self.name} with its features as they were measured: {self.train} rows for "
+            f"Scikit-learn's table {self.name} with its features {features}: {self.train} rows for "
             f"training, {self.validation} for validation, and all others for the test."
         )
 
@@ -180,7 +188,7 @@ class Table:
         """Return the three splits of this seed."""
         from samnesia.data.table import table
 
-        return table(seed, self.name, train=self.train, validation=self.validation)
+        return table(seed, self.name, train=self.train, validation=self.validation, normalized=self.normalized)
 
 
 @dataclass(frozen=True)
