@@ -120,7 +120,7 @@ def test_what_cannot_be_measured_is_said(tmp_path):
 
 
 def test_m_sharpness_is_measured_for_several_m(tmp_path):
-    look = AtSizes(rho=0.1, m=10, samples=40, perturbations=2, sizes=(1, 7, 40))
+    look = AtSizes((1, 7, 40), rho=0.1, samples=40)
     found = do(tmp_path / "cell", work(at_end=look))
     assert [name for name in found.values if name.startswith("final.m_")] == [
         f"final.m_sharpness.{m}" for m in (1, 7, 40)
@@ -132,6 +132,8 @@ def test_m_sharpness_is_measured_for_several_m(tmp_path):
     assert found.values["final.m_sharpness.1"] > found.values["final.m_sharpness.40"] > 0
     with pytest.raises(ConfigurationError, match=r"with sizes \(41,\) of 40 samples"):
         replace(look, sizes=(41,))
+    with pytest.raises(ConfigurationError, match="with rho 0.0"):
+        replace(look, rho=0.0)
 
 
 @pytest.mark.parametrize(

@@ -179,25 +179,34 @@ class AtEnd:
 
 
 @dataclass(frozen=True)
-class AtSizes(AtEnd):
+class AtSizes:
     """m-sharpness of the final weights for several m, and nothing else: ``final.m_sharpness.5``, say."""
 
-    sizes: tuple[int, ...] = (1, 8, 64)
+    sizes: tuple[int, ...]
     """The m: each so many samples are climbed by one step of their own."""
+    rho: float = 0.05
+    """Radius of the Euclidean ball."""
+    samples: int = 384
+    """Training samples that are looked at, drawn by the seed of the run."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require(
             bool(self.sizes) and all(1 <= m <= self.samples for m in self.sizes),
             f"cannot measure final weights with sizes {self.sizes} of {self.samples} samples, because each m is a "
             "number of these samples; change them",
         )
+        require(
+            0.0 < self.rho < float("inf"),
+            f"cannot measure final weights with rho {self.rho}, because a radius is a positive number; change it",
+        )
 
     def of(self, loaded: Loaded) -> tuple[Values, list[str]]:
         """The values of a run's final weights; None and a note where they cannot be measured."""
         from samnesia.measure.sharpness.micro import m_sharpness
+        from samnesia.measure.subject import Subject
 
-        subject, _ = self._subject(loaded, self.samples)
+        drawn = loaded.samples("train", self.samples, seed=loaded.config.seed, batch_size=self.samples)
+        subject = Subject(loaded.model, loaded.criterion, drawn)
         values: Values = {}
         notes = []
         for m in self.sizes:
