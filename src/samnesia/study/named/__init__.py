@@ -2,6 +2,7 @@
 
 from samnesia.study.named import cost as cost
 from samnesia.study.named import epochs as epochs
+from samnesia.study.named import flatness as flatness
 from samnesia.study.named import forgetting as forgetting
 from samnesia.study.named import problems as problems
 from samnesia.study.named import widths as widths
