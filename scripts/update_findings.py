@@ -116,14 +116,14 @@ def effect_of(estimate: dict, design, hypothesis) -> dict:
 
 
 def means(summary: dict, design) -> dict:
-    """Means and intervals of what is judged, by context; of a study with one context, of all measures."""
+    """Means and intervals of what is judged, by context; of a study with one context, of all measures; and by seed."""
     judged_by, several = summary["judged_by"], bool(summary["contexts"])
     labels = {one.name: {"label": one.label, "unit": one.unit} for one in design.measures}
     blocks = summary["contexts"] or [{"name": "", "methods": summary["methods"]}]
     rows = {}
     for block in blocks:
         for method in block["methods"]:
-            cell = {point: KEPT(value) for point, value in method["score"].items()}
+            cell = {point: (*KEPT(value), value["per_seed"]) for point, value in method["score"].items()}
             if not several:
                 cell |= {name: KEPT(value) for name, value in method["measures"].items()}
             cell |= {name: method[name] for name in ("gradient_evaluations", "seconds")}
@@ -276,7 +276,7 @@ def number(value: float, unit: str) -> str:
 
 def level(value: list, unit: str) -> str:
     """A mean with its interval."""
-    mean, low, high, _ = value
+    mean, low, high = value[:3]
     if mean is None:
         return DASH
     digits = ".1f" if unit == "%" else ".3g"
