@@ -1,5 +1,6 @@
 """Studies with names: ``samnesia study NAME``."""
 
+from samnesia.study.named import bias as bias
 from samnesia.study.named import cost as cost
 from samnesia.study.named import epochs as epochs
 from samnesia.study.named import flatness as flatness
