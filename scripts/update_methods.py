@@ -26,10 +26,21 @@ STEPS = 4
 """At least; else a whole cycle of the method."""
 GRAIN = 0.05
 """Copies are rounded to it: activations and numbers on the way are less."""
-HEAD = "| method | gradients | other forwards | copies | kept | peak |"
+HEAD = "| method | in the trainer | gradients | other forwards | copies | kept | peak |"
 
 
-def counted() -> list[tuple[str, str, str, str, str, str]]:
+def called() -> dict[str, str]:
+    """The options that make the trainer train by a preset, by its name."""
+    from samnesia.train.parts.methods import METHODS
+    from samnesia.train.parts.names import preset_name
+
+    names: dict[str, list[str]] = {}
+    for name in METHODS:
+        names.setdefault(preset_name(name), []).append(f"`--method {name}`")
+    return {preset: ", ".join(options) for preset, options in names.items()}
+
+
+def counted() -> list[tuple[str, ...]]:
     """A row of the table for each row of the family."""
     from benchmarks.stepcost.family import FAMILY
     from benchmarks.stepcost.floors import TWO, rows_of
@@ -44,12 +55,12 @@ def counted() -> list[tuple[str, str, str, str, str, str]]:
         return steps, (max(step.live_bytes for step in steps), kept, max(step.peak_bytes for step in steps))
 
     _, plain = memory(rows_of([TWO])[0])
-    table = []
+    table, names = [], called()
     for row in FAMILY:
         steps, found = memory(row)
         copies = [_copies((own - base) / size) for own, base in zip(found, plain, strict=True)]
         forwards = mean(step.forwards - step.gradients for step in steps)
-        table.append((f"`{row.name}`", _gradients(row, steps), f"{forwards:g}", *copies))
+        table.append((f"`{row.name}`", names.get(row.preset, ""), _gradients(row, steps), f"{forwards:g}", *copies))
     return table
 
 
@@ -76,7 +87,7 @@ def _copies(value: float) -> str:
 
 def section() -> str:
     """What stands between the markers."""
-    rows = [HEAD, "|---" * 6 + "|", *(f"| {' | '.join(cells)} |" for cells in counted())]
+    rows = [HEAD, "|---" * 7 + "|", *(f"| {' | '.join(cells)} |" for cells in counted())]
     return "\n".join([START, "", *rows, "", END])
 
 

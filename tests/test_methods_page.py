@@ -10,6 +10,7 @@ import pytest
 import samnesia
 from benchmarks.stepcost.family import FAMILY
 from samnesia import PerturbedGradient
+from samnesia.train.parts.methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "methods.md").read_text()
@@ -45,6 +46,16 @@ def test_every_preset_has_a_row_of_costs():
     assert {row.preset for row in FAMILY} == PRESETS
 
 
+def test_every_preset_has_its_name_in_the_trainer(script):
+    assert script["called"]().keys() == PRESETS - {"saf"}, "whose samples the trainer does not name"
+    rows = dict(re.findall(r"^\| `(\w+)[^`]*` \| ((?:`--method [\w-]+`(?:, )?)+) \|", PAGE, re.MULTILINE))
+    assert rows == script["called"]()
+    assert {name for cell in rows.values() for name in re.findall(r"--method ([\w-]+)", cell)} == set(METHODS)
+    assert (rows["late_sam"], rows["unperturbed"]) == ("`--method sam-late`", "`--method sgd`")
+
+
 def test_the_costs_are_those_that_are_counted(script):
     assert script["with_section"](PAGE) == PAGE, "run scripts/update_methods.py"
-    assert PAGE.count("\n| `sam` | 2 | 0 | 1 | 0 | 1 |\n") == 1, "two gradients, and the weights set aside"
+    assert PAGE.count("\n| `sam` | `--method sam` | 2 | 0 | 1 | 0 | 1 |\n") == 1, (
+        "two gradients, and the weights set aside"
+    )

@@ -325,7 +325,9 @@ def __getattr__(name: str) -> Any:
     if name in ("conformance", "integrations", "measure", "perturb", "train", "study"):
         return importlib.import_module(f"samnesia.{name}")
     if name not in _HOME_OF:
-        raise AttributeError(f"module 'samnesia' has no attribute {name!r}")
+        from samnesia.names import preset_advice
+
+        raise AttributeError(f"module 'samnesia' has no attribute {name!r}{preset_advice(name, __all__)}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value

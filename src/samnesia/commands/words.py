@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import METHODS, Recording, RunConfig
 from samnesia.train.log import CONFIG
+from samnesia.train.parts.names import advice_on_method
 from samnesia.train.plain import nearest
 from samnesia.train.recipes import find
 
@@ -124,9 +125,7 @@ def _with_method(words: list[str]) -> list[str]:
     if name is None:
         return words
     if name not in METHODS:
-        raise ConfigurationError(
-            f"cannot train by {name!r}, because there is no such method; {nearest(name, [*METHODS])}"
-        )
+        raise ConfigurationError(f"cannot train by {name!r}, because there is no such method; {advice_on_method(name)}")
     return [*rest, "--method.kind", METHODS[name].__name__]
 
 

@@ -12,7 +12,8 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.train import recipes
 from samnesia.train.config import METHODS, OwnLoss, RunConfig, Unperturbed
 from samnesia.train.own import find_recipe
-from samnesia.train.plain import differences, nearest
+from samnesia.train.parts.names import nearest_method
+from samnesia.train.plain import differences
 
 ALL = "all"
 BASELINES = ("ema", "swa", "smoothing")
@@ -34,7 +35,7 @@ def all_named(problem: str, methods: Sequence[str], left_out: Sequence[str] = ()
         if one not in named:
             raise ConfigurationError(
                 f"cannot leave out {one!r}, because it is none of the methods to be compared; "
-                f"{nearest(one, list(named))}"
+                f"{nearest_method(one, named)}"
             )
     return tuple(one for one in named if one not in left_out)
 
@@ -132,7 +133,7 @@ def _recipe(problem: str, method: str) -> RunConfig:
         known = [name.removeprefix(f"{problem}-") for name in recipes.RECIPES if name.startswith(f"{problem}-")]
         raise ConfigurationError(
             f"cannot compare method {method!r} on {problem}, because there is no recipe {problem}-{method}; "
-            f"{nearest(method, known)}"
+            f"{nearest_method(method, known)}"
         )
     endings = tuple(f"-{name}" for name in _ENDINGS)
     problems = {name.removesuffix(end) for name in recipes.RECIPES for end in endings if name.endswith(end)}
@@ -155,7 +156,7 @@ def _by_method(
         if method not in methods:
             raise ConfigurationError(
                 f"cannot set {field} for {method!r}, because it is none of the methods to be compared; "
-                f"{nearest(method, list(methods))}"
+                f"{nearest_method(method, methods)}"
             )
         if field in ("seed", "recipe"):
             raise ConfigurationError(
