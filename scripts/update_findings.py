@@ -5,12 +5,13 @@ from the study's Python; figures go to `docs/findings/NAME/`; and `docs/findings
 markers, below what was written by hand. A figure of the study that the hand-written part shows, `](NAME/relations.svg)`
 say, is copied besides the standard ones. Called without directories, it makes all pages again from what is kept.
 
-The table of all studies in `docs/findings.md` is made of the pages: their first heading, and the line of the
-hand-written part that begins with `**In short:**`. `tests/test_findings.py` holds all of it against the kept numbers.
+Then `scripts/update_index.py` makes the lists of all studies. `tests/test_findings.py` holds all of it against the kept
+numbers.
 """
 
 import json
 import re
+import runpy
 import shutil
 import sys
 import textwrap
@@ -22,14 +23,11 @@ from samnesia.measure import figures
 from samnesia.study.engine.run import read_results
 from samnesia.study.hypotheses import Difference
 from samnesia.study.judging.numbers import counted, ranges
-from samnesia.study.named import find_study
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA, INDEX = ROOT / "docs" / "findings", ROOT / "docs" / "findings.md"
+DATA = ROOT / "docs" / "findings"
 START, END = "<!-- study: made by scripts/update_findings.py -->", "<!-- /study -->"
-INDEX_START, INDEX_END = "<!-- studies: made by scripts/update_findings.py -->", "<!-- /studies -->"
 QUICK = "-quick"
-SHORT = "**In short:**"
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 FIGURES = {
     "verdicts": "Effects with intervals: supported green, contradicted red, undecided grey; dotted what was claimed",
@@ -44,11 +42,6 @@ ENVIRONMENT = ("commit", "python", "torch", "hardware", "device", "threads")
 FEW = 12  # measures of a study without contexts that are shown
 RULINGS = {"supported": 3, "contradicted": 2, "undecided": 0}
 """With the place of each among the colours of figures."""
-ELSEWHERE = {
-    "problems": ("#in-short", "wrong labels: by 22 points and more; on four other problems no claim is supported"),
-    "widths": ("widths.md", "no: one radius does not serve nets of several widths"),
-}
-"""Studies whose numbers stand on pages of their own make: where, and in short."""
 
 
 # What is kept of a study.
@@ -344,38 +337,20 @@ def copy_figures(study: dict, out: Path) -> list[str]:
     return sorted(path.stem for path in target.glob("*.svg"))
 
 
-# Pages and the table of all of them.
+# Pages.
 
 
-def with_part(page: str, part: str, start: str = START, end: str = END) -> str:
+def with_part(page: str, part: str) -> str:
     """The page with the part in place of the one it has, or at its end."""
-    before, found, rest = page.partition(start)
+    before, found, rest = page.partition(START)
     if not found:
         return f"{page.rstrip()}\n\n{part}\n"
-    return before + part + rest.partition(end)[2]
-
-
-def index(pages: dict[str, str], studies: dict[str, dict]) -> str:
-    """A row per study."""
-    lines = [INDEX_START, "", "| study | asks | in short | claims |", "|---|---|---|---|"]
-    rows = [
-        (name, page, find_study(name).design.question, says, json.loads((DATA / f"{name}.json").read_text()))
-        for name, (page, says) in ELSEWHERE.items()
-    ]
-    for name, study in studies.items():
-        found = re.search(rf"^{re.escape(SHORT)} (.+?)(?:\n\n|\Z)", pages[name], re.MULTILINE | re.DOTALL)
-        says = " ".join(found[1].split()) if found else ""
-        rows.append((name, f"findings/{name}.md", study["question"], says, study))
-    for name, page, question, says, study in rows:
-        lines.append(f"| [`{name}`]({page}) | {cell(question)} | {cell(says)} | {tally(study)[:-1]} |")
-    return "\n".join([*lines, "", INDEX_END])
+    return before + part + rest.partition(END)[2]
 
 
 def all_kept() -> dict[str, dict]:
     """Every study whose numbers are kept in the form that this script writes."""
-    found = {
-        path.stem: json.loads(path.read_text()) for path in sorted(DATA.glob("*.json")) if path.stem not in ELSEWHERE
-    }
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(DATA.glob("*.json"))}
     return {name: study for name, study in found.items() if "form" in study}
 
 
@@ -385,13 +360,11 @@ def main() -> None:
         study = kept(out)
         study["figures"] = copy_figures(study, out)
         (DATA / f"{study['study']}.json").write_text(json.dumps(study, ensure_ascii=False) + "\n")
-    pages = {}
     for name, study in all_kept().items():
         page = DATA / f"{name}.md"
         text = page.read_text() if page.exists() else f"# {name}\n"
-        pages[name] = with_part(text, section(study))
-        page.write_text(pages[name])
-    INDEX.write_text(with_part(INDEX.read_text(), index(pages, all_kept()), INDEX_START, INDEX_END))
+        page.write_text(with_part(text, section(study)))
+    runpy.run_path(str(ROOT / "scripts" / "update_index.py"))["main"]()
 
 
 if __name__ == "__main__":
