@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from samnesia.models.small import mlp
+from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import SGD, AdamW
 
 X = torch.randn(12, 2, 5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -120,3 +122,32 @@ def test_all_decay_alike_in_adamw_where_asked():
     expected = torch.optim.AdamW(other.parameters(), lr=0.01, weight_decay=0.3)
     found = AdamW(lr=0.01, weight_decay=0.3, decayed="all").build(model)
     assert all(map(torch.equal, stepped(model, found), stepped(other, expected)))
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_with_a_rate_for_each_tensor_rescaled_layers_train_to_the_same_function(decoupled):
+    """Layers c times as large and as small have gradients as much smaller and larger: rates of c**2 make up for it."""
+
+    def trained(scale, rates):
+        torch.manual_seed(0)
+        model = mlp(50, 3, hidden=(6, 6), norm=False, scale=scale).double()
+        optimizer = SGD(lr=0.1, weight_decay=0.3, decoupled=decoupled, rates=rates).build(model)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.1 * group.get("rate", 1.0)  # as the trainer does it
+        return stepped(model, optimizer), model(X)
+
+    weights, outputs = trained(1.0, ())
+    rescaled, same = trained(8.0, (64.0, 64.0, 1 / 64, 1.0, 1.0, 1.0))
+    assert torch.allclose(same, outputs, rtol=1e-10, atol=1e-12)
+    for tensor, other, factor in zip(weights, rescaled, (8.0, 8.0, 1 / 8, 1.0, 1.0, 1.0), strict=True):
+        assert torch.allclose(other, factor * tensor, rtol=1e-10, atol=1e-12)
+    assert not torch.allclose(trained(8.0, ())[1], outputs, rtol=1e-2)
+
+
+def test_rates_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigurationError, match="cannot train 10 tensors with 2 rates"):
+        SGD(rates=(1.0, 1.0)).build(net())
+    with pytest.raises(ConfigurationError, match=r"with rates \(1.0, 0.0\)"):
+        SGD(rates=(1.0, 0.0))
+    found = decay_of(SGD(weight_decay=0.1, decayed="matrices", rates=(2.0,) * 10).build(net()))
+    assert set(found.values()) == {0.05, 0.0}

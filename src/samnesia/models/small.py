@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import nn
 
 
@@ -36,13 +37,23 @@ def small_cnn(
 
 
 def mlp(
-    num_features: int, num_classes: int, *, hidden: tuple[int, ...] = (128, 128), norm: bool = True
+    num_features: int, num_classes: int, *, hidden: tuple[int, ...] = (128, 128), norm: bool = True, scale: float = 1.0
 ) -> nn.Sequential:
     """Flatten, then per entry of ``hidden`` linear, BatchNorm, ReLU; then the linear layer of the logits.
 
     Without ``norm`` the linear layers have a bias in place of BatchNorm, and the scale of the inputs matters.
+
+    With a ``scale`` c the weights and biases of the first linear layer start c times as large and the weights of the
+    second one c times as small. Without ``norm`` that is the same function, because ``relu(c z) = c relu(z)``.
     """
     layers: list[nn.Module] = [nn.Flatten()]
     for before, after in pairwise((num_features, *hidden)):
         layers += [nn.Linear(before, after, bias=not norm), *([nn.BatchNorm1d(after)] if norm else []), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(hidden[-1] if hidden else num_features, num_classes))
+    net = nn.Sequential(*layers, nn.Linear(hidden[-1] if hidden else num_features, num_classes))
+    if scale != 1.0:
+        first, second = [layer for layer in net if isinstance(layer, nn.Linear)][:2]
+        with torch.no_grad():
+            for tensor in first.parameters():
+                tensor.mul_(scale)
+            second.weight.div_(scale)
+    return net

@@ -198,7 +198,7 @@ def _step(run: Run, chunks: list[list[Part]], total: float) -> Row | None:
     randomness.seed_step(config.seed, run.engine.rank, step)
     rate = config.learning_rate(step, run.plan.steps)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate", 1.0)
     if config.when.fresh_state and step == run.window.first:
         optimizer_of(run).state.clear()
     scaler = run.engine.scaler

@@ -122,6 +122,8 @@ class MLP(_Loaded):
     """Widths of the hidden layers."""
     norm: bool = True
     """BatchNorm after every hidden layer; without it the scale of the inputs matters."""
+    scale: float = 1.0
+    """Start with the first layer so many times as large and the next one as much smaller: the same function."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,11 +132,17 @@ class MLP(_Loaded):
             f"cannot build a net with hidden {self.hidden}, because every layer has 1 to {MOST_UNITS} units; "
             "use such widths",
         )
+        check_positive(self.scale, "build a net with scale", "1")
+        require(
+            self.scale == 1.0 or (bool(self.hidden) and not self.norm),
+            f"cannot build a net with scale {self.scale:g}, because only with a hidden layer and without BatchNorm it "
+            "is the same function; leave scale at 1",
+        )
 
     def _new(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         from samnesia.models.small import mlp
 
-        return mlp(math.prod(shape), num_outputs, hidden=self.hidden, norm=self.norm)
+        return mlp(math.prod(shape), num_outputs, hidden=self.hidden, norm=self.norm, scale=self.scale)
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,26 @@ def _check(lr: float, weight_decay: float) -> None:
     )
 
 
-def _groups(model: nn.Module, weight_decay: float, decayed: Decayed) -> Any:
-    """The parameters that are trained; those with fewer than two dimensions apart, where they do not decay."""
+def _groups(model: nn.Module, weight_decay: float, decayed: Decayed, rates: tuple[float, ...] = ()) -> Any:
+    """The parameters that are trained; those with fewer than two dimensions apart, where they do not decay.
+
+    With ``rates`` each is a group of its own, whose entry ``rate`` the trainer multiplies its learning rate with.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
     require(
         bool(trained),
         "cannot train this model, because it has no parameter that requires a gradient; unfreeze some, or check it",
     )
+    if rates:
+        require(
+            len(rates) == len(trained),
+            f"cannot train {len(trained)} tensors with {len(rates)} rates, because each of them has one; give as many",
+        )
+        decays = (weight_decay if decayed == "all" or p.ndim >= 2 else 0.0 for p in trained)
+        return [
+            {"params": [p], "rate": rate, "weight_decay": decay / rate}
+            for p, rate, decay in zip(trained, rates, decays, strict=True)
+        ]
     if decayed == "all" or weight_decay == 0.0:
         return trained
     groups = (
@@ -58,9 +71,16 @@ class SGD:
     """Shrink the weights by lr * weight_decay apart from the gradient, outside of the momentum (needs timm)."""
     decayed: Decayed = "all"
     """What decays: all weights, or matrices only (no bias, no scale of a normalization)."""
+    rates: tuple[float, ...] = ()
+    """Factor of the learning rate for each tensor that is trained, in their order; each decays as fast as without."""
 
     def __post_init__(self) -> None:
         _check(self.lr, self.weight_decay)
+        require(
+            all(0.0 < rate < math.inf for rate in self.rates),
+            f"cannot train with rates {self.rates}, because a factor of the learning rate is a positive number; use "
+            "1 where nothing changes",
+        )
         require(
             0.0 <= self.momentum < 1.0,
             f"cannot train with momentum {self.momentum}, because the updates would grow without bound; "
@@ -82,7 +102,7 @@ class SGD:
         else:
             from torch.optim import SGD as kind  # noqa: N811
         optimizer: torch.optim.Optimizer = kind(
-            _groups(model, self.weight_decay, self.decayed),
+            _groups(model, self.weight_decay, self.decayed, self.rates),
             lr=self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
