@@ -6,12 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samnesia.measure.sharpness.micro import m_sharpness
-from samnesia.measure.subject import Subject
 from samnesia.perturb.errors import ConfigurationError, RunStopped
 from samnesia.study.engine.jobs import Job, pack
 from samnesia.study.engine.store import Finished, find_cell
-from samnesia.study.measured import TRAINING, AtEnd, AtSizes, Measured
+from samnesia.study.measured import TRAINING, AtEnd, Measured
 from samnesia.study.training import Training
 from samnesia.train import loop
 from samnesia.train.config import OBF, SAM, Checkpoints
@@ -117,23 +115,6 @@ def test_what_cannot_be_measured_is_said(tmp_path):
     found = do(tmp_path / "cell", work(method=OBF(rho=0.05), at_end=replace(LOOK, products=2)))
     assert any("λmax of the final weights has a relative residual" in note for note in found.notes)
     assert found.values["final.lambda_max"] is not None
-
-
-def test_m_sharpness_is_measured_for_several_m(tmp_path):
-    look = AtSizes((1, 7, 40), rho=0.1, samples=40)
-    found = do(tmp_path / "cell", work(at_end=look))
-    assert [name for name in found.values if name.startswith("final.m_")] == [
-        f"final.m_sharpness.{m}" for m in (1, 7, 40)
-    ]
-    loaded = load(tmp_path / "cell" / TRAINING)
-    subject = Subject(loaded.model, loaded.criterion, loaded.samples("train", 40, seed=0, batch_size=40))
-    for m in (1, 7, 40):
-        assert found.values[f"final.m_sharpness.{m}"] == pytest.approx(m_sharpness(subject, 0.1, m).rise.value)
-    assert found.values["final.m_sharpness.1"] > found.values["final.m_sharpness.40"] > 0
-    with pytest.raises(ConfigurationError, match=r"with sizes \(41,\) of 40 samples"):
-        replace(look, sizes=(41,))
-    with pytest.raises(ConfigurationError, match="with rho 0.0"):
-        replace(look, rho=0.0)
 
 
 @pytest.mark.parametrize(

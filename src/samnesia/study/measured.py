@@ -136,17 +136,12 @@ class AtEnd:
 
     def _sharpness(self, loaded: Loaded) -> Values:
         from samnesia.measure.sharpness.micro import m_sharpness
-        from samnesia.measure.sharpness.worst import worst_case
-        from samnesia.perturb.parts.ball import L2, Ball, ElementScaling
+        from samnesia.study.looks import rises
 
         subject, _ = self._subject(loaded, self.samples)
-        adaptive = Ball(L2(), ElementScaling(eta=0.0, scaled="all"))
-        seed = loaded.config.seed
-        worst = worst_case(subject, self.rho, steps=self.steps, restarts=0, seed=seed)
-        relative = worst_case(subject, self.adaptive_rho, adaptive, steps=self.steps, restarts=0, seed=seed)
-        micro = m_sharpness(subject, self.rho, self.m)
-        found = {"worst": worst, "worst_adaptive": relative, "m_sharpness": micro}
-        return {name: one.rise.as_dict()["value"] for name, one in found.items()}
+        found = rises(subject, self.rho, self.adaptive_rho, steps=self.steps, seed=loaded.config.seed)
+        found["m_sharpness"] = m_sharpness(subject, self.rho, self.m).rise.as_dict()["value"]
+        return found
 
     def _forgetting(self, loaded: Loaded) -> Values:
         from samnesia.measure.forgetting.probes import CommonProbe
@@ -179,53 +174,12 @@ class AtEnd:
 
 
 @dataclass(frozen=True)
-class AtSizes:
-    """m-sharpness of the final weights for several m, and nothing else: ``final.m_sharpness.5``, say."""
-
-    sizes: tuple[int, ...]
-    """The m: each so many samples are climbed by one step of their own."""
-    rho: float = 0.05
-    """Radius of the Euclidean ball."""
-    samples: int = 384
-    """Training samples that are looked at, drawn by the seed of the run."""
-
-    def __post_init__(self) -> None:
-        require(
-            bool(self.sizes) and all(1 <= m <= self.samples for m in self.sizes),
-            f"cannot measure final weights with sizes {self.sizes} of {self.samples} samples, because each m is a "
-            "number of these samples; change them",
-        )
-        require(
-            0.0 < self.rho < float("inf"),
-            f"cannot measure final weights with rho {self.rho}, because a radius is a positive number; change it",
-        )
-
-    def of(self, loaded: Loaded) -> tuple[Values, list[str]]:
-        """The values of a run's final weights; None and a note where they cannot be measured."""
-        from samnesia.measure.sharpness.micro import m_sharpness
-        from samnesia.measure.subject import Subject
-
-        drawn = loaded.samples("train", self.samples, seed=loaded.config.seed, batch_size=self.samples)
-        subject = Subject(loaded.model, loaded.criterion, drawn)
-        values: Values = {}
-        notes = []
-        for m in self.sizes:
-            name = f"final.m_sharpness.{m}"
-            try:
-                values[name] = m_sharpness(subject, self.rho, m).rise.as_dict()["value"]
-            except SamnesiaError as error:
-                values[name] = None
-                notes.append(f"{m}-sharpness of the final weights: {error}.")
-        return values, notes
-
-
-@dataclass(frozen=True)
 class Measured:
     """Train one run, then measure its final weights.
 
     Its values are those of :class:`samnesia.study.training.Training`, what the run has recorded among them, and those
-    of ``at_end`` (:class:`AtEnd`, or another :class:`Look`). ``seconds`` is the wall time of training, recording included; the time of the cell has that of
-    measuring besides.
+    of ``at_end`` (:class:`AtEnd`, or another :class:`Look`). ``seconds`` is the wall time of training, recording
+    included; the time of the cell has that of measuring besides.
     """
 
     config: RunConfig
