@@ -1,6 +1,6 @@
-"""Choose what the studies m-sharpness and unnormalized need: on validation, with seeds that no reported figure uses.
+"""Choose what three of the named studies need: on validation, with seeds that no reported figure uses.
 
-    python benchmarks/study_settings.py [m-sharpness] [unnormalized] [--workers 2]
+    python benchmarks/study_settings.py [m-sharpness] [scale-invariance] [unnormalized] [--workers 2]
 
 As in benchmarks/choose_radii.py the score of a run is its validation accuracy, averaged over the last five evaluations,
 and the setting of the highest mean score over the tuning seeds is chosen; of equals, the one in the middle (the lower
@@ -8,7 +8,7 @@ of two). Test samples are not looked at. Of ``unnormalized``, plain SGD tries al
 those next to its best.
 
 Writes ``benchmarks/results/study_settings.json`` after each arm. The chosen values stand in the studies themselves
-(``samnesia/study/named/m_sharpness.py`` and ``unnormalized.py``), and a test holds them to the file.
+(``samnesia/study/named``), and their tests hold them to the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from choose_radii import score
 from joblib import Parallel, delayed
 
-from samnesia.study.named import m_sharpness, unnormalized
+from samnesia.study.named import m_sharpness, scale_invariance, unnormalized
 from samnesia.study.named.unnormalized import Setting
 from samnesia.train.config import Evaluation, RunConfig
 from samnesia.train.log import environment, write_json
@@ -45,6 +45,15 @@ def of_m() -> Iterator[tuple[str, tuple[int, ...], Grid]]:
         for m in (m_sharpness.WHOLE, m_sharpness.FEW):
             tried = {rho: m_sharpness.configuration(problem, m, rho, 0) for rho in RADII}
             yield f"m-sharpness {problem} {m}", THREE, tried
+
+
+def of_scale() -> Iterator[tuple[str, tuple[int, ...], Grid]]:
+    """Arms of scale-invariance, without a rescaling."""
+    for problem in m_sharpness.DATA:
+        for method, radii in scale_invariance.RADII.items():
+            made = scale_invariance.METHODS[method]
+            tried = {f"{rho:g}": scale_invariance.configuration(problem, made(rho), 1.0, 0) for rho in radii}
+            yield f"scale-invariance {problem} {method}", THREE, tried
 
 
 def of_inputs(chosen: Mapping[str, str]) -> Iterator[tuple[str, tuple[int, ...], Grid]]:
@@ -90,13 +99,14 @@ def choose(seeds: tuple[int, ...], tried: Grid, earlier: Mapping[str, Any], work
 def main() -> None:
     """Search, and write what was found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("studies", nargs="*", default=["m-sharpness", "unnormalized"])
+    parser.add_argument("studies", nargs="*", default=["m-sharpness", "scale-invariance", "unnormalized"])
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     chosen: dict[str, str] = {}
+    arms = {"m-sharpness": of_m(), "scale-invariance": of_scale(), "unnormalized": of_inputs(chosen)}
     for study in options.studies:
-        for name, seeds, tried in of_m() if study == "m-sharpness" else of_inputs(chosen):
+        for name, seeds, tried in arms[study]:
             results[name] = choose(seeds, tried, results.get(name, {}), options.workers)
             chosen[name] = results[name]["chosen"]
             print(name, {row["setting"]: row["validation"] for row in results[name]["grid"]}, flush=True)

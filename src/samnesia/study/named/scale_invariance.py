@@ -1,0 +1,193 @@
+"""Is SAM led astray by a rescaling that changes nothing, and is ASAM not?
+
+The first layer of a ReLU net is made c times as large and the next one as much smaller: the same function (Dinh et al.,
+2017). Kwon et al. (ICML 2021, section 3) build ASAM so that its ball goes along with such a rescaling, and SAM's does
+not. Here the rescaled nets are trained. Gradients of the two layers are c times as small and as large then, and SGD
+would be another method; so its learning rate is c**2 times as large for the one and as small for the other. With that,
+SGD takes the same functions step by step, and whatever changes with c is due to the perturbation alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from samnesia.study.design import Design, Factor, Levels, Measure, Study
+from samnesia.study.hypotheses import Difference, Hypothesis
+from samnesia.study.looks import AtBalls
+from samnesia.study.measured import Measured
+from samnesia.study.named.m_sharpness import DATA
+from samnesia.study.named.registry import named
+from samnesia.study.work import Work
+from samnesia.train.config import (
+    ASAM,
+    MLP,
+    SAM,
+    SGD,
+    Checkpoints,
+    Evaluation,
+    LayerSAM,
+    Logging,
+    Method,
+    RunConfig,
+    Unperturbed,
+)
+from samnesia.train.recipes import find
+
+EPOCHS = 30
+"""Half of those of the recipes for digits-few."""
+METHODS: dict[str, Callable[[float], Method]] = {
+    "sgd": lambda rho: Unperturbed(),
+    "sam": lambda rho: SAM(rho=rho),
+    "asam": lambda rho: ASAM(rho=rho),
+    "asam-exact": lambda rho: ASAM(rho=rho, eta=0.0, scaled="all"),
+    "layer-sam": lambda rho: LayerSAM(rho=rho),
+}
+"""ASAM as it is used, which adds 0.01 to the scales and leaves biases alone, and as its theory has it."""
+RADII = {
+    "sam": (0.05, 0.1, 0.2, 0.4, 0.8),
+    "asam": (0.05, 0.2, 0.5, 1.0, 2.0),
+    "asam-exact": (0.05, 0.2, 0.5, 1.0, 2.0),
+    "layer-sam": (0.0125, 0.025, 0.05, 0.1, 0.2),
+}
+"""Radii that are tried without rescaling."""
+CHOSEN: dict[tuple[str, str], float] = {}
+"""Radius by problem and method, of the highest validation accuracy at c = 1: benchmarks/study_settings.py."""
+ONE, FAR = "1", "16"
+"""c of the claims; powers of two, by which numbers are multiplied without rounding."""
+SCALES = (ONE, "0.0625", "0.25", "4", FAR)
+SMALLEST = 1.0  # points of test accuracy
+LOOK = AtBalls(rho=0.05, adaptive_rho=0.5, samples=400)
+
+MEASURES = (
+    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
+    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
+    Measure("last-loss", "last.test_loss", "test loss, last epoch", "", False),
+    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
+    Measure("flipped", "last.flipped_fitted", "flipped labels fitted, last epoch", "%", False),
+    Measure("worst", "final.worst", "worst-case sharpness at the end", "nats"),
+    Measure("worst-adaptive", "final.worst_adaptive", "adaptive worst-case sharpness at the end", "nats"),
+    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
+    Measure("seconds", "seconds", "wall time", "s", False),
+)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How much of the study is run."""
+
+    name: str
+    """Of the study."""
+    scales: tuple[str, ...]
+    """Levels of c, 1 first."""
+    seeds: tuple[int, ...]
+    """Reported ones."""
+
+    def study(self) -> Study:
+        """The study in this form."""
+        design = Design(
+            name=self.name,
+            question="Does SAM suffer from a rescaling of layers that leaves the function as it is, and ASAM not?",
+            factors=(Factor("method", tuple(METHODS)), Factor("scale", self.scales), Factor("problem", tuple(DATA))),
+            measures=MEASURES,
+            seeds=self.seeds,
+            tuning_seeds=(1000, 1001, 1002),
+            primary=tuple(one for problem in DATA for one in _claims(problem)),
+            exploratory=tuple(one for problem in DATA for one in self._looked_at(problem)),
+            notes=(
+                "The claims are those of Kwon et al. (ICML 2021, section 3) about sharpness, carried over to training.",
+                "scale is the factor c of the first layer's initial weights and biases; the second layer's weights "
+                "are divided by it.",
+                "Learning rates of the rescaled tensors are multiplied by c squared or divided by it, and their decay "
+                "the other way round: SGD takes the same functions with every c, and so do asam-exact and layer-sam, "
+                "up to rounding. That is no finding but how they are built.",
+                "asam adds 0.01 to the scale of each weight and does not scale biases, as it is used; asam-exact does "
+                "neither.",
+                "Radii were chosen at c = 1 by validation accuracy on the tuning seeds, and are the same for all c. "
+                "Whoever tunes anew after a rescaling may find another one.",
+                "Nets and settings are those of the recipes for digits-few, without BatchNorm, for half as many "
+                "epochs.",
+                f"Worst-case sharpness is of the training loss, over a ball of radius {LOOK.rho:g} for all nets, the "
+                f"adaptive one over one of {LOOK.adaptive_rho:g}.",
+            ),
+        )
+        return Study(design, _work)
+
+    def _looked_at(self, problem: str) -> Iterator[Hypothesis]:
+        where = {"problem": problem}
+        for method in METHODS:
+            for scale in self.scales[1:]:
+                if (method, scale) != ("sam", FAR):
+                    yield _moved(f"{method}, c = {scale} less c = 1 ({problem})", "last", method, scale, problem)
+        for scale in self.scales:
+            for method in ("sam", "asam"):
+                yield Difference(
+                    claim=f"{method} less sgd at c = {scale} ({problem})", measure="last",
+                    treatment={"method": method}, control={"method": "sgd"}, where=where | {"scale": scale},
+                )  # fmt: skip
+        yield _moved(f"sam, c = {FAR} less c = 1, best epoch ({problem})", "best", "sam", FAR, problem)
+        for measure, words in (("worst", "worst-case sharpness"), ("worst-adaptive", "adaptive sharpness")):
+            for method in ("sgd", "sam"):
+                said = f"{words} of the same kind of net, {method}, c = {FAR} less c = 1 ({problem})"
+                yield _moved(said, measure, method, FAR, problem)
+
+
+QUICK = Form("scale-invariance-quick", (ONE, "4", FAR), tuple(range(8)))
+FULL = Form("scale-invariance", SCALES, tuple(range(12)))
+
+
+@named
+def scale_invariance(quick: bool = False) -> Study:
+    """Rescaled layers of the same function: does SAM train to something else, and ASAM not?"""
+    return (QUICK if quick else FULL).study()
+
+
+def _work(levels: Levels, seed: int) -> Work:
+    method, problem = levels["method"], levels["problem"]
+    rho = CHOSEN.get((problem, method), 0.0)
+    return Measured(configuration(problem, METHODS[method](rho), float(levels["scale"]), seed), LOOK)
+
+
+def configuration(problem: str, method: Method, scale: float, seed: int) -> RunConfig:
+    """The run of a method from rescaled initial weights, with learning rates that go along."""
+    base = find("digits-few-sgd")
+    model, optimizer = base.model, base.optimizer
+    assert isinstance(model, MLP) and isinstance(optimizer, SGD)
+    first, second = scale**2, scale**-2
+    return replace(
+        base,
+        recipe=f"scale-invariance-{problem}",
+        data=DATA[problem],
+        model=replace(model, scale=scale),
+        optimizer=replace(optimizer, rates=(first, first, second, 1.0, 1.0, 1.0)),
+        method=method,
+        epochs=EPOCHS,
+        evaluation=Evaluation(every_epochs=3),
+        checkpoints=Checkpoints(every_epochs=None, last=1, best=False),
+        logging=Logging(every_steps=0),
+        seed=seed,
+    )
+
+
+def _moved(claim: str, measure: str, method: str, scale: str, problem: str) -> Difference:
+    return Difference(
+        claim=claim,
+        measure=measure,
+        treatment={"scale": scale},
+        control={"scale": ONE},
+        where={"method": method, "problem": problem},
+    )
+
+
+def _claims(problem: str) -> Iterator[Difference]:
+    """That SAM changes by what changes nothing, and that ASAM is the better one then."""
+    claim = _moved(f"SAM loses accuracy on {problem} by a rescaling to c = {FAR}", "last", "sam", FAR, problem)
+    yield replace(claim, direction="lower", smallest=SMALLEST)
+    yield Difference(
+        claim=f"ASAM is better than SAM on {problem} from weights rescaled to c = {FAR}",
+        measure="last",
+        treatment={"method": "asam"},
+        control={"method": "sam"},
+        where={"scale": FAR, "problem": problem},
+        smallest=SMALLEST,
+    )
