@@ -41,7 +41,7 @@ def test_settings_are_those_of_the_recipes_but_for_what_is_varied():
     assert (config.method, config.micro_batch, config.seed) == (SAM(rho=0.2), 20, 4)
     assert config.optimizer.lr == pytest.approx(3 * recipe.optimizer.lr)
     assert QUICK.configuration(levels | {"m": "80"}, 4).micro_batch is None
-    assert QUICK.configuration(levels, 4).epochs == 20
+    assert QUICK.configuration(levels | {"problem": "digits-noisy"}, 4).epochs == 20
 
 
 def test_a_cell_has_all_that_is_measured(tmp_path):

@@ -122,9 +122,9 @@ NOTES = (
 QUICK = Form(
     name="flatness-quick",
     radii=("0.025", "0.05", "0.1", "0.2", "0.4"),
-    sizes=("20", BATCH),
+    sizes=("40", BATCH),
     seeds=tuple(range(3)),
-    epochs={"digits-noisy": 30, "digits-shortcut": 20},
+    epochs=dict.fromkeys(PROBLEMS, 20),
 )
 FULL = Form(
     name="flatness",
