@@ -71,3 +71,50 @@ def test_what_cannot_be_weighed_is_refused():
     by_class = samnesia.ClassWeighted(WEIGHTS, lambda output, target: F.softplus(output))
     with pytest.raises(UnsupportedError, match=r"^cannot weigh losses of shape \(4, 3\).*because.*; "):
         by_class(x, y)
+
+
+@pytest.mark.parametrize("weights", [3, "12", {0: 1.0}, torch.tensor([1.0, 2.0]), ["a"], [None]], ids=str)
+def test_weights_of_another_kind_are_refused(weights):
+    with pytest.raises(ConfigurationError, match=r"^cannot weigh classes by .*, because each needs a number; give a "):
+        samnesia.ClassWeighted(weights)
+
+
+def groups(preset, **options):
+    model = torch.nn.Linear(4, 3)
+    return preset(model, torch.optim.SGD(model.parameters(), lr=0.1), **options)
+
+
+@pytest.mark.parametrize(
+    ("tail", "sentence"),
+    [
+        (3, r"^cannot take tail=3, because it stands for several classes; give a list, as in tail=\[7, 8, 9\]$"),
+        (torch.tensor(1), r"^cannot take tail=tensor\(1\), because it stands for several"),
+        ("12", r"^cannot take tail='12', because it stands for several"),
+        ([0.5], r"^cannot perturb for the classes \[0.5\], because the tail names classes by their indices; give"),
+        (torch.tensor([True, False, True]), r"^cannot perturb for the classes \[True, False, True\], because the tail"),
+        ([3], r"^cannot perturb for the classes \[3\], because there are num_classes=3"),
+    ],
+    ids=str,
+)
+def test_a_tail_that_names_no_classes_is_refused(tail, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        groups(samnesia.imbsam, tail=tail, num_classes=3)
+
+
+@pytest.mark.parametrize("count", [0, 2.5, "3", None])
+def test_a_number_of_classes_that_is_none_is_refused(count):
+    with pytest.raises(ConfigurationError, match=r"^cannot perturb for some of num_classes=.*; give a whole number"):
+        groups(samnesia.imbsam, tail=[1], num_classes=count)
+
+
+@pytest.mark.parametrize("shares", [3, "123", [], [0, 0], [1, -1], ["1", "2"], {0: 1}], ids=str)
+def test_shares_that_are_none_are_refused(shares):
+    with pytest.raises(ConfigurationError, match=r"^cannot (take|weigh classes by) class_shares=.*, because .*; give "):
+        groups(samnesia.focal_sam, class_shares=shares)
+
+
+def test_tensors_name_classes_too():
+    tail = groups(samnesia.imbsam, tail=torch.tensor([0, 2]), num_classes=3).remainder
+    assert tail.weights == groups(samnesia.imbsam, tail=(0, 2), num_classes=3).remainder.weights == (0.0, 1.0, 0.0)
+    counts = groups(samnesia.focal_sam, class_shares=torch.tensor([4, 2, 2])).remainder
+    assert counts.weights == groups(samnesia.focal_sam, class_shares=[4, 2, 2]).remainder.weights

@@ -358,7 +358,7 @@ def test_what_is_printed_is_the_call(claim):
     model = network()
     names = {"samnesia": samnesia, "model": model, "optimizer": sgd(model)}
     method, built = eval(str(conversion), names), conversion.build(model, names["optimizer"])
-    for part in ("rho", "ball", "ascent", "rule", "when", "sync", "epsilon", "replay_dropout", "after"):
+    for part in ("rho", "ball", "ascent", "rule", "when", "sync", "epsilon", "replay_dropout", "updates"):
         assert getattr(method, part) == getattr(built, part), part
 
 
@@ -389,7 +389,18 @@ def test_options_are_added_and_may_replace_what_the_other_library_had():
         (dict(source="juntang-zhuang/GSAM"), "without gsam_alpha, because it has no default there"),
         (dict(source="juntang-zhuang/GSAM", gsam_alpha=0.4, min_value=0.1), "one of min_value and max_lr"),
         (dict(source="optax.contrib.sam", sync_period=1), "takes no adversarial step"),
-        (dict(source="composer.algorithms.SAM", interval=0), "choose k >= 1"),
+        (
+            dict(source="composer.algorithms.SAM", interval=0),
+            "with interval=0, because it is a whole number >= 1 there",
+        ),
+        (dict(source="composer.algorithms.SAM", interval=True), "with interval=True, because"),
+        (dict(source="optax.contrib.sam", sync_period=2.5), "with sync_period=2.5, because it is a whole number"),
+        (dict(source="davda54/sam", adaptive="yes"), "with adaptive='yes', because it is True or False there"),
+        (dict(source="SamsungLabs/ASAM", eta="0.1"), "with eta='0.1', because it is a finite number there"),
+        (dict(source="pytorch_optimizer.GSAM", max_lr="1"), "because it is a finite number or None there"),
+        (dict(source="mosaicml/composer"), "did you mean 'composer.algorithms.SAM'"),
+        (dict(source="google/optax"), "did you mean 'optax.contrib.sam'"),
+        (dict(source=3), "; give one of them"),
     ],
 )
 def test_what_is_no_setting_there_is_refused(call, message):

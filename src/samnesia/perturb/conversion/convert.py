@@ -7,8 +7,11 @@ before or after the norm, and whose gradient it is.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from difflib import get_close_matches
-from typing import Any
+from numbers import Real
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from samnesia.perturb.conversion.libraries import LIBRARIES
 from samnesia.perturb.conversion.result import Conversion
@@ -56,7 +59,7 @@ def convert_rho(rho: float, *, source: str, **settings: Any) -> Conversion:
     if source not in LIBRARIES:
         raise ConfigurationError(
             f"cannot convert a radius of {source!r}, because the known sources are {', '.join(LIBRARIES)}"
-            f"{_did_you_mean(source, list(LIBRARIES))}"
+            f"{_did_you_mean(str(source), list(LIBRARIES)) or '; give one of them'}"
         )
     convert = LIBRARIES[source]
     known = {name: p for name, p in inspect.signature(convert).parameters.items() if name != "rho"}
@@ -71,13 +74,35 @@ def convert_rho(rho: float, *, source: str, **settings: Any) -> Conversion:
                 f"cannot convert a radius of {source} without {name}, because it has no default there; give {name}= as "
                 "it was in that run"
             )
+    hints = get_type_hints(convert)
+    for name, value in settings.items():
+        _check(source, name, value, get_args(hints[name]) or (hints[name],))
     return convert(radius_at(rho, 0, 0.0), **settings)
 
 
+def _check(source: str, name: str, value: Any, kinds: Collection[type]) -> None:
+    """Refuse a setting of another kind than the library's: a word for a switch, say, which Python takes for True."""
+    words = {bool: "True or False", int: "a whole number >= 1", float: "a finite number", NoneType: "None"}
+    fits = {
+        bool: isinstance(value, bool),
+        int: isinstance(value, int) and not isinstance(value, bool) and value >= 1,  # they all count steps
+        float: isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < float("inf"),
+        NoneType: value is None,
+    }
+    if not any(fits[kind] for kind in kinds):
+        raise ConfigurationError(
+            f"cannot convert a radius of {source} with {name}={value!r}, because it is "
+            f"{' or '.join(words[kind] for kind in kinds)} there; give {name}= as it was in that run"
+        )
+
+
 def _did_you_mean(name: str, known: list[str]) -> str:
-    """The nearest of `known`, also where `name` is one part of it ("optax", "composer")."""
+    """The nearest of `known`, also where `name` or a part of it is a part of that ("optax", "google/optax")."""
     plain = {k.lower().replace("-", "_"): k for k in known}
     asked = name.lower().replace("-", "_")
-    inside = [k for k in plain if asked in k]
-    near = inside[:1] or get_close_matches(asked, plain, n=1, cutoff=0.5)
-    return f"; did you mean {plain[near[0]]!r}?" if near else ""
+    for part in (asked, *reversed(asked.split("/"))):  # "mosaicml/composer" is known as "composer..."
+        inside = [k for k in plain if part and part in k]
+        near = inside[:1] or get_close_matches(part, plain, n=1, cutoff=0.5)
+        if near:
+            return f"; did you mean {plain[near[0]]!r}?"
+    return ""

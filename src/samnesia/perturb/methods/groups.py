@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Unpack
+from numbers import Integral, Real
+from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,17 @@ def imbsam(
         loss: the training loss; a mean over the samples.
         per_sample: the losses whose mean `loss` is; None asks `loss` for them with ``reduction="none"``.
     """
+    if type(num_classes) is not int or num_classes < 1:
+        raise ConfigurationError(
+            f"cannot perturb for some of num_classes={num_classes!r}, because that is how many classes the model has; "
+            "give a whole number >= 1"
+        )
+    tail = _members("tail", tail, example="tail=[7, 8, 9]")
+    if any(isinstance(k, bool) or not isinstance(k, Integral) for k in tail):
+        raise ConfigurationError(
+            f"cannot perturb for the classes {tail}, because the tail names classes by their indices; give whole "
+            "numbers, as in tail=[7, 8, 9]"
+        )
     strange = sorted(set(tail) - set(range(num_classes)))
     if strange:
         raise ConfigurationError(
@@ -82,7 +94,8 @@ def focal_sam(
         loss: the training loss; a mean over the samples.
         per_sample: the losses whose mean `loss` is; None asks `loss` for them with ``reduction="none"``.
     """
-    if not class_shares or not all(0.0 <= part < float("inf") for part in class_shares) or not sum(class_shares):
+    shares = _members("class_shares", class_shares, example="class_shares=[50, 30, 20]")
+    if not shares or not all(isinstance(s, Real) and 0.0 <= s < float("inf") for s in shares) or not sum(shares):
         raise ConfigurationError(
             f"cannot weigh classes by class_shares={class_shares}, because they are shares of the training samples; "
             "give one number >= 0 for every class, not all of them 0"
@@ -92,9 +105,19 @@ def focal_sam(
             f"cannot perturb a part of the loss with gamma={gamma} and share={share}, because that part has to grow "
             "with a class's rarity and to be ascended; choose gamma >= 0 and share > 0"
         )
-    total = sum(class_shares)
-    remaining = [1.0 - share * (1.0 - part / total) ** gamma for part in class_shares]
+    total = sum(shares)
+    remaining = [1.0 - share * (1.0 - part / total) ** gamma for part in shares]
     return _with_remainder(model, optimizer, rho, remaining, loss, per_sample, **options)
+
+
+def _members(name: str, values: Any, *, example: str) -> list[Any]:
+    """What stands in a collection, a tensor or an array among them; refuses a single value."""
+    listed = values.tolist() if hasattr(values, "tolist") else values
+    if not isinstance(listed, Collection) or isinstance(listed, str | bytes | Mapping):
+        raise ConfigurationError(
+            f"cannot take {name}={values!r}, because it stands for several classes; give a list, as in {example}"
+        )
+    return list(listed)
 
 
 def _with_remainder(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import final
 
 import torch
@@ -35,9 +36,14 @@ class ClassWeighted:
     per_sample: PerSample = partial(F.cross_entropy, reduction="none")
 
     def __post_init__(self) -> None:
-        if not self.weights or not all(abs(weight) < float("inf") for weight in self.weights):
+        if (
+            not isinstance(self.weights, Sequence)
+            or not self.weights
+            or not all(isinstance(weight, Real) and abs(float(weight)) < float("inf") for weight in self.weights)
+        ):
             raise ConfigurationError(
-                f"cannot weigh classes by {self.weights}, because each needs a number; give one for every class"
+                f"cannot weigh classes by {self.weights}, because each needs a number; give a list or "
+                "tuple of one for every class"
             )
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
