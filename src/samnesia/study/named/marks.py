@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from samnesia.measure.subject import Subject
     from samnesia.train.loaded import Loaded
 
-NULLS = {"noise": "rise_matched", "permuted": "permuted_labels", "other": "other_batch"}
+NULLS = {"noise": "rise_matched", "permuted": "permuted_labels"}
 """Against which the own perturbation is held, by their names in the values and in records."""
 EFFECTS = ("lean", "followed", "resisted", "rise_right", "rise_wrong")
 
@@ -28,8 +28,8 @@ EFFECTS = ("lean", "followed", "resisted", "rise_right", "rise_wrong")
 class OnMarks:
     """What the own perturbation of a run does to marks and digits, a mean over its checkpoints and several batches.
 
-    Values, of the perturbation (``marks.own.NAME``) and of its nulls (``marks.noise``, of equal rise of the loss;
-    ``marks.permuted``, of permuted labels; ``marks.other``, of another batch):
+    Values, of the perturbation (``marks.own.NAME``) and of its nulls (``marks.noise``, of equal rise of the loss
+    on the batch; ``marks.permuted``, of permuted labels):
 
     * ``lean``: its change, in nats of odds; above zero more is lost of the digit than of the mark;
     * ``followed``: change of the percentage of misleading marks that are followed;
@@ -40,14 +40,13 @@ class OnMarks:
     checkpoint. Predictions are those of evaluation, by running statistics.
     """
 
-    perturbations: int = 5
+    perturbations: int = 3
     """Training batches of the m of training that perturb, each by itself, at each checkpoint."""
 
     def __post_init__(self) -> None:
         require(
-            self.perturbations >= 2,
-            f"cannot look at marks with perturbations {self.perturbations}, because one null perturbs by another "
-            "batch; use 2 or more",
+            self.perturbations >= 1,
+            f"cannot look at marks with perturbations {self.perturbations}, because it must be 1 or more; change it",
         )
 
     def of(self, loaded: Loaded) -> tuple[dict[str, float | None], list[str]]:
