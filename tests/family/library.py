@@ -108,7 +108,7 @@ LIBRARY: dict[str, Row] = {
         samnesia.saf, num_samples=30, weight=t.DISTILL, temperature=t.TAU, epochs=t.SAF_VISITS, start=t.SAF_START
     ),
     "lookahead": plain(samnesia.lookahead, k=t.SYNC, alpha=t.SYNC_SHARE),
-    "lookahead sam": row(samnesia.sam, after=[samnesia.Lookahead(k=t.SYNC, alpha=t.SYNC_SHARE)]),
+    "lookahead sam": row(samnesia.sam, updates=[samnesia.Lookahead(k=t.SYNC, alpha=t.SYNC_SHARE)]),
     "shrink and perturb": plain(samnesia.shrink_and_perturb, share=t.SHRINK),
     "shrink and perturb by rate": plain(samnesia.shrink_and_perturb, share=t.SHRINK, base_lr=t.SHRINK_RATE),
     "wsam": row(samnesia.wsam, gamma=t.GAMMA, decoupled=False),

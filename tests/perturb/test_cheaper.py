@@ -267,17 +267,17 @@ def test_looksam_keeps_the_direction_of_all_micro_batches():
     kept = []
     for x, y in batches(2):
         backward(method, model, x, y, 0.5)
-        kept.append(method.remembered().tensors("reused_direction.direction", method._weights()))
+        kept.append(method.remembered.next.tensors("reused_direction.direction", method._weights()))
     alone = looksam(model, sgd(model))
     model.zero_grad()
     backward(alone, model, *batches(2)[1], 0.5)
-    second = alone.remembered().tensors("reused_direction.direction", alone._weights())
+    second = alone.remembered.next.tensors("reused_direction.direction", alone._weights())
     for first, both, b in zip(*kept, second, strict=True):
         torch.testing.assert_close(both, first + b, rtol=1e-12, atol=1e-15)
 
 
 def directions(method):
-    return method.remembered().tensors("reused_direction.direction", method._weights())
+    return method.remembered.next.tensors("reused_direction.direction", method._weights())
 
 
 @pytest.mark.parametrize("still", ["radius", "ascent"])
@@ -399,7 +399,7 @@ def test_ae_sam_decides_once_for_all_micro_batches(reloaded):
             counts.append(method.last_step.gradient_evaluations)
             assert counts[-1] == 5 * reference.last_step.gradient_evaluations, number
     for name in ("steep_enough.mean", "steep_enough.variance"):
-        torch.testing.assert_close(*(m.remembered().number(name) for m in (method, reference)), rtol=1e-12, atol=0)
+        torch.testing.assert_close(*(m.remembered.next.number(name) for m in (method, reference)), rtol=1e-12, atol=0)
     assert reloaded or set(counts) == {5, 10}
 
 
@@ -597,7 +597,11 @@ def test_momentum_sam_begins_as_the_base_optimizer():
 
 def test_momentum_sam_refuses_an_optimizer_without_momentum():
     model = network()
-    method = momentum_sam(model, sgd(model, momentum=0.0))
+    for without in (sgd(model, momentum=0.0), torch.optim.RMSprop(model.parameters())):
+        with pytest.raises(ConfigurationError, match="with momentum=0, because it keeps none; use SGD with momentum"):
+            momentum_sam(model, without, when=samnesia.every(100))  # known before the step that would need it
+    ascent = samnesia.MomentumAscent()
+    method = samnesia.PerturbedGradient(model, sgd(model, momentum=0.0), ascent=ascent, rho=0.3, **LOSS)
     step(method, model, X, Y)
     before = observed(model)
     with pytest.raises(UnsupportedError, match="use SGD with momentum > 0"):

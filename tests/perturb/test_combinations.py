@@ -19,7 +19,7 @@ X, Y = batch()
         {"rule": samnesia.SurrogateGap(), "selection": samnesia.LargestRise()},
         {"rule": samnesia.ReusedDirection(), "remainder": F.cross_entropy},
         {"rule": samnesia.KeptDifference()},
-        {"after": [samnesia.DifferenceStep(factor=1.0)]},
+        {"updates": [samnesia.DifferenceStep(factor=1.0)]},
     ],
     ids=["mixture, selection", "gap, selection", "reused, remainder", "difference kept", "difference stepped"],
 )
@@ -134,4 +134,32 @@ def test_what_is_remembered_is_held_once_after_loading():
     assert "next_memory" not in state
     again = samnesia.vasso(other, sgd(other), loss=F.cross_entropy)
     again.load_state_dict(state)
-    assert again.remembered() is again._memory
+    assert again.remembered.next is again.remembered.kept
+
+
+def test_a_step_that_the_method_has_taken_is_not_taken_again():
+    """A loop that was written for passes() and now loops over stepping() would step each gradient twice."""
+    model = network()
+    method = samnesia.sam(model, sgd(model), loss=F.cross_entropy)
+    for x, y in batches(2):
+        for p in method.stepping():
+            p.loss(model(x), y).backward()
+        with pytest.raises(StaleGradientError, match=r"^cannot step the optimizer with a gradient .* leave optimizer"):
+            method.optimizer.step()
+    method.optimizer.zero_grad()
+    differentiate(method, model, *batches(1)[0])
+    method.optimizer.step()  # one of passes() is the user's
+    assert method.steps == 3
+
+
+def test_the_state_of_other_parts_is_refused():
+    model, other = network(), network()
+    method = samnesia.vasso(model, sgd(model), loss=F.cross_entropy)
+    differentiate(method, model, *batches(1)[0])
+    method.optimizer.step()
+    for preset in (samnesia.friendly_sam, samnesia.sam):
+        loading = preset(other, sgd(other), loss=F.cross_entropy)
+        with pytest.raises(ConfigurationError, match="cannot load what a method of AveragedAscent remembers"):
+            loading.load_state_dict(method.state_dict())
+    plain = samnesia.sam(model, sgd(model)).state_dict()  # one that remembers nothing is any method's
+    loading.load_state_dict(plain)

@@ -391,7 +391,7 @@ def test_options_are_added_and_may_replace_what_the_other_library_had():
         (dict(source="optax.contrib.sam", sync_period=1), "takes no adversarial step"),
         (
             dict(source="composer.algorithms.SAM", interval=0),
-            "with interval=0, because it is a whole number >= 1 there",
+            "with interval=0, because it is a whole number >= 1",
         ),
         (dict(source="composer.algorithms.SAM", interval=True), "with interval=True, because"),
         (dict(source="optax.contrib.sam", sync_period=2.5), "with sync_period=2.5, because it is a whole number"),

@@ -150,11 +150,11 @@ def test_what_cannot_be_is_refused():
             p.loss((method.model(X),), Y)
     model = network()
     frozen = {"loss": F.cross_entropy, "descent": samnesia.FrozenDerivative()}
-    with pytest.raises(ConfigurationError, match=r"^cannot freeze the derivative.*because.*; "):
+    with pytest.raises(ConfigurationError, match=r"^cannot (use|combine) .*descent=FrozenDerivative.*because.*; "):
         samnesia.sam(model, sgd(model), **{**frozen, "loss": None})
-    with pytest.raises(ConfigurationError, match=r"^cannot freeze the derivative.*because.*; "):
+    with pytest.raises(ConfigurationError, match=r"^cannot (use|combine) .*descent=FrozenDerivative.*because.*; "):
         samnesia.random_perturbation(model, sgd(model), **frozen)
-    with pytest.raises(ConfigurationError, match=r"^cannot freeze the derivative.*because.*; "):
+    with pytest.raises(ConfigurationError, match=r"^cannot (use|combine) .*descent=FrozenDerivative.*because.*; "):
         samnesia.sam(model, sgd(model), **frozen, remainder=F.cross_entropy)
     with pytest.raises(ConfigurationError, match=r"^cannot vectorize.*a descent.*because.*; "):
         samnesia.Vectorized(functional(), 4)

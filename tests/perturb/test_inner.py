@@ -253,7 +253,7 @@ def test_the_objective_is_ascended_and_the_loss_descended():
 
 def test_updates_follow_once_for_all_rounds():
     model = network()
-    method = lookbehind(model, sgd(model), after=[samnesia.Lookahead(k=1, alpha=0.5)])
+    method = lookbehind(model, sgd(model), updates=[samnesia.Lookahead(k=1, alpha=0.5)])
     plain = network()
     start = weights(model)
     step_through(method, model, [batch()])

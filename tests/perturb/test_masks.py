@@ -143,7 +143,7 @@ def test_a_step_that_is_not_taken_leaves_no_mask():
     method.optimizer.zero_grad()
     with method.passes() as passes:
         next(passes)
-    assert not method.remembered()
+    assert not method.remembered.next
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_a_loss_of_ones_own_is_refused():
     with pytest.raises(ObjectiveNotUsedError):
         for _ in method.passes():
             F.cross_entropy(method.model(X), Y).backward()
-    with pytest.raises(ConfigurationError, match=r"^cannot leave a remainder.*because.*; "):
+    with pytest.raises(ConfigurationError, match=r"^cannot use remainder=ClassWeighted without loss=.*because.*; "):
         of(samnesia.sam, remainder=HALF, loss=None)
 
 

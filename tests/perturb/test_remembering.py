@@ -107,7 +107,7 @@ def test_a_step_that_is_not_taken_is_not_remembered(preset):
     method.optimizer.zero_grad()
     with method.passes() as passes:  # this one is left
         next(passes)
-        method.training_loss(model(x), y).backward()
+        method.criterion(model(x), y).backward()
         next(passes)
     differentiate(method, model, other_x, other_y)
     assert torch.equal(remembered(method), before)

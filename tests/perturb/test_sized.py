@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import samnesia
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, PassesError
 from tests.perturb.test_ascents import flow
 from tests.problems import assert_close, batch, batches, differentiate, network, sgd, train, weights
 
@@ -14,7 +14,7 @@ X, Y = batch()
 
 def built(preset, rho, **options):
     model = network()
-    return preset(model, sgd(model), rho, loss=F.cross_entropy, **options), model
+    return preset(model, sgd(model), rho, **{"loss": F.cross_entropy, **options}), model
 
 
 def perturbation(preset, rho, **options):
@@ -118,15 +118,21 @@ def test_a_scaled_loss_is_perturbed_as_the_loss_is(preset, option):
 @pytest.mark.parametrize(
     ("preset", "option"), [(samnesia.fisher_sam, {"damping": 1e-4}), (samnesia.le_sam, {"sigma": 0.02})]
 )
-def test_a_loss_that_nobody_watches_counts_as_it_is(preset, option):
+def test_a_loss_that_nobody_watches_counts_as_it_is_without_loss_and_is_refused_with_it(preset, option):
     trained = []
-    for watched in (True, False):
-        method, model = built(preset, 0.3, **option)
+    for loss in (F.cross_entropy, None):
+        method, model = built(preset, 0.3, **{"loss": loss, **option})
         for p in method.passes():
-            (p.loss if watched else F.cross_entropy)(model(X), Y).backward()
+            (p.loss if loss else F.cross_entropy)(model(X), Y).backward()
         method.optimizer.step()
         trained.append(weights(model))
     assert_close(*trained)
+    method, model = built(preset, 0.3, **option)
+    before = weights(model)
+    with pytest.raises(PassesError, match=r"^cannot apply .* by how much the loss was scaled, because .*p\.loss"):
+        for _ in method.passes():
+            F.cross_entropy(model(X), Y).backward()
+    assert_close(weights(model), before, tolerance=0.0)
 
 
 @pytest.mark.parametrize("preset", [samnesia.fisher_sam, samnesia.le_sam], ids=lambda preset: preset.__name__)

@@ -230,7 +230,9 @@ def test_the_loss_has_to_come_from_the_method(build):
 
 # ----------------------------------------------------------------------------------------------------------------- MESA
 def averages(method):
-    return torch.cat([t.flatten() for t in method._memory.tensors("average_teacher.average", method._weights())])
+    return torch.cat(
+        [t.flatten() for t in method.remembered.kept.tensors("average_teacher.average", method._weights())]
+    )
 
 
 def test_mesa_asks_the_average_of_the_weights_first():
@@ -380,7 +382,7 @@ def test_saf_with_an_ascent_takes_the_outputs_at_the_weights_in_once():
     method = samnesia.PerturbedGradient(model, sgd(model), rho=0.1, teacher=teacher, **LOSS)
     said = model(X).detach()
     differentiate(method, model, X, Y)
-    table, visits = (method.remembered().table(f"past_teacher.{name}") for name in ("outputs", "visits"))
+    table, visits = (method.remembered.next.table(f"past_teacher.{name}") for name in ("outputs", "visits"))
     assert_same({"": table[:, 0]}, {"": said})
     assert visits.tolist() == [1] * 8
 
@@ -433,7 +435,9 @@ def test_where_a_teacher_cannot_be_asked_it_is_refused():
         samnesia.two_step(method)
     with pytest.raises(ConfigurationError, match="teacher"):
         samnesia.Vectorized(method, 4)
-    with pytest.raises(ConfigurationError, match="a teacher"):
+    with pytest.raises(
+        ConfigurationError, match="cannot combine inner=InnerSteps with teacher=AverageTeacher, because"
+    ):
         samnesia.lookbehind(model, sgd(model), **LOSS, teacher=samnesia.AverageTeacher(weight=1.0, decay=0.5))
     step(method, model, X, Y)
     with pytest.raises(UnsupportedError, match="logits"):

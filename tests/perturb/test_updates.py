@@ -29,7 +29,7 @@ BOTH = [*PARTS.values()]
 def method_with(*after, momentum=0.9, rho=0.1, fused=None, **options):
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum, fused=fused)
-    return samnesia.sam(model, optimizer, rho=rho, loss=F.cross_entropy, after=after, **options)
+    return samnesia.sam(model, optimizer, rho=rho, loss=F.cross_entropy, updates=after, **options)
 
 
 def trained(method, data):
@@ -62,7 +62,7 @@ def test_shrinking_by_hand():
     data, model, bare = batches(4), network(), network()
     first, others = weights(model), [p for n, p in model.named_parameters() if n != "6.bias"]
     groups = [{"params": others}, {"params": [model.get_parameter("6.bias")], "lr": 0.04}]
-    shrinking = samnesia.sam(model, torch.optim.SGD(groups, lr=0.1), loss=F.cross_entropy, after=[PARTS["shrink"]])
+    shrinking = samnesia.sam(model, torch.optim.SGD(groups, lr=0.1), loss=F.cross_entropy, updates=[PARTS["shrink"]])
     others = [p for n, p in bare.named_parameters() if n != "6.bias"]
     groups = [{"params": others}, {"params": [bare.get_parameter("6.bias")], "lr": 0.04}]
     plain = samnesia.sam(bare, torch.optim.SGD(groups, lr=0.1), loss=F.cross_entropy)
@@ -116,7 +116,7 @@ def test_presets_are_the_parts_over_the_base_optimizer():
         model = network()
         method = preset(model, sgd(model), loss=F.cross_entropy, **settings)
         other = network()
-        composed = samnesia.unperturbed(other, sgd(other), loss=F.cross_entropy, after=[part])
+        composed = samnesia.unperturbed(other, sgd(other), loss=F.cross_entropy, updates=[part])
         assert_same(trained(method, data), trained(composed, data))
         assert method.last_step.gradient_evaluations == 1
         with pytest.raises(AssertionError):
@@ -127,8 +127,8 @@ def test_presets_are_the_parts_over_the_base_optimizer():
 
 def test_a_preset_keeps_the_parts_given_beside_its_own():
     model = network()
-    method = samnesia.lookahead(model, sgd(model), loss=F.cross_entropy, after=[PARTS["shrink"]])
-    assert [type(part) for part in method.after] == [samnesia.Lookahead, samnesia.ShrinkAndPerturb]
+    method = samnesia.lookahead(model, sgd(model), loss=F.cross_entropy, updates=[PARTS["shrink"]])
+    assert [type(part) for part in method.updates] == [samnesia.Lookahead, samnesia.ShrinkAndPerturb]
 
 
 # -- when they act -----------------------------------------------------------------------------------------------------

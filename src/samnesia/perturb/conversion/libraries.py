@@ -121,7 +121,7 @@ def _po_wsam(
     if not adaptive:
         return Conversion(wsam, rho, {"gamma": gamma, "decoupled": decouple, **_unless_default(eps)})
     weight = gamma / (1.0 - gamma)
-    rest = {"rule": KeptDifference(), "after": (DifferenceStep(factor=weight),)}
+    rest = {"rule": KeptDifference(), "updates": (DifferenceStep(factor=weight),)}
     parts = rest if decouple else {"rule": Mixture(share=weight)}
     return Conversion(PerturbedGradient, rho, {"ball": SQUARED, **parts, **_unless_default(eps)})
 

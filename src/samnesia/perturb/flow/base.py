@@ -44,6 +44,7 @@ class Flow(ABC):
         self._radii = method.radii() if fires else ()
         self._criteria = Criteria(method, self._report, fires=fires, watches=watches)
         self._lesson: Lesson | None = None
+        self._told_losses = method.loss is not None  # by p.loss, each loss of each pass
         self._pass: Pass | None = None
         self._passed = 0
         self._weights = self._weights_now()
@@ -154,16 +155,20 @@ class Flow(ABC):
         return generator(device, *key, per_rank=method.sync == "rank")
 
     def loss_scale(self, unknown: float | None = None) -> Tensor:
-        """The factor of the last pass's loss, averaged over ranks; `unknown`, or PassesError, if nobody knows."""
+        """The factor of the last pass's loss, averaged over ranks; `unknown`, or PassesError, if nobody knows.
+
+        A method built with `loss=` is to be told it by `p.loss`: a loss computed beside it is taken for a mistake.
+        """
         scale = self._criteria.scale()
         if scale is not None:
             scale = self._sync.mean(scale, self._parameters.parameters)
             return torch.where(scale == 0.0, 1.0, scale)
-        if unknown is not None:
+        if unknown is not None and not self._told_losses:
             return torch.tensor(unknown)
+        parts = " and ".join(str(part) for part in (self._method.ascent, self._method.rule) if part is not None)
         raise PassesError(
-            f"cannot apply {self._method.rule} without knowing by how much the loss was scaled, because it mixes a "
-            "unit vector with a gradient; build the method with loss= and compute the loss with p.loss(output, target)"
+            f"cannot apply {parts} without knowing by how much the loss was scaled, because the size of gradients "
+            "counts there; build the method with loss= and compute the loss of each pass with p.loss(output, target)"
         )
 
     def criterion(self, output: Tensor, target: Tensor, samples: Tensor | None = None) -> Tensor:

@@ -118,6 +118,10 @@ class _Noted:
         self._tensor = _nothing if gradient is None else weakref.ref(gradient)
         self._version = 0 if gradient is None else local(gradient)._version
 
+    def forget(self) -> None:
+        """None is."""
+        self._tensor = _nothing
+
     def _standing(self) -> Tensor | None:
         held = (p for group in self._optimizer.param_groups for p in group["params"])
         return next((p.grad for p in held if p.grad is not None and p.requires_grad), None)
@@ -155,6 +159,14 @@ class SteppedGradient(_Noted):
                 "cannot begin a step while the gradient of the last one stands in p.grad, because it would be added to "
                 "the new one; call optimizer.zero_grad() after optimizer.step() or before the loop over passes() "
                 "(inside the body it clears only what the passes themselves compute)"
+            )
+
+    def refuse_again(self) -> None:
+        """Raise StaleGradientError if it still stands, for an optimizer that is about to use it once more."""
+        if self._stands():
+            raise StaleGradientError(
+                "cannot step the optimizer with a gradient that it has just used, because step(closure) and stepping() "
+                "take the step themselves; leave optimizer.step() out"
             )
 
     def refuse_accumulated(self) -> None:

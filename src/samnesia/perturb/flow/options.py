@@ -31,7 +31,7 @@ class FlowOptions(TypedDict, total=False):
     measure_every: on the first perturbed step, and on the next one after so many, `last_step` tells what rounding made
         of the perturbation (its cosine to the intended one, the norm as the weights moved): a few sweeps over them.
     total_steps: the run's number of optimizer steps, if known: warns at once of a schedule that never fires.
-    after: what is done to the weights after each step of the optimizer, in this order.
+    updates: what is done to the weights after each step of the optimizer, in this order.
     selection: on which samples the last pass of a perturbed step is computed; needs `p.batch`.
     """
 
@@ -44,7 +44,7 @@ class FlowOptions(TypedDict, total=False):
     offload: bool
     measure_every: int
     total_steps: int | None
-    after: Sequence[WeightUpdate]
+    updates: Sequence[WeightUpdate]
     selection: Selection | None
 
 

@@ -18,13 +18,13 @@ from samnesia.perturb.flow.guards import Guard, Hook
 from samnesia.perturb.flow.inner import InnerFlow
 from samnesia.perturb.flow.iterator import Passes
 from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.remembered import Remembered
 from samnesia.perturb.flow.report import StepReport
 from samnesia.perturb.flow.step import Standing, Step
 from samnesia.perturb.flow.sync import Scope, check_scope, reshard
 from samnesia.perturb.modules import Parameters, forget_cached_weights, innermost, innermost_optimizer
 from samnesia.perturb.parts.ascents import Ascent, GradientAscent
 from samnesia.perturb.parts.ball import Ball
-from samnesia.perturb.parts.memory import Memory
 from samnesia.perturb.parts.rules import Rule
 from samnesia.perturb.parts.schedules import Radius, When, always, radius_at, warn_if_idle
 from samnesia.perturb.parts.updates import WeightUpdate
@@ -82,9 +82,9 @@ class PerturbedGradient:
         self.selection, self.descent = options.get("selection"), options.get("descent")
         self.inner = options.get("inner")
         self.teacher = options.get("teacher")
-        self.after: tuple[WeightUpdate, ...] = tuple(options.get("after", ()))
+        self.updates: tuple[WeightUpdate, ...] = tuple(options.get("updates", ()))
         if self.teacher is not None:
-            self.after += (self.teacher,)  # it learns from the weights as they are in the end
+            self.updates += (self.teacher,)  # it learns from the weights as they are in the end
         self.replay_dropout = options.get("replay_dropout", False)
         self.epsilon = options.get("epsilon", 1e-12)
         self.seed = options.get("seed", 0)
@@ -99,7 +99,8 @@ class PerturbedGradient:
         self._running: Flow | None = None
         self._open: Callable[[], Passes | None] = _nothing
         self._stepped, self._left = SteppedGradient(optimizer), LeftGradient(optimizer)
-        self._memory, self._next_memory = Memory(), Memory()
+        self._driven = SteppedGradient(optimizer)  # by the method itself, in stepping()
+        self.remembered = Remembered((self.ascent, self.rule, *self.updates))
         self._check(options.get("total_steps"))
         self._attach()
 
@@ -185,11 +186,8 @@ class PerturbedGradient:
         """
         self._refuse_while_open("save the method's state")
         state: dict[str, Any] = {"version": 1, "steps": self._steps, "micro_batch": self._micro_batch}
-        if self._memory or self._next_memory:
-            weights = Parameters.all_held(self.model, self.optimizer)
-            state["memory"] = self._memory.state_dict(weights)
-            if self._micro_batch:
-                state["next_memory"] = self._next_memory.state_dict(weights)
+        weights = Parameters.all_held(self.model, self.optimizer)
+        state |= self.remembered.state_dict(weights, inside=bool(self._micro_batch))
         return state | ({} if self._measured is None else {"measured": self._measured})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -200,10 +198,7 @@ class PerturbedGradient:
                 f"cannot load a method state with keys {sorted(state)} and version {state.get('version')!r}, because "
                 "this release reads version 1; load it with the release that wrote it"
             )
-        weights = Parameters.all_held(self.model, self.optimizer)
-        memory = Memory.of(state.get("memory", {}), weights)
-        following = Memory.of(state["next_memory"], weights) if "next_memory" in state else memory
-        self._memory, self._next_memory = memory, following
+        self.remembered.load(state, Parameters.all_held(self.model, self.optimizer))
         self._steps, self._micro_batch, self._fires = int(state["steps"]), int(state["micro_batch"]), None
         self._measured = state.get("measured")
 
@@ -217,16 +212,8 @@ class PerturbedGradient:
 
     @property
     def remembers(self) -> bool:
-        """Whether what a perturbed gradient is depends on the steps before, beyond weights and optimizer's state."""
+        """Whether ascent or rule depend on the steps before, beyond weights and optimizer's state."""
         return any(part is not None and part.remembers for part in (self.ascent, self.rule))
-
-    def remembered(self) -> Memory:
-        """What the flow that begins now finds: that of the last step, or of the micro-batches before it."""
-        return self._next_memory
-
-    def remember(self, memory: Memory) -> None:
-        """Called by a flow that has finished; kept for good once the optimizer takes the step."""
-        self._next_memory = memory
 
     def _start(self, standing: Standing) -> Passes:
         self._refuse_second_flow()
@@ -263,16 +250,23 @@ class PerturbedGradient:
     def _alone(self, step: Callable[[], Any]) -> None:
         """A step that the flow itself takes: nothing that it guards is in the way."""
         opened, self._open = self._open, _nothing
+        self._driven.forget()
         try:
             step()
         finally:
             self._open = opened
+        self._driven.note()
 
     def _begin(self, passes: Callable[[], Passes | None]) -> Parameters:
         self._refuse_second_flow()  # again: two flows may have been made before either began
         self._open = passes
         reshard(self.model)
         return Parameters.of(self.model, self.optimizer)
+
+    def _start_over(self) -> None:
+        """Begin a step: what was accumulated before is not wanted."""
+        self._micro_batch, self.last_step = 0, StepReport()
+        self.remembered.drop()
 
     def _decided(self) -> bool:
         """Whether this step is perturbed: asked once, for all of its micro-batches."""
@@ -292,7 +286,7 @@ class PerturbedGradient:
         if standing is Standing.ADD:
             self._stepped.refuse()
         if not (standing is Standing.ADD and self._micro_batch and self._left.stands(parameters.held())):
-            self._micro_batch, self.last_step, self._next_memory = 0, StepReport(), self._memory
+            self._start_over()
         yield from self._running_through(Step(self, parameters, fires=self._decided(), standing=standing))
         self._micro_batch += 1
         self._left.note()
@@ -306,9 +300,10 @@ class PerturbedGradient:
     @torch.no_grad()
     def _begin_step(self) -> None:
         """Called by the optimizer before a step, whether it will take it or not."""
-        weights, self._next_memory = self._weights(), self._next_memory.fork()
-        for update in self.after:
-            update.begin(weights, self._next_memory)
+        weights, memory = self._weights(), self.remembered.next.fork()
+        for update in self.updates:
+            update.begin(weights, memory)
+        self.remembered.next = memory
 
     def _count(self) -> None:
         """Called by the optimizer after a step.
@@ -316,7 +311,7 @@ class PerturbedGradient:
         One at rate zero that no passes() prepared is none: so do distributed checkpoints fill an optimizer's state.
         """
         if not self._micro_batch and all(float(group.get("lr", 1.0)) == 0.0 for group in self.optimizer.param_groups):
-            self._next_memory = self._memory
+            self.remembered.drop()
             return
         found_inf = getattr(innermost_optimizer(self.optimizer), "found_inf", None)
         if found_inf is not None and bool(found_inf):  # a fused optimizer is called, but skips the step by itself
@@ -327,19 +322,19 @@ class PerturbedGradient:
 
     def _end_step(self) -> None:
         self._micro_batch, self._fires = 0, None
-        self._memory = self._next_memory
+        self.remembered.keep()
         self._stepped.note()
-        if self.after:
+        if self.updates:
             self._update_weights()
 
     @torch.no_grad()
     def _update_weights(self) -> None:
         groups = self.optimizer.param_groups
         held = (i for i in Parameters.of(self.model, self.optimizer).groups if i is not None)
-        weights, rates, self._memory = self._weights(), [float(groups[i]["lr"]) for i in held], self._memory.fork()
-        for update in self.after:
-            update.apply(weights, rates, self._steps, self._memory)
-        self._next_memory = self._memory
+        weights, rates, memory = self._weights(), [float(groups[i]["lr"]) for i in held], self.remembered.kept.fork()
+        for update in self.updates:
+            update.apply(weights, rates, self._steps, memory)
+        self.remembered.kept = self.remembered.next = memory
         reshard(self.model)
         forget_cached_weights()
 
@@ -359,6 +354,10 @@ class PerturbedGradient:
                 "complete; do it after the loop over passes()"
             )
 
+    def _refuse_step(self) -> None:
+        self._refuse_while_open("step the optimizer")
+        self._driven.refuse_again()
+
     def _check(self, total_steps: int | None) -> None:
         check_parts(self)
         reshard(self.model)
@@ -374,10 +373,10 @@ class PerturbedGradient:
         """Guard optimizer and model while weights are perturbed; count the optimizer's real steps."""
         optimizer, model = innermost_optimizer(self.optimizer), innermost(self.model)
         for handle in (
-            optimizer.register_step_pre_hook(Guard(self._refuse_while_open, "step the optimizer")),
+            optimizer.register_step_pre_hook(Guard(self._refuse_step)),
             optimizer.register_state_dict_pre_hook(Guard(self._refuse_while_open, "save the optimizer's state")),
             model.register_state_dict_pre_hook(Guard(self._refuse_while_open, "save the model's weights")),
-            *([optimizer.register_step_pre_hook(Hook(self._begin_step))] if self.after else []),
+            *([optimizer.register_step_pre_hook(Hook(self._begin_step))] if self.updates else []),
             optimizer.register_step_post_hook(Hook(self._count)),
         ):
             weakref.finalize(self, handle.remove).atexit = False
@@ -385,7 +384,7 @@ class PerturbedGradient:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the hooks and the open flow, for deepcopy and pickle."""
         self._refuse_while_open("copy or pickle the method")
-        marks = {"_stepped": SteppedGradient(self.optimizer), "_left": LeftGradient(self.optimizer)}
+        marks = {name: type(self.__dict__[name])(self.optimizer) for name in ("_stepped", "_left", "_driven")}
         return {**self.__dict__, "_open": _nothing, "_running": None, **marks}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -48,11 +48,12 @@ class Step(Flow):
         sized = self._ascent is not None and (self._ascent.remembers or self._ascent.measures)
         watches = self._rule is not None or sized
         super().__init__(method, parameters, fires=fires, watches=watches)
-        self._remembered = method.remembered()
+        self._remembered = method.remembered.next
         self.memory = self._remembered.fork()
         if method.teacher is not None:
             self._lesson = Lesson(method.teacher, self.memory, method.steps)
         self._standing = standing
+        self._told_losses &= standing is not Standing.ADOPT
         self._fires, self._arrived = fires, False
         self._clean: list[Tensor | None] = []
         self._plain: list[Tensor | None] | None = None
@@ -196,14 +197,14 @@ class Step(Flow):
         totals = self._sync.average(totals, parameters)
         self._report.note_flow(self._radii, self._realized, self._norm_of(totals))
         self._restore_weights()
-        self._method.remember(self.memory)
+        self._method.remembered.next = self.memory
         self._restore_model()
         self._sync.close()
         self._gradients.hand_over(totals)
 
     def abort(self) -> None:
         """Put back what a flow does; nothing of it is remembered."""
-        self._method.remember(self._remembered)
+        self._method.remembered.next = self._remembered
         super().abort()
 
     def _combined(self, rule: Rule) -> list[Tensor | None]:

@@ -28,9 +28,9 @@ def lookahead(
     """Lookahead (Zhang et al., NeurIPS 2019, arXiv 1907.08610) over the base optimizer: see `Lookahead`.
 
     One gradient evaluation and one copy of the weights. k = 5 and alpha = 0.5 are the paper's defaults (unverified).
-    Over another method: ``samnesia.sam(…, after=[samnesia.Lookahead()])``.
+    Over another method: ``samnesia.sam(…, updates=[samnesia.Lookahead()])``.
     """
-    options["after"] = (Lookahead(k=k, alpha=alpha), *options.get("after", ()))
+    options["updates"] = (Lookahead(k=k, alpha=alpha), *options.get("updates", ()))
     return unperturbed(model, optimizer, **options)
 
 
@@ -45,7 +45,7 @@ def shrink_and_perturb(
     """Shrink-and-perturb as Vani et al. (ICML 2024) run it, over the base optimizer: see `ShrinkAndPerturb`.
 
     One gradient evaluation and one copy of the weights. share = 1e-5 is theirs, at the learning rate `base_lr`. Over
-    another method: ``samnesia.sam(…, after=[samnesia.ShrinkAndPerturb()])``.
+    another method: ``samnesia.sam(…, updates=[samnesia.ShrinkAndPerturb()])``.
     """
-    options["after"] = (ShrinkAndPerturb(share=share, base_lr=base_lr), *options.get("after", ()))
+    options["updates"] = (ShrinkAndPerturb(share=share, base_lr=base_lr), *options.get("updates", ()))
     return unperturbed(model, optimizer, **options)

@@ -45,5 +45,5 @@ def wsam(
     if not decoupled:
         rule = Mixture(share=factor)
         return PerturbedGradient(model, optimizer, rho=rho, ascent=ascent, rule=rule, **options)
-    options["after"] = (DifferenceStep(factor=factor), *options.get("after", ()))
+    options["updates"] = (DifferenceStep(factor=factor), *options.get("updates", ()))
     return PerturbedGradient(model, optimizer, rho=rho, ascent=ascent, rule=KeptDifference(), **options)

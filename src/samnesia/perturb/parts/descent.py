@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from torch import Tensor
 
-from samnesia.perturb.errors import ConfigurationError, PassesError, UnsupportedError
-
-if TYPE_CHECKING:
-    from samnesia.perturb.flow.passes import PerturbedGradient
+from samnesia.perturb.errors import PassesError, UnsupportedError
 
 
 @final
@@ -25,17 +22,6 @@ class FrozenDerivative:
     loss that no scaler has scaled, half precision would round it to zero. One copy of the outputs, no gradient
     evaluation more.
     """
-
-    def check(self, method: PerturbedGradient) -> None:
-        """Refuse parts with other passes than that of the weights and that of the perturbed ones."""
-        others = (method.remainder, method.selection, method.teacher, method.inner)
-        alone = method.ascent is not None and method.ascent.num_gradients == 0
-        if method.loss is None or alone or any(part is not None for part in others):
-            raise ConfigurationError(
-                "cannot freeze the derivative of the loss without loss=, without a gradient pass at the weights, or "
-                "with a remainder, a selection, a teacher or inner steps, because the first pass has to tell it for "
-                "the last; give loss=F.cross_entropy, say, and GradientAscent alone"
-            )
 
     def derivative(self, loss: Callable[[Tensor, Tensor], Tensor], output: Tensor, target: Tensor) -> Tensor:
         """``∂L/∂x`` at `output`, in float32 at least."""

@@ -104,21 +104,6 @@ class InnerSteps:
                 f"cannot step between the passes of {method.ascent}, because each round perturbs by one move along a "
                 "direction; use GradientAscent()"
             )
-        unused = {
-            "a rule": method.rule,
-            "a remainder": method.remainder,
-            "a selection": method.selection,
-            "a teacher": method.teacher,
-            "sync='rank'": method.sync == "rank",
-            "keep_gradient_buffers": method.keep_gradient_buffers,
-            "offload": method.offload,
-        }
-        for name, given in unused.items():
-            if given:
-                raise ConfigurationError(
-                    f"cannot combine {name} with several steps on a batch, because every round steps the gradient "
-                    "found at its perturbed weights; leave it out"
-                )
         if self.reuse and method.objective is not None:
             raise ConfigurationError(
                 "cannot reuse the gradient of a step for the next ascent, because the ascent follows an objective of "

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.tensors import Weights, like_parameter, part_of
+from samnesia.perturb.tensors import Weights, copies, like_parameter, part_of
 
 Named = Mapping[str, Tensor]
 
@@ -40,9 +40,13 @@ class Memory:
         others = absent or [torch.zeros_like(w) if k not in entry else w for k, w in _held(weights)]
         return [entry[k].to(w.device) if k in entry else o for (k, w), o in zip(_held(weights), others, strict=True)]
 
-    def covers(self, name: str, weights: Weights) -> bool:
-        """Whether there is an entry `name` for each of `weights`."""
-        return set(weights.names) <= self._entries.get(name, {}).keys()
+    def first(self, name: str, weights: Weights) -> list[Tensor]:
+        """The entry `name`; of weights that it lacks, a copy as they are now, which is remembered."""
+        known = self.tensors(name, weights, absent=weights.tensors)
+        if known is None or not set(weights.names) <= self._entries[name].keys():
+            known = copies(weights.tensors if known is None else known)
+            self.keep(name, weights, known)
+        return known
 
     def keep(self, name: str, weights: Weights, tensors: Sequence[Tensor]) -> None:
         """Make `tensors`, in memory of their own, the entry `name`; of other weights, frozen now, it stays as it is."""

@@ -1,9 +1,9 @@
 """Ascents that use what earlier steps left: moving averages of gradients, of their size, the optimizer's momentum.
 
 Those that average gradients take one, remember one tensor for each weight (two while a step runs: the old one and the
-new), and move in the ball's steepest direction for the vector that they follow. What is remembered is of the loss as it is: a gradient
-of a scaled loss is divided by `point.loss_scale()`, or taken as it is where the loss did not go through `p.loss`. With
-micro-batches each of them counts as one gradient; on steps where `when` does not fire the average stays as it is.
+new), and move in the ball's steepest direction for the vector that they follow. What is remembered is of the loss as it
+is: a gradient of a scaled loss is divided by `point.loss_scale()`. With micro-batches each of them counts as one
+gradient; on steps where `when` does not fire the average stays as it is.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ class RescaledNorm(Rule):
 class KeptDifference(Rule):
     """The base optimizer gets g; the difference ``g_p - g`` is kept for a `DifferenceStep` after its step.
 
-    One half of decoupled WSAM: it needs ``after=[DifferenceStep(factor=...)]``, without which it would be the base
+    One half of decoupled WSAM: it needs ``updates=[DifferenceStep(factor=...)]``, without which it would be the base
     optimizer, and is refused. Summed over the micro-batches of a step, as gradients are. A `GradScaler` scales both
     gradients and unscales g alone, so that a loss known to be scaled up is refused with an UnsupportedError. It is
     known if it comes from ``p.loss``; any other loss is taken for one that is not scaled.

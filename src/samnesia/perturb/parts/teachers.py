@@ -19,7 +19,7 @@ from torch import Tensor
 from samnesia.perturb.errors import ConfigurationError, PassesError, UnsupportedError
 from samnesia.perturb.parts.memory import Memory
 from samnesia.perturb.parts.updates import WeightUpdate
-from samnesia.perturb.tensors import Weights, copies
+from samnesia.perturb.tensors import Weights
 
 if TYPE_CHECKING:
     from samnesia.perturb.flow.criteria import Pass
@@ -54,14 +54,8 @@ class Teacher(WeightUpdate):
                 f"cannot begin at start={self.start!r}, because it counts optimizer steps; choose a whole number >= 0"
             )
 
-    def check(self, method: PerturbedGradient) -> None:
-        """Refuse what cannot be combined with a teacher; raises ConfigurationError or UnsupportedError."""
-        if method.loss is None or method.remainder is not None or method.selection is not None:
-            raise ConfigurationError(
-                "cannot hold outputs to older ones without loss=, or with a remainder or a selection, because the "
-                "divergence is a part of the training loss of whole batches; give loss=F.cross_entropy, say, and "
-                "neither of the others"
-            )
+    def check(self, method: PerturbedGradient) -> None:  # noqa: B027
+        """Refuse a method, or a place, where it cannot teach; raises UnsupportedError."""
 
     def place(self, weights: Weights, memory: Memory) -> Sequence[Tensor] | None:
         """The weights at which a forward pass of its own tells the old outputs; None where there is no such pass."""
@@ -112,16 +106,12 @@ class AverageTeacher(Teacher):
 
     def begin(self, weights: Weights, memory: Memory) -> None:
         """Before a first step, the average is a copy of the weights."""
-        if not memory.covers(_AVERAGE, weights):
-            memory.keep(
-                _AVERAGE, weights, copies(memory.tensors(_AVERAGE, weights, absent=weights.tensors) or weights.tensors)
-            )
+        memory.first(_AVERAGE, weights)
 
     def apply(self, weights: Weights, rates: Sequence[float], step: int, memory: Memory) -> None:
         """The average takes the new weights in."""
-        average = memory.tensors(_AVERAGE, weights, absent=weights.tensors) or weights.tensors
-        pairs = zip(average, weights.tensors, strict=True)
-        memory.keep(_AVERAGE, weights, [a * self.decay + w * (1.0 - self.decay) for a, w in pairs])
+        pairs = zip(memory.first(_AVERAGE, weights), weights.tensors, strict=True)
+        memory.keep(_AVERAGE, weights, [torch.lerp(w, average, self.decay) for average, w in pairs])
 
 
 _AVERAGE = "average_teacher.average"
@@ -150,8 +140,7 @@ class PastTeacher(Teacher):
                 )
 
     def check(self, method: PerturbedGradient) -> None:
-        """As of all teachers; and refuse several processes."""
-        super(PastTeacher, self).check(method)
+        """Refuse several processes."""
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             raise UnsupportedError(
                 "cannot keep the outputs of samples in several processes, because a sample comes to another one in "

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.memory import Memory
 from samnesia.perturb.parts.rules import KeptDifference
-from samnesia.perturb.tensors import Weights, assign, copies
+from samnesia.perturb.tensors import Weights, assign
 
 
 class WeightUpdate(ABC):
@@ -63,13 +62,13 @@ class Lookahead(WeightUpdate):
 
     def begin(self, weights: Weights, memory: Memory) -> None:
         """Before the first step, the slow weights are the weights."""
-        _first(_SLOW, weights, memory)
+        memory.first(_SLOW, weights)
 
     def apply(self, weights: Weights, rates: Sequence[float], step: int, memory: Memory) -> None:
         """Every k-th step, both become the interpolation."""
         if step % self.k:
             return
-        pairs = zip(_first(_SLOW, weights, memory), weights.tensors, strict=True)
+        pairs = zip(memory.first(_SLOW, weights), weights.tensors, strict=True)
         slow = [torch.lerp(behind, fast, self.alpha) for behind, fast in pairs]
         memory.keep(_SLOW, weights, slow)
         assign(weights.tensors, slow)
@@ -102,11 +101,11 @@ class ShrinkAndPerturb(WeightUpdate):
 
     def begin(self, weights: Weights, memory: Memory) -> None:
         """Remember the weights before the first step."""
-        _first(_INITIAL, weights, memory)
+        memory.first(_INITIAL, weights)
 
     def apply(self, weights: Weights, rates: Sequence[float], step: int, memory: Memory) -> None:
         """One small step back."""
-        for w, first, rate in zip(weights.tensors, _first(_INITIAL, weights, memory), rates, strict=True):
+        for w, first, rate in zip(weights.tensors, memory.first(_INITIAL, weights), rates, strict=True):
             w.lerp_(first, self.share * (1.0 if self.base_lr is None else rate / self.base_lr))
 
 
@@ -139,12 +138,3 @@ class DifferenceStep(WeightUpdate):
 
 
 _SLOW, _INITIAL = "lookahead.slow", "shrink.initial"
-
-
-def _first(name: str, weights: Weights, memory: Memory) -> list[Tensor]:
-    """The entry `name`; of weights that it lacks, a copy as they are now, which is remembered."""
-    known = memory.tensors(name, weights, absent=weights.tensors)
-    if known is None or not memory.covers(name, weights):
-        known = copies(weights.tensors if known is None else known)
-        memory.keep(name, weights, known)
-    return known

@@ -16,7 +16,6 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.flow.passes import PerturbedGradient
-from samnesia.perturb.flow.report import StepReport
 from samnesia.perturb.flow.sync import Local, gradient_sync
 from samnesia.perturb.modules import ModelState, Parameters
 from samnesia.perturb.vectorized.chunks import Block
@@ -128,10 +127,8 @@ class Vectorized:
         method = self.method
         accumulating = any(p.grad is not None for p in parameters.parameters)
         if not (accumulating and method._micro_batch):
-            method._micro_batch, method.last_step, method._next_memory = 0, StepReport(), method._memory
-        if method._fires is None:
-            method._fires = method.ascent is not None and bool(method.when(method._steps))
-        return method._fires
+            method._start_over()
+        return method._decided()
 
 
 class _Total:
