@@ -7,6 +7,7 @@ before or after the norm, and whose gradient it is.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Collection
 from difflib import get_close_matches
 from numbers import Real
@@ -83,10 +84,11 @@ def convert_rho(rho: float, *, source: str, **settings: Any) -> Conversion:
 def _check(source: str, name: str, value: Any, kinds: Collection[type]) -> None:
     """Refuse a setting of another kind than the library's: a word for a switch, say, which Python takes for True."""
     words = {bool: "True or False", int: "a whole number >= 1", float: "a finite number", NoneType: "None"}
+    number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     fits = {
         bool: isinstance(value, bool),
-        int: isinstance(value, int) and not isinstance(value, bool) and value >= 1,  # they all count steps
-        float: isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < float("inf"),
+        int: number and isinstance(value, int) and value >= 1,  # they all count steps
+        float: number,
         NoneType: value is None,
     }
     if not any(fits[kind] for kind in kinds):

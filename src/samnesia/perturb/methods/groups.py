@@ -95,7 +95,7 @@ def focal_sam(
         per_sample: the losses whose mean `loss` is; None asks `loss` for them with ``reduction="none"``.
     """
     shares = _members("class_shares", class_shares, example="class_shares=[50, 30, 20]")
-    if not shares or not all(isinstance(s, Real) and 0.0 <= s < float("inf") for s in shares) or not sum(shares):
+    if not shares or not all(isinstance(s, Real) and 0.0 <= float(s) < float("inf") for s in shares) or not sum(shares):
         raise ConfigurationError(
             f"cannot weigh classes by class_shares={class_shares}, because they are shares of the training samples; "
             "give one number >= 0 for every class, not all of them 0"

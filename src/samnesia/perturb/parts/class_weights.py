@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
-from typing import final
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -36,11 +37,9 @@ class ClassWeighted:
     per_sample: PerSample = partial(F.cross_entropy, reduction="none")
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.weights, Sequence)
-            or not self.weights
-            or not all(isinstance(weight, Real) and abs(float(weight)) < float("inf") for weight in self.weights)
-        ):
+        given: Any = self.weights
+        numbers = isinstance(given, Sequence) and all(isinstance(one, Real) and math.isfinite(one) for one in given)
+        if not numbers or not given:
             raise ConfigurationError(
                 f"cannot weigh classes by {self.weights}, because each needs a number; give a list or "
                 "tuple of one for every class"
