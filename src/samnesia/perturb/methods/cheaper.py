@@ -148,4 +148,10 @@ def momentum_sam(
     step is a plain one. rho about 3 for SGD and AdamW where SAM has 0.2, by the paper. The cheapest of the family, if
     rho can be tuned; needs SGD with momentum, Adam or AdamW.
     """
+    groups = optimizer.param_groups if isinstance(optimizer, torch.optim.Optimizer) else []
+    if groups and all(group.get("momentum") == 0 for group in groups):
+        raise ConfigurationError(
+            f"cannot perturb along the momentum of {type(optimizer).__name__} with momentum=0, because it keeps none; "
+            "use SGD with momentum > 0, Adam or AdamW"
+        )
     return PerturbedGradient(model, optimizer, rho=rho, ascent=MomentumAscent(), **options)
