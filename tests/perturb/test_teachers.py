@@ -391,6 +391,7 @@ def test_saf_with_an_ascent_takes_the_outputs_at_the_weights_in_once():
     ("samples", "error", "words"),
     [
         (None, ConfigurationError, "not named"),
+        (list(range(8)), UnsupportedError, "cannot name samples by a list, because .*; give p.loss"),
         (torch.arange(7), UnsupportedError, r"\(7,\)"),
         (torch.arange(8.0), UnsupportedError, "float32"),
         (torch.arange(8) + 1, ConfigurationError, "samples 0 to 7"),

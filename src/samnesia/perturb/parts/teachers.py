@@ -170,6 +170,11 @@ class PastTeacher(Teacher):
                 "cannot recall what was said of samples that are not named, because outputs are kept by sample; give "
                 "p.loss(output, target, samples=indices)"
             )
+        if not isinstance(samples, Tensor):
+            raise UnsupportedError(
+                f"cannot name samples by a {type(samples).__name__}, because they are looked up in a table; give "
+                "p.loss(output, target, samples=torch.as_tensor(indices))"
+            )
         whole = not samples.is_floating_point() and samples.dtype != torch.bool
         if samples.shape != output.shape[:1] or not whole:
             raise UnsupportedError(
