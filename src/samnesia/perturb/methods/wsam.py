@@ -31,7 +31,8 @@ def wsam(
     Minimizes ``L + γ/(1-γ) · (L_p - L)``: SAM for gamma 1/2, the base optimizer for 0, more than SAM beyond. Decoupled,
     the base optimizer steps with the clean gradient g, and afterwards ``w ← w - lr · γ/(1-γ) · (g_p - g)``: momentum,
     preconditioning and gradient clipping then act on g alone. Else it steps with ``g + γ/(1-γ) (g_p - g)``.
-    1 + `steps` gradient evaluations, and two copies of the gradient more than SAM (coupled: one).
+    1 + `steps` gradient evaluations, and one copy of the gradient more than SAM while the last pass runs, g itself;
+    decoupled, the difference waits beside `p.grad` until the optimizer has stepped.
 
     Decoupled, it cannot be used under a GradScaler, whose scale the difference keeps. With ``p.loss`` that is refused;
     of a loss computed otherwise nobody knows the scale, and the difference would be stepped scaled. The paper has gamma
