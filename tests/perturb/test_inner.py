@@ -231,6 +231,31 @@ def test_a_gradient_scaler_steps_each_round():
     assert method.steps == 2
 
 
+@pytest.mark.parametrize("reuse", [False, True])
+def test_clipping_and_a_scaler_stand_in_the_step(reuse):
+    """As docs/loops.md has it: unscale, clip, step, update in every round; powers of two scale exactly."""
+    found = []
+    for scale in (2.0**10, None):
+        model = network()
+        method = lookbehind(model, sgd(model), reuse=reuse)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)
+
+        def step(model=model, method=method, scaler=scaler):
+            assert method.last_step.finite
+            scaler.unscale_(method.optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            scaler.step(method.optimizer)
+            scaler.update()
+
+        for x, y in batches(3):
+            for p in method.stepping(step):
+                scaler.scale(p.loss(model(x), y)).backward()
+            method.optimizer.zero_grad()
+        assert method.steps == 3
+        found.append(weights(model))
+    assert_close(*found)
+
+
 def test_what_is_not_finite_is_not_stepped():
     model = network()
     method = lookbehind(model, sgd(model))
