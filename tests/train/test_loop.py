@@ -4,6 +4,7 @@ import dataclasses
 import json
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import pytest
@@ -266,8 +267,12 @@ def test_skipped_steps_do_not_hold_up_the_schedule():
 
 def test_an_idle_schedule_is_told_in_epochs():
     config = RunConfig("x", model=MLP(hidden=(8,)), method=SAM(), when=Perturbed(start_epoch=4.0), epochs=1)
-    with pytest.warns(IdleScheduleWarning, match="a perturbation after 4 epochs fires on none of the 10 steps"):
+    with pytest.warns(IdleScheduleWarning, match="a perturbation after 4 epochs fires on none of the 10 steps") as told:
         assert train(config).perturbed_steps == 0
+    assert [str(one.message).partition("; ")[2] for one in told] == ["change --when.start-epoch, or train longer"]
+    early = replace(config, when=Perturbed(start_epoch=0.5, stop_epoch=0.5))
+    with pytest.warns(IdleScheduleWarning, match="; change --when.stop-epoch or --when.interval-steps, or train"):
+        train(early)
 
 
 def narrow(shape, num_outputs):

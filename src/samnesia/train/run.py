@@ -59,15 +59,15 @@ class Run:
         randomness.seed_rank(config.seed, engine.rank)
         self.model, self.optimizer = engine.setup(self.module, config.optimizer.build, compiled=config.hardware.compile)
         self.window = config.window(self.plan.steps)
-        self.method = config.method.build(
-            config.training(self.model, self.optimizer, problem, self.plan.steps),
-            when=self.window,
-            seed=config.seed,
-            # samples that a rank perturbs on its own are never averaged with those of others
-            sync="batch" if self.chunk is None or engine.ranks == 1 else "rank",
-            # The base optimizer has no schedule that could be idle.
-            total_steps=None if isinstance(config.method, Unperturbed) else self.total_steps,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", IdleScheduleWarning)  # told below, with the options of a run
+            self.method = config.method.build(
+                config.training(self.model, self.optimizer, problem, self.plan.steps),
+                when=self.window,
+                seed=config.seed,
+                # samples that a rank perturbs on its own are never averaged with those of others
+                sync="batch" if self.chunk is None or engine.ranks == 1 else "rank",
+            )
         if self.chunk is not None and self.method.inner is not None:
             raise ConfigurationError(
                 f"cannot perturb for {self.chunk} of {config.batch_size} samples with {method_name(config.method)}, "
@@ -135,6 +135,16 @@ class Run:
 
     def _warn_of_what_never_comes(self) -> None:
         config, late = self.config, []
+        plain = isinstance(config.method, Unperturbed) and not config.method.added_gradients
+        if not plain and not self.window.count(self.total_steps):
+            begins = self.window.first >= self.total_steps
+            change = "--when.start-epoch" if begins else "--when.stop-epoch or --when.interval-steps"
+            warnings.warn(
+                f"{self.window} fires on none of the {self.total_steps} steps of this run, so no step will be "
+                f"perturbed; change {change}, or train longer",
+                IdleScheduleWarning,
+                stacklevel=6,
+            )
         if config.average is not None and config.average.start_epoch >= config.epochs:
             late.append(f"the average begins after epoch {config.average.start_epoch:g}")
         if max(config.checkpoints.keep_epochs, default=0) > config.epochs:
