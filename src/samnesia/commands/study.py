@@ -43,7 +43,7 @@ class Study:
     quick: bool = False
     """Run the study's small form, for a look."""
     plan: bool = False
-    """Print what would run, what is missing, the hypotheses and what they can be told from; run nothing."""
+    """Print what would run, what is missing, the hypotheses, notes, and what can be told from it; run nothing."""
 
     def run(self) -> int:
         """Run it; 1 where a cell has failed or is missing."""
@@ -88,11 +88,12 @@ class Study:
         return int(not results.complete)
 
     def _preview(self, study: "Defined", *, claimed: bool) -> list[str]:
-        from samnesia.study.engine.preview import claims, power, preview, with_seeds_there
+        from samnesia.study.engine.preview import claims, notes, power, preview, with_seeds_there
 
         study = with_seeds_there(study, self.out)
         lines = preview(study, self.out, workers=self.workers)
-        return [*lines, *(claims(study.design) if claimed else ()), *power(study.design)]
+        said = [*claims(study.design), *notes(study.design)] if claimed else []
+        return [*lines, *said, *power(study.design)]
 
     def _command(self, out: Path) -> str:
         words = ["samnesia", "study", str(self.study), *(["--quick"] if self.quick else [])]

@@ -63,6 +63,11 @@ def claims(design: Design) -> list[str]:
     ]
 
 
+def notes(design: Design) -> list[str]:
+    """What a reader has to know of a design, a line each."""
+    return [f"Note: {note}" for note in design.notes]
+
+
 def power(design: Design) -> list[str]:
     """What the hypotheses can be told from, said once for all of which the same is true."""
     head, *lines = describe_power(design)

@@ -5,7 +5,10 @@ from samnesia.study.named import cost as cost
 from samnesia.study.named import epochs as epochs
 from samnesia.study.named import flatness as flatness
 from samnesia.study.named import forgetting as forgetting
+from samnesia.study.named import label_noise as label_noise
+from samnesia.study.named import late_phase as late_phase
 from samnesia.study.named import problems as problems
+from samnesia.study.named import vani as vani
 from samnesia.study.named import widths as widths
 from samnesia.study.named.registry import STUDIES, NamedStudy, find_study, named
 
