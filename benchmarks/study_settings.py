@@ -30,33 +30,30 @@ from samnesia.train.config import Evaluation, RunConfig
 from samnesia.train.log import environment, write_json
 
 RESULTS = Path(__file__).parent / "results" / "study_settings.json"
-SEEDS = {"wine": (1000, 1001, 1002, 1003)}
-"""Three elsewhere: wine's forty rows of validation say less."""
-THREE = (1000, 1001, 1002)
-RADII = ("0.025", "0.05", "0.1", "0.2", "0.4", "0.8")
+SEEDS = (1000, 1001, 1002)
+RADII = {"digits-few-noisy": ("0.1", "0.2", "0.4", "0.8"), "digits-few": ("0.05", "0.1", "0.2", "0.4")}
 """That are tried for each m."""
 Grid = Mapping[str, RunConfig]
 """Configurations by what is chosen."""
 
 
-def of_m() -> Iterator[tuple[str, tuple[int, ...], Grid]]:
-    """Arms of m-sharpness: (name, seeds, what is tried)."""
+def of_m() -> Iterator[tuple[str, Grid]]:
+    """Arms of m-sharpness: (name, what is tried)."""
     for problem in m_sharpness.DATA:
         for m in (m_sharpness.WHOLE, m_sharpness.FEW):
-            tried = {rho: m_sharpness.configuration(problem, m, rho, 0) for rho in RADII}
-            yield f"m-sharpness {problem} {m}", THREE, tried
+            tried = {rho: m_sharpness.configuration(problem, m, rho, 0) for rho in RADII[problem]}
+            yield f"m-sharpness {problem} {m}", tried
 
 
-def of_scale() -> Iterator[tuple[str, tuple[int, ...], Grid]]:
+def of_scale() -> Iterator[tuple[str, Grid]]:
     """Arms of scale-invariance, without a rescaling."""
     for problem in m_sharpness.DATA:
-        for method, radii in scale_invariance.RADII.items():
-            made = scale_invariance.METHODS[method]
-            tried = {f"{rho:g}": scale_invariance.configuration(problem, made(rho), 1.0, 0) for rho in radii}
-            yield f"scale-invariance {problem} {method}", THREE, tried
+        for name, methods in scale_invariance.TRIED.items():
+            tried = {f"{method.rho:g}": scale_invariance.configuration(problem, method, 1.0, 0) for method in methods}
+            yield f"scale-invariance {problem} {name}", tried
 
 
-def of_inputs(chosen: Mapping[str, str]) -> Iterator[tuple[str, tuple[int, ...], Grid]]:
+def of_inputs(chosen: Mapping[str, str]) -> Iterator[tuple[str, Grid]]:
     """Arms of unnormalized; ``chosen`` has what was chosen for those before."""
     for problem in unnormalized.EPOCHS:
         for inputs in unnormalized.INPUTS:
@@ -70,7 +67,7 @@ def of_inputs(chosen: Mapping[str, str]) -> Iterator[tuple[str, tuple[int, ...],
                     for lr in rates
                     for rho in radii
                 }
-                yield f"unnormalized {problem} {inputs} {method}", SEEDS.get(problem, THREE), tried
+                yield f"unnormalized {problem} {inputs} {method}", tried
 
 
 def often(config: RunConfig) -> RunConfig:
@@ -78,22 +75,22 @@ def often(config: RunConfig) -> RunConfig:
     return replace(config, evaluation=Evaluation(every_epochs=1))
 
 
-def choose(seeds: tuple[int, ...], tried: Grid, earlier: Mapping[str, Any], workers: int) -> dict[str, Any]:
+def choose(tried: Grid, earlier: Mapping[str, Any], workers: int) -> dict[str, Any]:
     """Score all settings, but for those that were scored earlier."""
     plain = {name: config.to_json() for name, config in tried.items()}
     known = {row["setting"]: row for row in earlier.get("grid", ())
-             if earlier["seeds"] == list(seeds) and row["config"] == plain.get(row["setting"])}  # fmt: skip
+             if earlier["seeds"] == list(SEEDS) and row["config"] == plain.get(row["setting"])}  # fmt: skip
     missing = [name for name in tried if name not in known]
-    runs = [replace(often(tried[name]), seed=seed) for name in missing for seed in seeds]
+    runs = [replace(often(tried[name]), seed=seed) for name in missing for seed in SEEDS]
     scores = iter(Parallel(n_jobs=workers)(delayed(score)(run) for run in runs))
     for name in missing:
-        found = [round(next(scores), 2) for _ in seeds]
+        found = [round(next(scores), 2) for _ in SEEDS]
         mean = round(statistics.fmean(found), 2)
         known[name] = {"setting": name, "validation": mean, "per_seed": found, "config": plain[name]}
     grid = [known[name] for name in tried]
     highest = max(row["validation"] for row in grid)
     equals = [row["setting"] for row in grid if row["validation"] == highest]
-    return {"seeds": list(seeds), "chosen": equals[(len(equals) - 1) // 2], "grid": grid, "environment": environment()}
+    return {"seeds": list(SEEDS), "chosen": equals[(len(equals) - 1) // 2], "grid": grid, "environment": environment()}
 
 
 def main() -> None:
@@ -106,8 +103,8 @@ def main() -> None:
     chosen: dict[str, str] = {}
     arms = {"m-sharpness": of_m(), "scale-invariance": of_scale(), "unnormalized": of_inputs(chosen)}
     for study in options.studies:
-        for name, seeds, tried in arms[study]:
-            results[name] = choose(seeds, tried, results.get(name, {}), options.workers)
+        for name, tried in arms[study]:
+            results[name] = choose(tried, results.get(name, {}), options.workers)
             chosen[name] = results[name]["chosen"]
             print(name, {row["setting"]: row["validation"] for row in results[name]["grid"]}, flush=True)
             print(name, "chosen:", chosen[name], flush=True)
