@@ -26,47 +26,61 @@ def test_it_is_asked_as_it_was_announced(tmp_path):
         design = late_phase(quick=quick).design
         claims = [(one.measure, one.treatment["phase"], one.control["phase"], one.direction, one.smallest)
                   for one in design.primary]  # fmt: skip
-        assert claims == [
-            ("last", "late-25", "sgd", "higher", 1.0),
-            ("last", "sam", "late-25", "higher", 1.0),
-            ("last", "early-50", "sgd", "higher", 1.0),
+        ends = [
             ("lambda-max", "late-25", "sgd", "lower", 0.0),
             ("barrier", "late-25", "sgd", "higher", 2.0),
             ("escape", "late-25", "sgd", "higher", 0.0),
         ]
-        assert all(one.where == {"schedule": "steps"} for one in design.primary)  # the paper's
+        assert claims == [
+            ("last", "late-25", "sgd", "higher", 1.0),
+            ("last", "sam", "late-25", "higher", 1.0),
+            ("last", "early-50", "sgd", "higher", 1.0),
+            *ends,
+            *ends,
+        ]
+        assert all(one.where["schedule"] == "steps" for one in design.primary)  # the paper's
+        assert [one.where["problem"] for one in design.primary] == ["digits-noisy"] * 6 + ["digits-few"] * 3
         against = [one.claim.startswith("AGAINST") for one in design.primary]
-        assert against == [False, True, True, False, True, False]
+        assert against == [False, True, True, False, True, False, False, True, False]
         assert len(design.seeds) >= 5 and not {*design.seeds} & {*design.tuning_seeds}
-    assert len(make_plan(late_phase(quick=True), tmp_path).jobs) == 7 * 8
+    assert len(make_plan(late_phase(quick=True), tmp_path).jobs) == 7 * 2 * 8
+
+
+def of(phase, schedule="cosine", problem="digits-noisy"):
+    return {"phase": phase, "schedule": schedule, "problem": problem}
 
 
 def test_phases_are_parts_of_the_same_run():
-    sam, late, early = (configuration(phase, "cosine", 3) for phase in ("sam", LATE, "early-75"))
+    sam, late, early = (configuration(of(phase), 3) for phase in ("sam", LATE, "early-75"))
     recipe = find("digits-noisy-sam")
     same = {"recipe": "", **{name: getattr(recipe, name) for name in ("checkpoints", "logging", "evaluation")}}
     assert replace(sam, **same) == replace(recipe, **same, seed=3)
-    assert late.when == Perturbed(60.0, fresh_state=True) and not PHASES["late-25-kept"].fresh_state
+    assert late.when == Perturbed(60.0, fresh_state=True)
+    assert not configuration(of("late-25-kept"), 0).when.fresh_state
     assert early.when == Perturbed(4.0, 60.0)
+    assert configuration(of(LATE, problem="digits-few"), 0).when.start_epoch == 45.0
     assert late.perturbed_steps(10) == 200 and early.perturbed_steps(10) == 560
-    assert plain_of(late) == plain_of(sam) == configuration("sgd", "cosine", 3)
-    steps = configuration("sgd", "steps", 0)
+    assert plain_of(late) == plain_of(sam) == configuration(of("sgd"), 3)
+    steps = configuration(of("sgd", "steps"), 0)
     rates = [round(steps.learning_rate(10 * epoch, 10) / steps.optimizer.lr, 3) for epoch in (2, 25, 26, 48, 49, 79)]
     assert rates == [1.0, 1.0, 0.2, 0.2, 0.04, 0.04]  # at 30 and 60 % of what follows the warm-up
 
 
 def test_radii_are_those_of_the_highest_validation():
     chosen = {name: found["chosen"] for name, found in json.loads(CHOSEN.read_text()).items()}
-    for schedule, of in RADII.items():
-        for phase, rho in of.items():
-            name = f"late-phase-{schedule}-{phase}"
-            assert rho == (chosen[name]["rho"] if name in chosen else find("digits-noisy-sam").method.rho)
-    assert RADII["cosine"].keys() == {"early", "late"} and "late-phase-cosine-early" not in chosen
+    for problem, schedules in RADII.items():
+        for schedule, radii in schedules.items():
+            for phase, rho in zip(("early", "late"), radii, strict=True):
+                name = f"late-phase-{problem}-{schedule}-{phase}"
+                if (schedule, phase) == ("cosine", "early"):
+                    assert rho == find(f"{problem}-sam").method.rho
+                else:
+                    assert rho == chosen[name]["rho"]
 
 
 def short(phase):
     """A small run of the phase, of four epochs."""
-    config = configuration(phase, "cosine", 1)
+    config = configuration(of(phase), 1)
     when = Perturbed(3.0, fresh_state=True) if phase == LATE else Perturbed()
     return replace(
         config, data=Digits(flipped=0.4, train=200), model=MLP(hidden=(16,)), batch_size=20, epochs=4, when=when
@@ -103,6 +117,6 @@ def test_what_is_not_compared_has_its_curvature_alone(tmp_path):
     found = measured(tmp_path, "early-50", compared=False)
     assert found["final.lambda_max"] > 0.0
     assert not [name for name in found if name.startswith(("valley.", "escape."))]
-    assert {phase: work({"phase": phase, "schedule": "steps"}, 0).at_end.compared for phase in PHASES} == {
+    assert {phase: work(of(phase), 0).at_end.compared for phase in PHASES} == {
         phase: phase in COMPARED for phase in PHASES
     }
