@@ -24,7 +24,7 @@ from choose_radii import TUNING_SEEDS, score
 from joblib import Parallel, delayed
 
 from samnesia.study.named import label_noise, late_phase
-from samnesia.train.config import ASAM, SAM, Digits, Evaluation, Method, Mixing, RunConfig, renewed
+from samnesia.train.config import ASAM, SAM, Digits, Evaluation, Method, Mixing, RunConfig, Unperturbed, renewed
 from samnesia.train.log import environment, write_json
 
 RESULTS = Path(__file__).parent / "results" / "study_radii.json"
@@ -56,7 +56,7 @@ def noisy(noise: str, settings: Sequence[Method | Mixing]) -> Search:
 def phased(problem: str, phase: str, radii: Sequence[float]) -> Search:
     """SAM in a phase of training."""
     levels = {"problem": problem, "phase": phase, "schedule": "steps"}
-    base = replace(late_phase.configuration(levels, 0), evaluation=Evaluation())
+    base = replace(late_phase.configuration(levels, 0), evaluation=Evaluation(), method=Unperturbed())
     return Search(base, [SAM(rho=rho) for rho in radii], TUNING_SEEDS[:3])
 
 
