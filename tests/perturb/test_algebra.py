@@ -264,7 +264,7 @@ def test_weight_decay_is_no_part_of_the_perturbation(row):
     results = []
     for decay in (0.0, 0.5):
         model = network()
-        method = row(model, torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=decay))
+        method = row(model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=decay))
         for p in method.passes():
             point = weights(model)
             loss = loss_of(p, model, batch()[0], batch()[1])

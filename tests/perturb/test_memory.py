@@ -106,7 +106,7 @@ def test_the_gradient_alone_stays_after_the_passes(row):
 @pytest.mark.parametrize("row", METHODS, ids=str)
 def test_nothing_stays_after_a_flow_that_was_left(row):
     model, size = model_and_size()
-    method = row(model, sgd(model, momentum=0.0))
+    method = row(model, sgd(model))
     with Ledger([*model.parameters(), X, Y]) as ledger:
         for p in method.passes():
             loss = loss_of(p, model, X, Y)

@@ -189,6 +189,7 @@ def test_the_state_of_a_method_is_small(row):
     kept = {
         t.data_ptr(): t for name in ("memory", "next_memory") for e in state.pop(name, {}).values() for t in e.values()
     }
+    assert all(type(part) is str for part in state.pop("parts", []))
     assert all(isinstance(value, int) for value in state.values())
     copies = sum(t.numel() for t in kept.values()) / sum(p.numel() for p in session.model.parameters())
     assert row.keeps <= copies <= math.ceil(row.keeps) + 0.05  # numbers, beside the copies

@@ -92,7 +92,7 @@ def test_clipping_leaves_the_difference_alone():
 
 
 def test_lookahead_comes_after_the_difference():
-    method = wsam(after=[samnesia.Lookahead(k=1, alpha=0.5)])
+    method = wsam(updates=[samnesia.Lookahead(k=1, alpha=0.5)])
     start, full = weights(method.model), trained(wsam(), batches(1))
     assert_close(trained(method, batches(1)), {n: (start[n] + w) / 2 for n, w in full.items()}, 1e-14)
 
