@@ -203,7 +203,7 @@ QUICK = Form(
 
 @named
 def bias(quick: bool = False) -> Study:
-    """A planted shortcut: do perturbations forget the mark or the digit, by its strength, the radius and m?"""
+    """A planted shortcut: whether perturbations forget the mark or the digit, by its strength, the radius and m."""
     return (QUICK if quick else FULL).study()
 
 
