@@ -60,7 +60,7 @@ def counted() -> list[tuple[str, ...]]:
         steps, found = memory(row)
         copies = [_copies((own - base) / size) for own, base in zip(found, plain, strict=True)]
         forwards = mean(step.forwards - step.gradients for step in steps)
-        table.append((f"`{row.name}`", names.get(row.preset, ""), _gradients(row, steps), f"{forwards:g}", *copies))
+        table.append((f"`{row.name}`", names[row.preset], _gradients(row, steps), f"{forwards:g}", *copies))
     return table
 
 

@@ -94,6 +94,7 @@ FAMILY = {
     "esam": {"kind": "ESAM", "rho": 0.4},
     "momentum-sam": {"kind": "MomentumSAM", "rho": 3.0},
     "mesa": {"kind": "MESA", "weight": 0.8},
+    "saf": {"kind": "SAF", "weight": 0.3},
     "lookbehind": {"kind": "Lookbehind", "rho": 0.2},
     "lookbehind-asam": {"kind": "LookbehindASAM", "rho": 0.5},
     "friendly-sam": {"kind": "FriendlySAM", "rho": 0.4},

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 import samnesia
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.data.loader import Plan
+from samnesia.perturb.errors import ConfigurationError, IdleScheduleWarning
 from samnesia.train.config import (
     AESAM,
     ASAM,
@@ -19,6 +20,7 @@ from samnesia.train.config import (
     MESA,
     METHODS,
     OBF,
+    SAF,
     SAM,
     SAMON,
     WSAM,
@@ -52,6 +54,7 @@ OF_THE_RUN = {
     "focal-sam": {"class_shares", "per_sample"},
     "lookbehind-asam": {"ball"},
     "shrink": {"base_lr"},
+    "saf": {"num_samples"},
 }
 """Arguments that are no fields: the run gives them."""
 
@@ -59,7 +62,7 @@ OF_THE_RUN = {
 def training(module, **changes):
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     losses = lambda output, target: F.cross_entropy(output, target, reduction="none")  # noqa: E731
-    known = {"losses": losses, "class_counts": (3, 9, 1, 2, 8, 2), "total_steps": 20}
+    known = {"losses": losses, "class_counts": (3, 9, 1, 2, 8, 2), "total_steps": 20, "num_samples": 25}
     return Training(module, optimizer, F.cross_entropy, lr_min=0.0, lr_max=0.1, **known | changes)
 
 
@@ -79,7 +82,7 @@ def test_fields_are_the_arguments_of_the_preset(name):
 
 
 def parts(method):
-    return [getattr(method, name) for name in ("rho", "ball", "ascent", "rule", "inner", "after", "objective")]
+    return [getattr(method, name) for name in ("rho", "ball", "ascent", "rule", "inner", "updates", "objective")]
 
 
 @pytest.mark.parametrize(
@@ -148,6 +151,7 @@ def test_every_method_trains_and_takes_the_gradients_that_it_says(name):
         (Lookbehind(k=3, reuse=True), 3.0),
         (MomentumSAM(), 0.0),
         (MESA(), 1 / 3),
+        (SAF(), 0.0),
         (ESAM(share=0.5), 0.5 + 1 / 3),
         (ESAM(share=1.0), 1.0),
         (ImbSAM(), 2.0),
@@ -191,11 +195,42 @@ def test_a_method_perturbs_where_it_and_the_run_do(method, when, fires):
 
 def test_mesa_begins_where_the_run_says():
     """Before that it is the base optimizer; the average has been taken all along."""
-    plain, late, all_along = (
-        trained(config(method=method, when=Perturbed(start_epoch=start))).weight_norm
-        for method, start in ((Unperturbed(), 0.0), (MESA(), 3.0), (MESA(), 0.0))
-    )
+    plain, all_along = (trained(config(method=method)).weight_norm for method in (Unperturbed(), MESA()))
+    with pytest.warns(IdleScheduleWarning, match="a perturbation after 3 epochs fires on none of the 15 steps"):
+        late = trained(config(method=MESA(), when=Perturbed(start_epoch=3.0))).weight_norm
     assert plain == late != all_along
+
+
+@pytest.mark.parametrize("cut", [{}, {"micro_batch": 3}, {"device_batch": 4}])
+def test_saf_holds_each_sample_to_what_was_said_of_it(cut):
+    """From the second visit on, whatever the order: SAF of no weight is the base optimizer, as is one epoch."""
+    plain, one, two, none, late = (
+        trained(config(method=method, epochs=epochs, when=Perturbed(start_epoch=start), **cut))
+        for method, epochs, start in (
+            (Unperturbed(), 2, 0.0), (SAF(epochs=2, weight=5.0), 2, 0.0), (SAF(epochs=1, weight=5.0), 2, 0.0),
+            (SAF(epochs=1, weight=0.0), 2, 0.0), (SAF(epochs=1, weight=5.0), 2, 1.5),
+        )
+    )  # fmt: skip
+    assert plain.weight_norm == one.weight_norm == none.weight_norm != two.weight_norm
+    assert late.weight_norm not in (plain.weight_norm, two.weight_norm)
+    assert two.gradient_evaluations == plain.gradient_evaluations
+
+
+def test_saf_is_told_which_samples_it_is_given(monkeypatch):
+    """Each of an epoch once, and the inputs that bear the number."""
+    told = []
+    recall = samnesia.PastTeacher.recall
+
+    def noted(teacher, output, samples, memory):
+        told.extend(samples.tolist())
+        return recall(teacher, output, samples, memory)
+
+    monkeypatch.setattr(samnesia.PastTeacher, "recall", noted)
+    run = config(method=SAF(), epochs=2, device_batch=3)
+    trained(run)
+    plan = Plan(len(clouds(run.seed).train), run.batch_size, None, None, run.drop_last, run.seed)
+    expected = [plan.batch_of(epoch, step).tolist() for epoch in range(2) for step in range(plan.steps)]
+    assert told == [number for batch in expected for number in batch]
 
 
 def test_a_selection_goes_by_the_loss_that_is_trained():
@@ -215,11 +250,18 @@ def targets_of_two(seed):
     return replace(problem, train=type(split)(split.inputs, F.one_hot(split.labels, CLASSES).float()))
 
 
+def mixed_clouds(seed):
+    return replace(clouds(seed), mix=lambda inputs, targets, epoch, indices: (inputs, targets))
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"method": LookSAM(), "when": Perturbed(stop_epoch=1.0)}, "cannot end the perturbation of LookSAM before"),
         ({"method": MESA(), "when": Perturbed(interval_steps=2)}, "cannot leave out steps of MESA after"),
+        ({"method": SAF(), "when": Perturbed(stop_epoch=1.0)}, "cannot leave out steps of SAF after"),
+        ({"method": SAF(epochs=0)}, "cannot keep outputs with epochs=0, because"),
+        ({"method": SAF(), "data": OwnData(mixed_clouds)}, "cannot hold samples to what was said of them before where"),
         ({"method": ESAM(), "loss": OwnLoss(mean_loss)}, "cannot select samples by their losses with a loss of your"),
         ({"method": ImbSAM(), "loss": OwnLoss(mean_loss)}, "cannot tell the losses of classes apart in a loss of your"),
         ({"method": FocalSAM(), "data": OwnData(targets_of_two)}, "cannot tell rare classes from frequent ones, becau"),
@@ -252,7 +294,7 @@ def test_settings_that_mean_nothing_are_refused_at_once(build, sentence):
 
 def test_momentum_sam_needs_a_momentum():
     run = config(method=MomentumSAM(), optimizer=replace(config().optimizer, momentum=0.0))
-    with pytest.raises(samnesia.UnsupportedError, match="cannot perturb along the momentum"):
+    with pytest.raises(ConfigurationError, match="cannot perturb along the momentum"):
         trained(run)
     assert trained(replace(run, optimizer=AdamW(lr=0.01))).perturbed_steps == 3 * STEPS - 1
 

@@ -31,7 +31,7 @@ from samnesia.train.config import (
     Steps,
 )
 from samnesia.train.loop import resume, train
-from samnesia.train.parts.methods import ASAM, GSAM, METHODS, SAM, Lookbehind, OutputBias, Random
+from samnesia.train.parts.methods import ASAM, GSAM, METHODS, SAF, SAM, Lookbehind, OutputBias, Random
 from tests.train.killing import what_is_left
 from tests.train.small import STEPS, After, clouds, config, last_weights, lines, quietly, smooth_net, trained
 
@@ -40,6 +40,7 @@ REMEMBERING = ("friendly-sam", "looksam", "ae-sam", "wsam", "sparse-sam", "looka
 """What such a method keeps from step to step is in the checkpoint; the others have nothing that the first do not."""
 KINDS = {
     **{name: {"method": METHODS[name]()} for name in (*FIRST, *REMEMBERING)},
+    "saf": {"method": SAF(epochs=1, weight=5.0)},
     "rounds": {"method": Lookbehind(0.1), "optimizer": AdamW(lr=0.01)},
     "nesterov": {"method": SAM(0.1), "optimizer": SGD(lr=0.05, nesterov=True, weight_decay=0.01, decayed="matrices")},
     "decoupled": {"method": SAM(0.1), "optimizer": SGD(lr=0.05, decoupled=True)},

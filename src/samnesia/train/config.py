@@ -30,6 +30,7 @@ from samnesia.train.parts.methods import (
     METHODS,
     OBF,
     RWP,
+    SAF,
     SAM,
     SAMON,
     WSAM,
@@ -144,6 +145,7 @@ __all__ = [
     "RecordSharpness",
     "Recording",
     "RunConfig",
+    "SAF",
     "SAM",
     "SAMON",
     "SGD",
@@ -267,6 +269,7 @@ class RunConfig:
             losses=self.loss.of_samples(),
             class_counts=problem.class_counts,
             total_steps=self.epochs * steps_per_epoch,
+            num_samples=len(problem.train) if problem.mix is None else None,
         )
 
     def learning_rate(self, step: int, steps_per_epoch: int) -> float:

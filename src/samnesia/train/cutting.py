@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from samnesia.data.problem import Batch
+Piece = tuple[Any, Tensor] | tuple[Any, Tensor, Tensor]
+"""Inputs and targets, and the numbers of the samples where they are known."""
 
 
 class Part(NamedTuple):
@@ -16,10 +17,12 @@ class Part(NamedTuple):
     inputs: Any
     targets: Tensor
     samples: int
+    numbers: Tensor | None = None
+    """Which samples they are, for a method that remembers what was said of each."""
 
 
 def cut(
-    pieces: Sequence[Batch], *, chunk: int | None, device_batch: int | None, least: int = 0, counts: bool = True
+    pieces: Sequence[Piece], *, chunk: int | None, device_batch: int | None, least: int = 0, counts: bool = True
 ) -> list[list[Part]]:
     """Cut what was loaded for a step into the parts of each perturbation.
 
@@ -39,15 +42,18 @@ def cut(
     return [parts] if parts else []
 
 
-def _parts(batch: Batch, size: int | None, counts: bool) -> list[Part]:
-    return [Part(inputs, targets, len(targets) if counts else 0) for inputs, targets in _slices(batch, size)]
+def _parts(piece: Piece, size: int | None, counts: bool) -> list[Part]:
+    return [
+        Part(inputs, targets, len(targets) if counts else 0, *numbers)
+        for inputs, targets, *numbers in _slices(piece, size)
+    ]
 
 
-def _slices(batch: Batch, size: int | None) -> list[Batch]:
-    inputs, targets = batch
-    if size is None or len(targets) <= size:
-        return [batch] if len(targets) else []
-    return [(_slice(inputs, i, i + size), targets[i : i + size]) for i in range(0, len(targets), size)]
+def _slices(piece: Piece, size: int | None) -> list[Piece]:
+    count = len(piece[1])
+    if size is None or count <= size:
+        return [piece] if count else []
+    return [tuple(_slice(part, i, i + size) for part in piece) for i in range(0, count, size)]
 
 
 def _slice(inputs: Any, start: int, stop: int) -> Any:

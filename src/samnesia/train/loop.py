@@ -20,13 +20,12 @@ from pathlib import Path
 
 import torch
 
-from samnesia.data.problem import Batch
 from samnesia.perturb.errors import ConfigurationError, RunStopped, TrainingCollapsedWarning
 from samnesia.train import log, randomness
 from samnesia.train.averaging import AveragedWeights
 from samnesia.train.checkpoint import Position
 from samnesia.train.config import RunConfig
-from samnesia.train.cutting import Part, cut
+from samnesia.train.cutting import Part, Piece, cut
 from samnesia.train.engine import Engine
 from samnesia.train.keeper import Keeper
 from samnesia.train.log import Row, RunResult
@@ -147,7 +146,7 @@ def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Cal
 
 def _train_epoch(
     run: Run,
-    batches: Iterator[list[Batch]],
+    batches: Iterator[list[Piece]],
     keeper: Keeper,
     observers: Sequence[Observer],
     stop: Callable[[], bool],
@@ -174,7 +173,7 @@ def _train_epoch(
         keeper.after_step()
 
 
-def _chunks(run: Run, pieces: list[Batch]) -> list[list[Part]]:
+def _chunks(run: Run, pieces: list[Piece]) -> list[list[Part]]:
     """This rank's samples of a batch: a list of parts for each perturbation."""
     engine, step = run.engine, run.position.step
     chunks = cut(
@@ -235,7 +234,8 @@ def _pass(run: Run, chunks: list[list[Part]], total: float) -> None:
                     with engine.accumulating(run.model, more=part is not parts[-1]):
                         with torch.set_grad_enabled(p.needs_gradient):
                             # ranks are averaged, samples are summed: each counts 1 / total
-                            loss = p.loss(run.model(inputs), targets) * (part.samples * engine.ranks / total)
+                            loss = p.loss(run.model(inputs), targets, samples=part.numbers)
+                            loss = loss * (part.samples * engine.ranks / total)
                         if p.needs_gradient:
                             engine.fabric.backward(loss)
     if method.inner is None:
@@ -290,7 +290,7 @@ def _row_of_average(run: Run, average: AveragedWeights, row: Row, *, last: bool)
         with average.applied():
             if average.statistics_anew:
                 again = run.batches(range(run.position.epoch, run.position.epoch + 1))
-                batches = (inputs for pieces in again for inputs, _ in pieces)
+                batches = (piece[0] for pieces in again for piece in pieces)
                 run.engine.estimate_statistics(run.module, batches)
                 average.take_over()
             figures = run.evaluator.row(run.module)

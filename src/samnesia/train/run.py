@@ -19,10 +19,11 @@ from samnesia.train import randomness
 from samnesia.train.averaging import AveragedWeights
 from samnesia.train.checkpoint import Checkpoint, Position
 from samnesia.train.config import RunConfig
+from samnesia.train.cutting import Piece
 from samnesia.train.engine import Engine, State
 from samnesia.train.evaluation import Evaluator
 from samnesia.train.log import Row
-from samnesia.train.parts.methods import Unperturbed, method_name
+from samnesia.train.parts.methods import method_name
 from samnesia.train.plain import differences
 from samnesia.train.record.recorder import Recorder
 from samnesia.train.totals import Totals
@@ -99,14 +100,14 @@ class Run:
         """Time spent on training and evaluation, over all processes that the run was cut into."""
         return self.totals.seconds + time.perf_counter() - self._clock
 
-    def batches(self, epochs: range, start: int = 0) -> Iterator[list[Batch]]:
+    def batches(self, epochs: range, start: int = 0) -> Iterator[list[Piece]]:
         """This rank's batches of these epochs, of the first from a step on, in the pieces in which they are loaded."""
         keys = TrainingKeys(self.plan, self.engine.rank, epochs, start)
         view = TrainingView(self.problem, self.chunk)
         pin = self.engine.device.type == "cuda"
         loader = training_loader(view, keys, workers=self.config.hardware.workers, pin=pin)
         for pieces in keys.steps():
-            yield [next(loader) for _ in pieces]
+            yield [_numbered(next(loader), [index for _, index in keys]) for keys in pieces]
 
     def floating(self) -> list[Tensor]:
         """Weights and floating-point buffers; of a model in parts, this process's part."""
@@ -135,8 +136,7 @@ class Run:
 
     def _warn_of_what_never_comes(self) -> None:
         config, late = self.config, []
-        plain = isinstance(config.method, Unperturbed) and not config.method.added_gradients
-        if not plain and not self.window.count(self.total_steps):
+        if config.method.waits and not self.window.count(self.total_steps):
             begins = self.window.first >= self.total_steps
             change = "--when.start-epoch" if begins else "--when.stop-epoch or --when.interval-steps"
             warnings.warn(
@@ -210,6 +210,12 @@ class Run:
 
     def _trained(self) -> list[nn.Parameter]:
         return [p for p in self.module.parameters() if p.requires_grad]
+
+
+def _numbered(batch: Batch, numbers: list[int]) -> Piece:
+    """The batch with the numbers of its samples; without, where damaged ones were left out and nobody knows which."""
+    inputs, targets = batch
+    return (inputs, targets, torch.tensor(numbers)) if len(targets) == len(numbers) else batch
 
 
 def _decisive(config: State) -> State:

@@ -151,7 +151,7 @@ def momentum_sam(
     groups = optimizer.param_groups if isinstance(optimizer, torch.optim.Optimizer) else []
     if groups and all(group.get("momentum") == 0 for group in groups):
         raise ConfigurationError(
-            f"cannot perturb along the momentum of {type(optimizer).__name__} with momentum=0, because it keeps none; "
-            "use SGD with momentum > 0, Adam or AdamW"
+            "cannot perturb along the momentum of an optimizer with momentum=0, because it keeps none; use SGD with "
+            "momentum > 0, Adam or AdamW"
         )
     return PerturbedGradient(model, optimizer, rho=rho, ascent=MomentumAscent(), **options)

@@ -17,7 +17,6 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.comparison.calibration import Calibration, Probe, seconds_per_epoch
 from samnesia.train.config import RunConfig
 from samnesia.train.parts.checks import MOST_EPOCHS, require
-from samnesia.train.parts.methods import Unperturbed
 
 Arms = Mapping[str, RunConfig]
 """The configuration of each arm, by its name."""
@@ -217,8 +216,7 @@ def refuse_idle(arms: Arms, steps: Steps) -> None:
             f"{start:g}; use more epochs, begin it earlier (--set {name}:average.start_epoch={config.epochs // 2}), or "
             f"leave it out (--except {name})",
         )
-        without = isinstance(config.method, Unperturbed) and not config.method.added_gradients
-        if without or config.window(per_epoch).count(config.epochs * per_epoch):
+        if not config.method.waits or config.window(per_epoch).count(config.epochs * per_epoch):
             continue
         raise ConfigurationError(
             f"cannot compare {over}, because {config.window(per_epoch)} falls on none of its steps and the run would "

@@ -148,7 +148,31 @@ class MomentumSAM(Radial):
 
 
 @dataclass(frozen=True)
-class MESA(Unperturbed):
+class _Held(Unperturbed):
+    """No perturbation: outputs are held to older ones."""
+
+    @property
+    def waits(self) -> bool:
+        """Yes: the divergence counts from the first perturbed step on."""
+        return True
+
+    def window(self, window: Window, total_steps: int) -> Window:
+        """Return the steps from the first on; raises ConfigurationError for a run that leaves some out after it."""
+        require(
+            window.interval == 1 and (window.stop is None or window.stop >= total_steps),
+            f"cannot leave out steps of {type(self).__name__} after it has begun, because its divergence counts from "
+            "then on; use when.start_epoch alone",
+        )
+        return window
+
+    def build(self, training: Training, **options: Any) -> Any:
+        """Return the preset over the model and optimizer; the divergence counts from the first perturbed step on."""
+        when = options.pop("when", None)
+        return super().build(training, **options, **({} if when is None else {"start": when.start}))
+
+
+@dataclass(frozen=True)
+class MESA(_Held):
     """No perturbation: outputs are held to those at a moving average of the weights."""
 
     preset = "mesa"
@@ -165,19 +189,28 @@ class MESA(Unperturbed):
         """A forward pass at the average."""
         return 1 / 3
 
-    def window(self, window: Window, total_steps: int) -> Window:
-        """Return the steps from the first on; raises ConfigurationError for a run that leaves some out after it."""
-        require(
-            window.interval == 1 and (window.stop is None or window.stop >= total_steps),
-            "cannot leave out steps of MESA after it has begun, because its divergence counts from then on; use "
-            "when.start_epoch alone",
-        )
-        return window
 
-    def build(self, training: Training, **options: Any) -> Any:
-        """Return the preset over the model and optimizer; the divergence counts from the first perturbed step on."""
-        when = options.pop("when", None)
-        return super().build(training, **options, **({} if when is None else {"start": when.start}))
+@dataclass(frozen=True)
+class SAF(_Held):
+    """No perturbation: outputs are held to those that the same sample had some epochs before."""
+
+    preset = "saf"
+
+    weight: float = 0.3
+    """Weight of the divergence from those outputs next to the loss."""
+    temperature: float = 5.0
+    """By which outputs are divided before they are compared."""
+    epochs: int = 3
+    """How many visits of a sample lie between; the outputs of each are kept, and saved with the run."""
+
+    def settings(self, training: Training) -> dict[str, Any]:
+        """Return the arguments of the preset, with the number of samples."""
+        require(
+            training.num_samples is not None,
+            "cannot hold samples to what was said of them before where they are mixed with each other, because a "
+            "mixture is seen once; leave mixing out, or use mesa",
+        )
+        return super().settings(training) | {"num_samples": training.num_samples}
 
 
 @dataclass(frozen=True)

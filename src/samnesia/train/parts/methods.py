@@ -6,6 +6,7 @@ from samnesia.train.parts.cheaper import (
     AESAM,
     ESAM,
     MESA,
+    SAF,
     IntervalSAM,
     LateSAM,
     Lookbehind,
@@ -79,6 +80,7 @@ __all__ = [
     "RWP",
     "Radial",
     "Random",
+    "SAF",
     "SAM",
     "SAMON",
     "ShrinkAndPerturb",
@@ -109,6 +111,7 @@ Method = (
     | ESAM
     | MomentumSAM
     | MESA
+    | SAF
     | Lookbehind
     | LookbehindASAM
     | FriendlySAM
@@ -149,6 +152,7 @@ METHODS: dict[str, type[Method]] = {
     "esam": ESAM,
     "momentum-sam": MomentumSAM,
     "mesa": MESA,
+    "saf": SAF,
     "lookbehind": Lookbehind,
     "lookbehind-asam": LookbehindASAM,
     "friendly-sam": FriendlySAM,

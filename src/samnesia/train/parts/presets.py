@@ -36,6 +36,8 @@ class Training:
     """Training samples of each class; None where the targets are no classes, or not known beforehand."""
     total_steps: int | None = None
     """Optimizer steps of the run."""
+    num_samples: int | None = None
+    """Training samples; None where they have no identity, being mixed with each other."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class Preset:
         """
         return 1.0
 
+    @property
+    def waits(self) -> bool:
+        """Whether it begins with the first step on which the run lets it."""
+        return True
+
     def window(self, window: Window, total_steps: int) -> Window:
         """Return the steps on which the method perturbs, of those on which the run lets it."""
         return window
@@ -99,6 +106,11 @@ class Unperturbed(Preset):
     def added_gradients(self) -> float:
         """None, as no step is perturbed."""
         return 0.0
+
+    @property
+    def waits(self) -> bool:
+        """No, as there is nothing to begin."""
+        return False
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Some settings were chosen on validation, on a coarse grid of three values and with two of the tuning seeds: those that
 benchmarks/results/radii_family.json holds (benchmarks/choose_radii.py goes on where it stopped). The others were not
-tried: they have SAM's radius, 0.4, which was, or OBF's, 0.7; or the preset's own setting (asam-after, mesa, lookahead,
-shrink; of SWA, the second half of the run). All else is as in the demo.
+tried: they have SAM's radius, 0.4, which was, or OBF's, 0.7; or the preset's own setting (asam-after, mesa, saf,
+lookahead, shrink; of SWA, the second half of the run). All else is as in the demo.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from samnesia.train.config import (
     MESA,
     OBF,
     RWP,
+    SAF,
     SAM,
     SAMON,
     SWA,
@@ -68,6 +69,7 @@ METHODS: dict[str, Method] = {
     "esam": ESAM(rho=0.4),
     "momentum-sam": MomentumSAM(rho=3.0),
     "mesa": MESA(weight=0.8),
+    "saf": SAF(weight=0.3),
     "lookbehind": Lookbehind(rho=0.2),
     "lookbehind-asam": LookbehindASAM(rho=0.5),
     "friendly-sam": FriendlySAM(rho=0.4),
