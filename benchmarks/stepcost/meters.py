@@ -162,16 +162,40 @@ class Counts:
     by_operator: dict[str, list[int]] = field(default_factory=dict)
 
 
-class Recorder(TorchDispatchMode):
-    """Counts operators and bytes outside of the parts of a step, and all memory made under it that is alive.
+class Ledger(TorchDispatchMode):
+    """All memory made under it that is alive: storages by weak references, so that what counts is what is really alive.
 
-    Memory is followed by weak references to storages, so that what counts is what is really alive. A fused operator
-    counts once, as it is called once; what it makes and frees inside is not seen.
+    What a fused operator makes and frees inside is not seen.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def alive(self) -> int:
+        """Bytes of storages that were made under it and still live."""
+        self._alive = {key: made for key, made in self._alive.items() if not made[0].expired()}
+        return sum(size for _, size in self._alive.values())
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        given = {t.untyped_storage()._cdata for t in _tensors((args, kwargs))}  # of views, and of results in place
+        for tensor in _tensors(result):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in given:
+                self._alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        return result
+
+
+class Recorder(Ledger):
+    """Counts operators and bytes outside of the parts of a step, and follows memory.
+
+    A fused operator counts once, as it is called once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
         self._inside, self._part = False, Part.BASE_STEP
         self.counts = Counts()
 
@@ -196,21 +220,10 @@ class Recorder(TorchDispatchMode):
         if self._part in (Part.BACKWARD, Part.BASE_STEP):
             self.counts.peak_bytes = max(self.counts.peak_bytes, self.alive())
 
-    def alive(self) -> int:
-        """Bytes of storages that were made under the recorder and still live."""
-        self._alive = {key: made for key, made in self._alive.items() if not made[0].expired()}
-        return sum(size for _, size in self._alive.values())
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        given = {t.untyped_storage()._cdata for t in _tensors((args, kwargs))}
-        for tensor in _tensors(result):
-            storage = tensor.untyped_storage()
-            if storage._cdata not in given:
-                self._alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        result = super().__torch_dispatch__(func, types, args, kwargs)
         if not self._inside:
-            self._count(func, args, kwargs, result)
+            self._count(func, args, kwargs or {}, result)
         return result
 
     def _count(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:

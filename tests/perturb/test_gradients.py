@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import samnesia
+from benchmarks.stepcost.meters import Ledger
 from samnesia.perturb.errors import ConfigurationError, NoGradientError, StaleGradientError
 from tests.battery import BY_NAME, METHODS
-from tests.perturb.test_memory import Ledger
 from tests.problems import (
     assert_close,
     assert_same,
@@ -236,11 +236,11 @@ def test_copies_during_the_last_pass_are_as_without():
     size = sum(p.numel() * p.element_size() for p in model.parameters())
     x, y = torch.randn(2, 64, dtype=torch.float64), torch.tensor([0, 1])
     method = samnesia.sam(model, sgd(model, momentum=0.0), loss=F.cross_entropy, keep_gradient_buffers=True)
-    with Ledger([*model.parameters(), x, y]) as ledger:
+    with Ledger() as ledger:
         for _ in range(3):
             for p in method.passes():
                 loss_of(p, model, x, y).backward()
-                alive = ledger.alive
+                alive = ledger.alive()
             method.optimizer.step()
             method.optimizer.zero_grad(set_to_none=False)
     assert alive / size == pytest.approx(3, abs=0.2)  # the gradient, the copy of the weights, and what stood there

@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import samnesia
+from benchmarks.stepcost.meters import Ledger
 from samnesia import Vectorized
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from tests.battery import BY_NAME, METHODS
-from tests.perturb.test_memory import Ledger
 from tests.problems import assert_close, assert_same, batch, gradients, network, sgd, weights
 
 X, Y = batch(8)
@@ -245,7 +245,7 @@ class Peak(Ledger):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = super().__torch_dispatch__(function, types, args, kwargs)
-        self.peak = max(self.peak, self.alive)
+        self.peak = max(self.peak, self.alive())
         return result
 
 
@@ -265,8 +265,8 @@ def test_copies_of_the_parameters_for_each_micro_batch(name, copies):
     peaks = {}
     for chunks in (4, 8):
         method.optimizer.zero_grad()
-        with Peak([*model.parameters(), x, y]) as ledger:
+        with Peak() as ledger:
             Vectorized(method, 1, max_chunks=chunks).backward(x, y)
-        assert ledger.alive / size == pytest.approx(1, abs=0.1)
+        assert ledger.alive() / size == pytest.approx(1, abs=0.1)
         peaks[chunks] = ledger.peak / size
     assert (peaks[8] - peaks[4]) / 4 < copies + 0.35
