@@ -99,8 +99,8 @@ class Form:
                 "scale is the factor c of the first layer's initial weights and biases; the second layer's weights "
                 "are divided by it.",
                 "Learning rates of the rescaled tensors are multiplied by c squared or divided by it, and their decay "
-                "the other way round: SGD takes the same functions with every c, and so do asam-exact and layer-sam, "
-                "up to rounding. That is no finding but how they are built.",
+                "the other way round: SGD takes the same functions with every c, and so do asam-exact and (in the full "
+                "form) layer-sam, up to rounding. That is no finding but how they are built.",
                 "asam adds 0.01 to the scale of each weight and does not scale biases, as it is used; asam-exact does "
                 "neither.",
                 "Radii of sam and asam were chosen at c = 1 by validation accuracy on the tuning seeds, and are the "
