@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import samnesia
+from samnesia.perturb.parts.point import Need
 from tests.family import driver
 from tests.family.library import LIBRARY, base_optimizer, network, run_of, train
 from tests.family.settings import setting
@@ -54,11 +56,17 @@ def one_later(right: Any) -> Any:
     return lambda part, step: right(part, step + 1)
 
 
+def the_loss(right: Any) -> Any:
+    """An objective that is none of its own."""
+    return lambda part, output, target: F.cross_entropy(output, target)
+
+
 def unmoved(right: Any) -> Any:
-    """An ascent that moves nothing, and takes no gradient."""
+    """An ascent that moves nothing."""
 
     def climb(part: Any, point: Any) -> Any:
-        yield from ()
+        for _ in range(part.num_gradients):
+            yield Need.GRADIENT
 
     return climb
 
@@ -85,7 +93,7 @@ WRONG: list[tuple[str, type, str, Wrong]] = [
     ("stable sam", samnesia.RescaledNorm, "combine", off),
     ("functional sam", samnesia.FrozenDerivative, "value", off),
     ("imbsam", samnesia.ClassWeighted, "__call__", off),
-    ("iterated obf", samnesia.OutputBiasForgetting, "__call__", exchanged),
+    ("iterated obf", samnesia.OutputBiasForgetting, "__call__", the_loss),
     ("friendly sam", samnesia.ResidualAscent, "climb", unmoved),
     ("vasso", samnesia.AveragedAscent, "climb", unmoved),
     ("gcsam", samnesia.CentralizedAscent, "direction", off),
