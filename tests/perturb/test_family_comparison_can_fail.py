@@ -71,6 +71,24 @@ def unmoved(right: Any) -> Any:
     return climb
 
 
+class Farther:
+    """A point from which each move goes a little too far."""
+
+    def __init__(self, point: Any) -> None:
+        self._point = point
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._point, name)
+
+    def move(self, direction: Any) -> None:
+        self._point.move(larger(direction))
+
+
+def too_far(right: Any) -> Any:
+    """An ascent whose moves are a little too long."""
+    return lambda part, point: right(part, Farther(point))
+
+
 WRONG: list[tuple[str, type, str, Wrong]] = [
     ("multi-step sam", samnesia.GradientAscent, "direction", off),
     ("interval sam", type(samnesia.every(2)), "__call__", one_later),
@@ -81,7 +99,7 @@ WRONG: list[tuple[str, type, str, Wrong]] = [
     ("ae-sam", samnesia.SteepEnough, "climb", unmoved),
     ("esam weights", samnesia.PartialAscent, "direction", off),
     ("esam samples", samnesia.LargestRise, "choose", exchanged),
-    ("msam", samnesia.MomentumAscent, "climb", unmoved),
+    ("msam", samnesia.MomentumAscent, "climb", too_far),
     ("mesa", samnesia.AverageTeacher, "divergence", off),
     ("mesa", samnesia.AverageTeacher, "apply", left_out),
     ("saf", samnesia.PastTeacher, "divergence", off),
@@ -102,7 +120,7 @@ WRONG: list[tuple[str, type, str, Wrong]] = [
     ("sparse sam", samnesia.MaskedAscent, "climb", unmoved),
     ("fisher sam", samnesia.FisherAscent, "direction", off),
     ("le-sam", samnesia.IncrementAscent, "direction", off),
-    ("rwp", samnesia.UnitNoiseAscent, "climb", unmoved),
+    ("rwp", samnesia.UnitNoiseAscent, "climb", too_far),
     ("sam-on", samnesia.Only, "steepest", off),
     ("layer ball", samnesia.LargestLayer, "steepest", off),
     ("filter ball", samnesia.LargestUnit, "steepest", off),
