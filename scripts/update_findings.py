@@ -3,7 +3,7 @@
 Of each study's directory the numbers are kept in `docs/findings/NAME.json`, without what can be made again from them or
 from the study's Python; figures go to `docs/findings/NAME/`; and `docs/findings/NAME.md` gets a generated part between
 markers, below what was written by hand. A figure of the study that the hand-written part shows, `](NAME/relations.svg)`
-say, is copied besides the standard ones. Called without directories, it makes all pages again from what is kept.
+say, is copied besides those that are drawn here. Without directories it makes all pages again from what is kept.
 
 Then `scripts/update_index.py` makes the lists of all studies. `tests/test_findings.py` holds all of it against the kept
 numbers.
@@ -31,13 +31,11 @@ QUICK = "-quick"
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 FIGURES = {
     "verdicts": "Effects with intervals: supported green, contradicted red, undecided grey; dotted what was claimed",
-    "factors": "The measure that comes first, over the levels of each factor",
-    "scores": "The measure that comes first, by what is compared",
-    "explored": "Exploratory effects",
+    "means": "Means with their intervals, by what is compared and where",
 }
-"""The standard ones, where a study has them."""
+"""Those that are drawn of every study that has what they show."""
+MOST = 60  # rows of a figure
 KEPT = itemgetter("mean", "low", "high", "n")
-LARGEST = 300_000  # bytes of a standard figure
 ENVIRONMENT = ("commit", "python", "torch", "hardware", "device", "threads")
 FEW = 12  # measures of a study without contexts that are shown
 RULINGS = {"supported": 3, "contradicted": 2, "undecided": 0}
@@ -284,23 +282,21 @@ def cell(text: str) -> str:
 # Figures.
 
 
-def draw(study: dict, directory: Path) -> None:
+def draw_verdicts(study: dict, directory: Path) -> None:
     """`verdicts.svg`: a row per claim, a panel per unit; parts of a claim stand in the panels of their units."""
     groups: dict[str, list[tuple[dict, dict]]] = {}
     for one in study["verdicts"]:
         for part in one["parts"]:
             if part["effect"] is not None:
                 groups.setdefault(part["unit"] or part["what"], []).append((one, part))
-    if not groups:
-        return
-    rows = max(map(len, groups.values()))
-    with figures.style():
-        figure, axes = figures.panels(len(groups), columns=1, width=7.6, height=0.75 + 0.3 * rows)
-        for one, (unit, group) in zip(axes, groups.items(), strict=True):
-            forest(one, group)
-            one.set_xlabel(group[0][1]["what"] if unit == "tau" else unit)
-        figures.save(figure, directory, "verdicts")
-    (directory / "verdicts.png").unlink()
+    if groups:
+        with figures.style():
+            rows = max(map(len, groups.values()))
+            figure, axes = figures.panels(len(groups), columns=1, width=7.6, height=0.75 + 0.3 * rows)
+            for one, (unit, group) in zip(axes, groups.items(), strict=True):
+                forest(one, group)
+                one.set_xlabel(group[0][1]["what"] if unit == "tau" else unit)
+            figures.save(figure, directory, "verdicts")
 
 
 def forest(axes, group: list[tuple[dict, dict]]) -> None:
@@ -319,21 +315,45 @@ def forest(axes, group: list[tuple[dict, dict]]) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def copy_figures(study: dict, out: Path) -> list[str]:
-    """The standard figures that are not too large, and those that the page shows; returns their names."""
+def draw_means(study: dict, directory: Path) -> None:
+    """`means.svg`: a row per context and level of what is compared; not of so many that nobody could read it."""
+    of = study["means"]["judged"]
+    point, when = next(iter(of["points"].items()))
+    levels = study["factors"][study["compared"]]
+    rows = [(context, name, row[name][point]) for context, row in study["means"]["rows"].items() for name in levels
+            if name in row and row[name][point][0] is not None]  # fmt: skip
+    if len(rows) > MOST:
+        return
+    with figures.style():
+        figure, (axes,) = figures.panels(1, width=7.6, height=0.75 + 0.17 * len(rows))
+        for place, (_, name, value) in enumerate(rows):
+            look = {"color": figures.colour(levels.index(name) if len(study["means"]["rows"]) > 1 else 1)}
+            if value[1] is not None:
+                axes.plot(value[1:3], [place, place], linewidth=1.3, **look)
+            axes.plot(value[0], place, "o", markersize=4, **look)
+            if place and rows[place - 1][0] != rows[place][0]:
+                axes.axhline(place - 0.5, color=figures.RULE, linewidth=0.7)
+        axes.set_yticks(range(len(rows)), [": ".join(filter(None, (context, name))) for context, name, _ in rows])
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=f"{of['name']}, {when}, {of['unit']}".rstrip(", "))
+        figures.tidy(axes)
+        axes.grid(visible=False, axis="y")
+        figures.save(figure, directory, "means")
+
+
+def make_figures(study: dict, out: Path) -> list[str]:
+    """Draw, and copy those of the study that the page shows; returns the names of all."""
     name = study["study"]
     target = DATA / name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    draw(study, target)
+    draw_verdicts(study, target)
+    draw_means(study, target)
+    for path in target.glob("*.png"):
+        path.unlink()  # the page shows the SVG
     page = DATA / f"{name}.md"
     by_hand = page.read_text().partition(START)[0] if page.exists() else ""
     for wanted in re.findall(rf"\]\({re.escape(name)}/([\w-]+)\.svg\)", by_hand):
         shutil.copy(out / "figures" / f"{wanted}.svg", target)
-    for standard in FIGURES:
-        found = out / "figures" / f"{standard}.svg"
-        if found.exists() and found.stat().st_size <= LARGEST:
-            shutil.copy(found, target)
     return sorted(path.stem for path in target.glob("*.svg"))
 
 
@@ -358,7 +378,7 @@ def main() -> None:
     """Keep the numbers and figures of the studies that were named, and make the pages of all."""
     for out in map(Path, sys.argv[1:]):
         study = kept(out)
-        study["figures"] = copy_figures(study, out)
+        study["figures"] = make_figures(study, out)
         (DATA / f"{study['study']}.json").write_text(json.dumps(study, ensure_ascii=False) + "\n")
     for name, study in all_kept().items():
         page = DATA / f"{name}.md"
