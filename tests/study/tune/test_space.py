@@ -59,7 +59,7 @@ def test_every_radius_can_be_searched(name):
     assert (one.name, one.log) == ("method.rho", True) and one.low < config.method.rho < one.high
 
 
-@pytest.mark.parametrize("name", ["lookahead", "shrink", "mesa", "ema"])
+@pytest.mark.parametrize("name", ["lookahead", "shrink", "mesa", "saf", "ema"])
 def test_what_has_no_radius_asks_what_to_search(name):
     with pytest.raises(ConfigurationError, match="cannot search the radius of .*, because its method has none that"):
         make_space(find(f"digits-noisy-{name}"))

@@ -22,7 +22,7 @@ from samnesia.study.tune.run import TUNING
 from samnesia.study.tune.show import confirmation_table, line, trials_table
 from samnesia.study.tune.trial import Score, tuning_run
 from samnesia.study.tune.tuning import Tuning
-from samnesia.train.config import SAM, Digits, Images, RunConfig
+from samnesia.train.config import EMA, SAM, SWA, Digits, Images, RunConfig
 from samnesia.train.log import read_result
 from samnesia.train.loop import train
 from samnesia.train.recipes import find
@@ -246,6 +246,41 @@ def test_the_score_of_a_run():
     assert score.after([10.0, 20.0]) == 15.0
     assert score.after([1.0, None, *[1.0] * 4]) != score.after([1.0] * 6) == 1.0
     assert score.words == "validation accuracy, mean of the last 5 evaluated epochs"
+
+
+def test_an_average_is_what_a_run_is_scored_by():
+    score = Score("validation_accuracy", "%", True, 80)
+    ema, swa = (score.of(find(f"digits-noisy-{name}")) for name in ("ema", "swa"))
+    assert (ema.averaged, swa.averaged, score.of(find("digits-noisy-sam"))) == (5, 1, score)
+    late = replace(find("digits-noisy-ema"), average=EMA(start_epoch=78.0))
+    assert score.of(late).averaged == 3, "after epochs 78, 79 and 80"
+    assert swa.words == "validation accuracy of the average of the weights"
+    average = {"average_validation_accuracy": [None, 5.0, 6.0]}
+    curves = {"epoch": [0, 1, 2], "validation_accuracy": [1.0, 2.0, 3.0], **average}
+    assert ema.figures(curves) == [1.0, 5.0, 6.0]
+    never = {**curves, "average_validation_accuracy": [None] * 3}
+    assert ema.figures(never) == [1.0, 2.0, None], "an average that never began is no score"
+
+
+@pytest.mark.parametrize("average", [EMA(decay=0.5), EMA(decay=0.5, start_epoch=9.0), SWA(start_epoch=5.0)])
+def test_trials_and_confirmation_are_scored_by_the_average(tmp_path, average):
+    """In numbers that the weights do not have; SWA has figures after the last epoch alone, and nothing is given up."""
+    tuning = quick(replace(planted(), average=average), tmp_path, budget=4, confirm=3)
+    assert len(tuning.trials) >= 3 and tuning.best is not None
+    last = 1 if isinstance(average, SWA) else 2
+    finished = [trial for trial in tuning.trials if trial.ending == "finished"]
+    for one in finished:
+        (path,) = tmp_path.glob(f"*/*{one.number:04}*/seed*/result.json")
+        run = read_result(path.parent)
+        figures = run.curves["average_validation_distance"][-last:]
+        assert one.score == pytest.approx(sum(figures) / last, rel=1e-12)
+        assert figures[-1] != run.curves["validation_distance"][-1]
+    for path in tmp_path.glob("confirmation/*/cells/*"):
+        run = read_result(path)
+        (arm, scores) = next(it for it in tuning.confirmation.scores.items() if path.name.startswith(it[0]))
+        figures = run.curves["average_test_distance"][-last:]
+        assert scores[run.seed] == pytest.approx(sum(figures) / last, rel=1e-12)
+    assert all(len(scores) == 3 for scores in tuning.confirmation.scores.values())
 
 
 def trial(number, score, ending="finished"):

@@ -40,7 +40,7 @@ class Scored(Training):
     def read(self, directory: Path) -> Outcome:
         """Read the result, with its score."""
         found = super().read(directory)
-        value = self.score.after(found.curves[self.score.curve])
+        value = self.score.of(self.config).after(found.curves[self.score.curve])
         return replace(found, values={**found.values, "score": value if math.isfinite(value) else None})
 
 

@@ -97,7 +97,7 @@ def make_plan(space: Space, *, budget: int, tuned: int, confirmed: int) -> Plan:
     measure, described = next(iter(config.loss.measures(problem.num_outputs).items()))
     evaluations = math.ceil(config.epochs / config.evaluation.every_epochs)
     score, judged = (
-        Score(f"{split}_{measure}", described.unit, described.higher_is_better, evaluations)
+        Score(f"{split}_{measure}", described.unit, described.higher_is_better, evaluations).of(config)
         for split in ("validation", problem.judged_on if config.evaluation.test else "validation")
     )
     return Plan(space, budget, tuned, confirmed, score, judged)

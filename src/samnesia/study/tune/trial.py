@@ -38,24 +38,45 @@ Ending = Literal["finished", "pruned", "diverged"]
 
 @dataclass(frozen=True)
 class Score:
-    """What a run is scored by.
+    """What a run is scored by; a run with an average of its weights by the average, as in a comparison.
 
     Attributes:
         curve: name of the curve, such as validation_accuracy.
         unit: of the measure.
         higher_is_better: its direction.
         evaluations: how many epochs of a run are evaluated.
+        of_average: how many of the last of them have figures of an average of the weights; None without an average.
     """
 
     curve: str
     unit: str
     higher_is_better: bool
     evaluations: int
+    of_average: int | None = None
+
+    def of(self, config: RunConfig) -> Score:
+        """The score of the runs of a configuration."""
+        course, every = config.average, config.evaluation.every_epochs
+        if course is None:
+            return replace(self, of_average=None)
+        evaluated = {*range(every, config.epochs + 1, every), config.epochs}
+        known = 1 if course.statistics_anew else sum(epoch >= course.start_epoch for epoch in evaluated)
+        return replace(self, of_average=known)
 
     @property
     def averaged(self) -> int:
         """Over how many of the last evaluated epochs the mean is taken: five, or the last fifth where that is fewer."""
-        return max(1, min(AVERAGED, self.evaluations // 5))
+        return max(1, min(AVERAGED, self.evaluations // 5, self.of_average or self.evaluations))
+
+    def figure(self, row: Row) -> float | None:
+        """The figure of an evaluated epoch: of the average where there is one, of the weights before it begins."""
+        value: float | None = row.get(f"average_{self.curve}")
+        return row[self.curve] if value is None else value
+
+    def figures(self, curves: Mapping[str, Sequence[float | None]]) -> list[float | None]:
+        """The figures of a whole run, of which the last is the average's where the run has one."""
+        rows = [dict(zip(curves, values, strict=True)) for values in zip(*curves.values(), strict=True)]
+        return [*map(self.figure, rows[:-1]), rows[-1].get(f"average_{self.curve}", rows[-1][self.curve])]
 
     def after(self, values: Sequence[float | None]) -> float:
         """The score after these evaluated epochs; NaN where one of its values is not finite."""
@@ -65,7 +86,7 @@ class Score:
     @property
     def words(self) -> str:
         """As it is spoken of."""
-        name = self.curve.replace("_", " ")
+        name = self.curve.replace("_", " ") + (" of the average of the weights" if self.of_average is not None else "")
         return name + (f", mean of the last {self.averaged} evaluated epochs" if self.averaged > 1 else "")
 
 
@@ -198,37 +219,33 @@ class _Course:
 
     def __init__(self, trial: Trial, known: Mapping[int, float], work: TrialWork) -> None:
         self._trial, self._known, self._work = trial, dict(known), work
+        self._score = work.score.of(work.config)
         self._scores: list[float] = []
         self._values: list[float | None] = []
         self._epoch = 0
         self._notes: list[str] = []
 
-    @property
-    def curve(self) -> str:
-        """Name of the curve that is scored."""
-        return self._work.score.curve
+    def begin(self, rows: Sequence[Row], epoch: int) -> None:
+        """A run begins, or goes on after so many epochs with these rows."""
+        self._values, self._epoch = [self._score.figure(row) for row in rows], epoch
 
-    def begin(self, values: Sequence[float | None], epoch: int) -> None:
-        """A run begins, or goes on after so many epochs with these values."""
-        self._values, self._epoch = list(values), epoch
-
-    def evaluated(self, value: float | None, epoch: int) -> None:
+    def evaluated(self, row: Row) -> None:
         """An epoch of a run was evaluated."""
-        self._values.append(value)
-        self._epoch = epoch + 1
+        self._values.append(self._score.figure(row))
+        self._epoch = row["epoch"] + 1
         self._report()
         if len(self._values) < self._work.score.evaluations:  # the last one: when its result is there
             self._decide()
 
     def trained(self, run: RunResult) -> None:
         """A run has ended."""
-        self.begin(run.curves[self._work.score.curve], self._work.config.epochs)
+        self._values, self._epoch = self._score.figures(run.curves), self._work.config.epochs
         self._report()
-        score = self._work.score.after(self._values)
+        score = self._score.after(self._values)
         if run.collapsed:
             self._notes.append(run.collapsed)
         if not math.isfinite(score):
-            self._notes.append(f"seed {run.seed}: {self._work.score.curve} is not finite")
+            self._notes.append(f"seed {run.seed}: {self._score.curve} is not finite")
             raise _GivenUp("diverged")
         self._scores.append(score)
         self._values, self._epoch = [], 0
@@ -250,7 +267,7 @@ class _Course:
 
     def _value(self) -> float:
         """Mean over the seeds so far, of the one that is open as it is now."""
-        now = [self._work.score.after(self._values)] if self._values else []
+        now = [self._score.after(self._values)] if self._values else []
         return statistics.fmean([*self._scores, *now])
 
     def _report(self) -> None:
@@ -278,11 +295,11 @@ class _Reporter(Observer):
         path, rows = self._directory / METRICS, list[Row]()
         if path.exists():
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        self._course.begin([row[self._course.curve] for row in rows], position.epoch)
+        self._course.begin(rows, position.epoch)
 
     def epoch(self, row: Row) -> None:
         """An epoch was evaluated."""
-        self._course.evaluated(row[self._course.curve], row["epoch"])
+        self._course.evaluated(row)
 
 
 def _can_go_on(config: RunConfig, directory: Path) -> bool:
