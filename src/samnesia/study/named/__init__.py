@@ -7,6 +7,7 @@ from samnesia.study.named import flatness as flatness
 from samnesia.study.named import forgetting as forgetting
 from samnesia.study.named import label_noise as label_noise
 from samnesia.study.named import late_phase as late_phase
+from samnesia.study.named import multi_step as multi_step
 from samnesia.study.named import problems as problems
 from samnesia.study.named import vani as vani
 from samnesia.study.named import widths as widths
