@@ -56,7 +56,7 @@ CHEAPER = {
     "momentum-sam": Cheaper("Becker et al. 2025", "sam-1.0x"),
     "mesa": Cheaper("Du et al. 2022, MESA", "sam-1.33x"),
 }
-CHEAP = (*TUNED, LONGER, *SHORTER, *CHEAPER, "lookahead", "shrink", *BASELINES)
+CHEAP = (*TUNED, LONGER, *SHORTER, *CHEAPER, "saf", "lookahead", "shrink", *BASELINES)
 """What costs less than SAM, and the best known of what costs as much."""
 ARMS = (*CHEAP, *(name for name in METHODS if name not in CHEAP))
 QUICK_NOTE = "Methods of the family that cost as much as SAM or more are in the full form, as are the other problems."
