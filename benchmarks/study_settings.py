@@ -1,6 +1,6 @@
-"""Choose what three of the named studies need: on validation, with seeds that no reported figure uses.
+"""Choose what two of the named studies need: on validation, with seeds that no reported figure uses.
 
-    python benchmarks/study_settings.py [m-sharpness] [scale-invariance] [unnormalized] [--workers 2]
+    python benchmarks/study_settings.py [m-sharpness] [unnormalized] [--workers 2]
 
 As in benchmarks/choose_radii.py the score of a run is its validation accuracy, averaged over the last five evaluations,
 and the setting of the highest mean score over the tuning seeds is chosen; of equals, the one in the middle (the lower
@@ -24,7 +24,7 @@ from typing import Any
 from choose_radii import score
 from joblib import Parallel, delayed
 
-from samnesia.study.named import m_sharpness, scale_invariance, unnormalized
+from samnesia.study.named import few, m_sharpness, unnormalized
 from samnesia.study.named.unnormalized import Setting
 from samnesia.train.config import Evaluation, RunConfig
 from samnesia.train.log import environment, write_json
@@ -39,18 +39,10 @@ Grid = Mapping[str, RunConfig]
 
 def of_m() -> Iterator[tuple[str, Grid]]:
     """Arms of m-sharpness: (name, what is tried)."""
-    for problem in m_sharpness.DATA:
+    for problem in few.DATA:
         for m in (m_sharpness.WHOLE, m_sharpness.FEW):
             tried = {rho: m_sharpness.configuration(problem, m, rho, 0) for rho in RADII[problem]}
             yield f"m-sharpness {problem} {m}", tried
-
-
-def of_scale() -> Iterator[tuple[str, Grid]]:
-    """Arms of scale-invariance, without a rescaling."""
-    for problem in m_sharpness.DATA:
-        for name, methods in scale_invariance.TRIED.items():
-            tried = {f"{method.rho:g}": scale_invariance.configuration(problem, method, 1.0, 0) for method in methods}
-            yield f"scale-invariance {problem} {name}", tried
 
 
 def of_inputs(chosen: Mapping[str, str]) -> Iterator[tuple[str, Grid]]:
@@ -96,12 +88,12 @@ def choose(tried: Grid, earlier: Mapping[str, Any], workers: int) -> dict[str, A
 def main() -> None:
     """Search, and write what was found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("studies", nargs="*", default=["m-sharpness", "scale-invariance", "unnormalized"])
+    parser.add_argument("studies", nargs="*", default=["m-sharpness", "unnormalized"])
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     chosen: dict[str, str] = {}
-    arms = {"m-sharpness": of_m(), "scale-invariance": of_scale(), "unnormalized": of_inputs(chosen)}
+    arms = {"m-sharpness": of_m(), "unnormalized": of_inputs(chosen)}
     for study in options.studies:
         for name, tried in arms[study]:
             results[name] = choose(tried, results.get(name, {}), options.workers)

@@ -9,6 +9,7 @@ from samnesia.study.named import label_noise as label_noise
 from samnesia.study.named import late_phase as late_phase
 from samnesia.study.named import multi_step as multi_step
 from samnesia.study.named import problems as problems
+from samnesia.study.named import scale_invariance as scale_invariance
 from samnesia.study.named import vani as vani
 from samnesia.study.named import widths as widths
 from samnesia.study.named.registry import STUDIES, NamedStudy, find_study, named

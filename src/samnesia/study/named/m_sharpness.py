@@ -14,14 +14,11 @@ from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Correlation, Difference, Hypothesis, StrongerCorrelation
 from samnesia.study.looks import AtSizes
 from samnesia.study.measured import Measured
+from samnesia.study.named.few import DATA, base
 from samnesia.study.named.registry import named
 from samnesia.study.work import Work
-from samnesia.train.config import SAM, Checkpoints, Digits, Evaluation, Logging, RunConfig
-from samnesia.train.recipes import find
+from samnesia.train.config import SAM, RunConfig, Unperturbed
 
-DATA = {"digits-few-noisy": Digits(train=400, flipped=0.4), "digits-few": Digits(train=400)}
-"""The data of each problem; all else is that of the recipes for digits-few, but for the epochs."""
-EPOCHS = 30
 PLAIN = "0"
 """The radius of plain SGD, whose gradient does not depend on m."""
 WHOLE, FEW = "40", "5"
@@ -131,19 +128,9 @@ def _work(levels: Levels, seed: int) -> Work:
 
 def configuration(problem: str, m: str, rho: str, seed: int) -> RunConfig:
     """The run of a cell; plain SGD is the same for all m."""
-    base = find("digits-few-sgd")
-    return replace(
-        base,
-        recipe=f"m-sharpness-{problem}",
-        data=DATA[problem],
-        method=base.method if rho == PLAIN else SAM(rho=float(rho)),
-        micro_batch=None if rho == PLAIN or m == WHOLE else int(m),
-        epochs=EPOCHS,
-        evaluation=Evaluation(every_epochs=3),
-        checkpoints=Checkpoints(every_epochs=None, last=1, best=False),
-        logging=Logging(every_steps=0),
-        seed=seed,
-    )
+    plain = rho == PLAIN
+    run = base("m-sharpness", problem, Unperturbed() if plain else SAM(rho=float(rho)), seed)
+    return replace(run, micro_batch=None if plain or m == WHOLE else int(m))
 
 
 def _better(problem: str) -> Difference:

@@ -16,41 +16,28 @@ from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Difference, Hypothesis
 from samnesia.study.looks import AtBalls
 from samnesia.study.measured import Measured
-from samnesia.study.named.m_sharpness import DATA
+from samnesia.study.named.few import DATA, base
 from samnesia.study.named.registry import named
 from samnesia.study.work import Work
 from samnesia.train.config import (
     ASAM,
     MLP,
-    SAM,
     SGD,
-    Checkpoints,
-    Evaluation,
     LayerSAM,
-    Logging,
     Method,
     RunConfig,
     Unperturbed,
 )
 from samnesia.train.recipes import find
 
-EPOCHS = 30
-"""Half of those of the recipes for digits-few."""
-TRIED: dict[str, tuple[SAM | ASAM, ...]] = {
-    "sam": tuple(SAM(rho=rho) for rho in (0.05, 0.1, 0.2, 0.4, 0.8)),
-    "asam": tuple(ASAM(rho=rho) for rho in (0.1, 0.2, 0.5, 1.0, 2.0)),
+METHODS: dict[str, Callable[[], Method]] = {
+    "sgd": Unperturbed,
+    "sam": lambda: find("digits-few-sam").method,
+    "asam": lambda: find("digits-few-asam").method,
+    "asam-exact": lambda: replace(_asam(), eta=0.0, scaled="all"),
+    "layer-sam": LayerSAM,
 }
-"""What radii are chosen from, at c = 1: benchmarks/study_settings.py."""
-CHOSEN: dict[tuple[str, str], float] = {}
-"""Radius by problem and method, of the highest validation accuracy on tuning seeds."""
-METHODS: dict[str, Callable[[str], Method]] = {
-    "sgd": lambda problem: Unperturbed(),
-    "sam": lambda problem: SAM(rho=CHOSEN[problem, "sam"]),
-    "asam": lambda problem: ASAM(rho=CHOSEN[problem, "asam"]),
-    "asam-exact": lambda problem: ASAM(rho=CHOSEN[problem, "asam"], eta=0.0, scaled="all"),
-    "layer-sam": lambda problem: LayerSAM(),
-}
-"""Of a problem. ASAM as it is used, which adds 0.01 to the scales and leaves biases alone, and as its theory has it."""
+"""ASAM as it is used, which adds 0.01 to the scales and leaves biases alone, and as its theory has it."""
 ONE, FAR = "1", "16"
 """c of the claims; powers of two, by which numbers are multiplied without rounding."""
 SCALES = (ONE, "0.0625", "0.25", "4", FAR)
@@ -91,7 +78,7 @@ class Form:
             factors=(Factor("method", self.methods), Factor("scale", self.scales), Factor("problem", tuple(DATA))),
             measures=MEASURES,
             seeds=self.seeds,
-            tuning_seeds=(1000, 1001, 1002),
+            tuning_seeds=tuple(range(1000, 1005)),
             primary=tuple(one for problem in DATA for one in _claims(problem)),
             exploratory=tuple(one for problem in DATA for one in self._looked_at(problem)),
             notes=(
@@ -103,9 +90,9 @@ class Form:
                 "form) layer-sam, up to rounding. That is no finding but how they are built.",
                 "asam adds 0.01 to the scale of each weight and does not scale biases, as it is used; asam-exact does "
                 "neither.",
-                "Radii of sam and asam were chosen at c = 1 by validation accuracy on the tuning seeds, and are the "
-                "same for all c; whoever tunes anew after a rescaling may find another one. asam-exact has that of "
-                "asam, layer-sam its default.",
+                "Radii of sam and asam are those of the recipes for digits-few, chosen at c = 1 by validation "
+                "accuracy on the tuning seeds, and are the same for all c and for wrong labels; whoever tunes anew "
+                "after a rescaling may find another one. asam-exact has that of asam, layer-sam its default.",
                 "Nets and settings are those of the recipes for digits-few, without BatchNorm, for half as many "
                 "epochs.",
                 f"Worst-case sharpness is of the training loss, over a ball of radius {LOOK.rho:g} for all nets, the "
@@ -145,28 +132,22 @@ def scale_invariance(quick: bool = False) -> Study:
 
 def _work(levels: Levels, seed: int) -> Work:
     problem, scale = levels["problem"], float(levels["scale"])
-    return Measured(configuration(problem, METHODS[levels["method"]](problem), scale, seed), LOOK)
+    return Measured(configuration(problem, METHODS[levels["method"]](), scale, seed), LOOK)
+
+
+def _asam() -> ASAM:
+    method = find("digits-few-asam").method
+    assert isinstance(method, ASAM)
+    return method
 
 
 def configuration(problem: str, method: Method, scale: float, seed: int) -> RunConfig:
     """The run of a method from rescaled initial weights, with learning rates that go along."""
-    base = find("digits-few-sgd")
-    model, optimizer = base.model, base.optimizer
+    plain = base("scale-invariance", problem, method, seed)
+    model, optimizer = plain.model, plain.optimizer
     assert isinstance(model, MLP) and isinstance(optimizer, SGD)
-    first, second = scale**2, scale**-2
-    return replace(
-        base,
-        recipe=f"scale-invariance-{problem}",
-        data=DATA[problem],
-        model=replace(model, scale=scale),
-        optimizer=replace(optimizer, rates=(first, first, second, 1.0, 1.0, 1.0)),
-        method=method,
-        epochs=EPOCHS,
-        evaluation=Evaluation(every_epochs=3),
-        checkpoints=Checkpoints(every_epochs=None, last=1, best=False),
-        logging=Logging(every_steps=0),
-        seed=seed,
-    )
+    rates = (scale**2, scale**2, scale**-2, 1.0, 1.0, 1.0)
+    return replace(plain, model=replace(model, scale=scale), optimizer=replace(optimizer, rates=rates))
 
 
 def _moved(claim: str, measure: str, method: str, scale: str, problem: str) -> Difference:
