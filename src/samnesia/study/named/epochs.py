@@ -43,7 +43,7 @@ MEASURES = (
 
 @named
 def epochs(quick: bool = False) -> Study:
-    """SGD and SAM over one to eight times the epochs: does SAM allow longer training without overfitting?"""
+    """Whether SAM goes on gaining over one to eight times the epochs, and SGD overfits."""
     problems = PROBLEMS[:3] if quick else PROBLEMS
     lengths = LENGTHS[:3] if quick else LENGTHS
     design = Design(

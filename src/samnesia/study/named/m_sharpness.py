@@ -117,7 +117,7 @@ FULL = Form("m-sharpness", (WHOLE, "20", "10", FEW, "1"), (PLAIN, "0.05", "0.1",
 
 @named
 def m_sharpness(quick: bool = False) -> Study:
-    """Do perturbations that fewer samples share generalize better, and does their sharpness tell error better?"""
+    """Whether perturbations that fewer samples share generalize better, and their sharpness tells the error better."""
     return (QUICK if quick else FULL).study()
 
 

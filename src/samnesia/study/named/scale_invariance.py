@@ -126,7 +126,7 @@ FULL = Form("scale-invariance", tuple(METHODS), SCALES, tuple(range(12)))
 
 @named
 def scale_invariance(quick: bool = False) -> Study:
-    """Rescaled layers of the same function: does SAM train to something else, and ASAM not?"""
+    """Whether SAM suffers from a rescaling of layers that leaves the function as it is, and ASAM does not."""
     return (QUICK if quick else FULL).study()
 
 
