@@ -139,6 +139,8 @@ class Run:
         if config.method.waits and not self.window.count(self.total_steps):
             begins = self.window.first >= self.total_steps
             change = "--when.start-epoch" if begins else "--when.stop-epoch or --when.interval-steps"
+            if config.when.window(self.plan.steps).count(self.total_steps):
+                change = "--method.start"  # the run would let it, but its own schedule does not
             warnings.warn(
                 f"{self.window} fires on none of the {self.total_steps} steps of this run, so no step will be "
                 f"perturbed; change {change}, or train longer",

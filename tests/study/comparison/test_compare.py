@@ -490,6 +490,10 @@ def test_an_average_that_would_not_begin_is_refused(trained, tmp_path):
 def test_a_perturbation_that_would_not_begin_is_refused_with_its_name(trained, tmp_path):
     with pytest.raises(ConfigurationError, match=r"^cannot compare sam over 3 epochs, .*\(--set when.start_epoch=0\)"):
         run(tmp_path / "out", overrides={"epochs": 3})
+    own = {"epochs": 1, "when.start_epoch": 0, "data.train": 160}
+    with pytest.raises(ConfigurationError, match=r"^cannot compare sam-late .*\(--set sam-late:method.start=0.5\)"):
+        run(tmp_path / "out", ("sgd", "sam-late"), overrides=own)
+    run(tmp_path / "out", ("sgd", "sam-late"), overrides={**own, "sam-late:method.start": 0.5}, progress=False)
 
 
 def test_what_one_method_has_is_set_for_it_alone():

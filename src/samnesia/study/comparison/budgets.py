@@ -218,10 +218,12 @@ def refuse_idle(arms: Arms, steps: Steps) -> None:
         )
         if not config.method.waits or config.window(per_epoch).count(config.epochs * per_epoch):
             continue
+        run_alone = config.when.window(per_epoch).count(config.epochs * per_epoch)
+        earlier = f"{name}:method.start=0.5" if run_alone else "when.start_epoch=0"
         raise ConfigurationError(
             f"cannot compare {over}, because {config.window(per_epoch)} falls on none of its steps and the run would "
             "be that of the base optimizer alone; use more epochs, an earlier start of the perturbation (--set "
-            f"when.start_epoch=0), or leave it out (--except {name})"
+            f"{earlier}), or leave it out (--except {name})"
         )
 
 

@@ -66,7 +66,7 @@ CSS_COLOURS = {
 }
 
 
-_ACRONYM = re.compile(r"sgd|adamw?|obf|ema|swa|rwp|mesa|([a-z]{1,2}-?)?sam")
+_ACRONYM = re.compile(r"sgd|adamw?|obf|ema|swa|rwp|mesa|saf|([a-z]{1,2}-?)?sam")
 Draw = Callable[["Axes", Palette], None]
 
 
