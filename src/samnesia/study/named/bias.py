@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Difference
 from samnesia.study.measured import Measured
+from samnesia.study.named import measures
 from samnesia.study.named.forgetting import farther
 from samnesia.study.named.marks import OnMarks
 from samnesia.study.named.registry import named
@@ -51,9 +52,9 @@ MEASURES = (
     Measure("followed", "last.test_mark_followed", "misleading mark followed, last epoch", "%", False),
     Measure("accuracy", "last.test_accuracy", "test accuracy, last epoch", "%", True),
     Measure("resisted", "last.test_mark_wrong_accuracy", "accuracy where the mark misleads, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
-    Measure("validation", "last.validation_accuracy", "validation accuracy, last epoch", "%", True),
-    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
+    measures.BEST,
+    measures.VALIDATION,
+    measures.TRAIN,
     Measure("lean", "marks.own.lean", "lean to the mark, change under the own perturbation", "nats"),
     Measure("lean-noise", "marks.noise.lean", "the same under noise of equal loss rise", "nats"),
     Measure("lean-permuted", "marks.permuted.lean", "the same with labels permuted", "nats"),
@@ -62,7 +63,7 @@ MEASURES = (
     Measure("resisted-under", "marks.own.resisted", "accuracy there, change under the own perturbation", "points"),
     Measure("rise-right", "marks.own.rise_right", "loss rise, mark right", "nats"),
     Measure("rise-wrong", "marks.own.rise_wrong", "loss rise, mark wrong", "nats"),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
+    measures.EVALUATIONS,
     Measure("seconds", "seconds", "wall time of training", "s", False),
 )  # fmt: skip
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from samnesia.study.design import Design, Factor, Levels, Measure, Study
+from samnesia.study.design import Design, Factor, Levels, Study
 from samnesia.study.hypotheses import Difference
+from samnesia.study.named import measures
 from samnesia.study.named.registry import named
 from samnesia.study.training import Training
 from samnesia.study.work import Work
@@ -65,11 +66,11 @@ FULL_NOTE = (
     "SAM's radii (ASAM's, OBF's) on the two. Nothing is claimed there."
 )
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
-    Measure("flipped", "last.flipped_fitted", "flipped labels fitted, last epoch", "%", False),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.LAST,
+    measures.BEST,
+    measures.FLIPPED,
+    measures.EVALUATIONS,
+    measures.SECONDS,
 )
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from samnesia.study.design import Design, Factor, Levels, Measure, Study
+from samnesia.study.design import Design, Factor, Levels, Study
 from samnesia.study.hypotheses import Difference, Direction, Hypothesis
+from samnesia.study.named import measures
 from samnesia.study.named.registry import named
 from samnesia.study.training import Training
 from samnesia.study.work import Work
@@ -29,15 +30,15 @@ EVALUATIONS = 20
 SMALLEST = 1.0  # points of test accuracy
 
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
-    Measure("last-loss", "last.test_loss", "test loss, last epoch", "", False),
-    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
-    Measure("flipped", "last.flipped_fitted", "flipped labels fitted, last epoch", "%", False),
-    Measure("mark", "last.test_mark_followed", "misleading mark followed, last epoch", "%", False),
-    Measure("weights", "weight_norm", "norm of the weights, last epoch"),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.LAST,
+    measures.BEST,
+    measures.LAST_LOSS,
+    measures.TRAIN,
+    measures.FLIPPED,
+    measures.MARK,
+    measures.WEIGHTS,
+    measures.EVALUATIONS,
+    measures.SECONDS,
 )
 
 

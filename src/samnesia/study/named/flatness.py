@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Correlation, Hypothesis, StrongerCorrelation
 from samnesia.study.measured import AtEnd, Measured
+from samnesia.study.named import measures
 from samnesia.study.named.registry import named
 from samnesia.study.work import Work
 from samnesia.train.config import Checkpoints, Evaluation, Logging, RunConfig
@@ -43,12 +44,12 @@ MEASURES = (
     Measure(ACCURACY, "last.test_accuracy", "test accuracy, last epoch", "%", True),
     Measure("loss", "last.test_loss", "test loss, last epoch", "nats", False),
     *SHARPNESS,
-    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
+    measures.TRAIN,
     Measure("train-loss", "last.train_loss", "training loss, last epoch", "nats"),
     Measure("weights", "weight_norm", "norm of the weights"),
-    Measure("flipped", "last.flipped_fitted", "flipped labels fitted, last epoch", "%", False),
-    Measure("mark", "last.test_mark_followed", "misleading mark followed, last epoch", "%", False),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.FLIPPED,
+    measures.MARK,
+    measures.SECONDS,
 )
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Difference
+from samnesia.study.named import measures
 from samnesia.study.named.registry import named
 from samnesia.study.named.retraining import Retrained
 from samnesia.study.training import Training
@@ -72,13 +73,13 @@ def configuration(method: str, noise: str, seed: int) -> RunConfig:
 
 
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
+    measures.LAST,
+    measures.BEST,
     Measure("fitted", "last.flipped_fitted", "wrong labels fitted, last epoch", "%", False),
     Measure("recovered", "last.flipped_recovered", "true class predicted in spite of a wrong label", "%", True),
     Measure("wrong", "labels_wrong", "wrong labels after relabelling", "%", False),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.EVALUATIONS,
+    measures.SECONDS,
 )
 
 

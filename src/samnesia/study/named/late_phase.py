@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Difference
 from samnesia.study.measured import Measured
+from samnesia.study.named import measures
 from samnesia.study.named.registry import named
 from samnesia.study.named.valleys import InValley
 from samnesia.study.work import Work
@@ -46,8 +47,8 @@ BARRIER = 2.0
 """Points of error rate; below it Frankle et al. (ICML 2020) call two nets connected."""
 
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
+    measures.LAST,
+    measures.BEST,
     Measure("lambda-max", "final.lambda_max", "λmax at the end", "", False),
     Measure("fitted", "last.flipped_fitted", "wrong labels fitted, last epoch", "%", False),
     Measure("barrier", "valley.error", "barrier on the way from SGD's end, training error", "%"),
@@ -55,7 +56,7 @@ MEASURES = (
     Measure("barrier-loss", "valley.loss", "barrier on the way from SGD's end, training loss", "nats"),
     Measure("distance", "valley.distance", "distance from SGD's end"),
     Measure("escape", "escape.rate", "growth of the training loss from SGD's end", "per step"),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
+    measures.EVALUATIONS,
     Measure("seconds", "seconds", "wall time of training", "s", False),
 )
 

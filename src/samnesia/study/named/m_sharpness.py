@@ -14,6 +14,7 @@ from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Correlation, Difference, Hypothesis, StrongerCorrelation
 from samnesia.study.looks import AtSizes
 from samnesia.study.measured import Measured
+from samnesia.study.named import measures
 from samnesia.study.named.few import DATA, base
 from samnesia.study.named.registry import named
 from samnesia.study.work import Work
@@ -34,14 +35,14 @@ MEASURED = (1, 5, 40, 400)
 SMALLEST_TAU, SMALLEST_GAIN = 0.2, 0.1
 
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
-    Measure("last-loss", "last.test_loss", "test loss, last epoch", "", False),
-    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
-    Measure("flipped", "last.flipped_fitted", "flipped labels fitted, last epoch", "%", False),
+    measures.LAST,
+    measures.BEST,
+    measures.LAST_LOSS,
+    measures.TRAIN,
+    measures.FLIPPED,
     *(Measure(f"sharpness-{m}", f"final.m_sharpness.{m}", f"{m}-sharpness at the end", "nats") for m in MEASURED),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.EVALUATIONS,
+    measures.SECONDS,
 )
 
 

@@ -14,6 +14,7 @@ from functools import cache
 from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Also, Difference
 from samnesia.study.measured import AtEnd, Measured
+from samnesia.study.named import measures
 from samnesia.study.named.registry import named
 from samnesia.study.work import Work
 from samnesia.train.config import Checkpoints, Evaluation, Logging, RunConfig
@@ -44,15 +45,15 @@ TAKEN: dict[str, dict[str, float]] = {
 """Those of the full form's methods with ASAM's ball: of the recipes where there are some, and of ASAM."""
 
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
+    measures.LAST,
+    measures.BEST,
     Measure("train-loss", "last.train_loss", "training loss, last epoch", "nats", False),
     Measure("worst", "final.worst", "worst-case rise of the loss at the end", "nats", False),
     Measure("worst-adaptive", "final.worst_adaptive", "adaptive worst-case rise at the end", "nats", False),
     Measure("lambda-max", "final.lambda_max", "λmax at the end", "", False),
-    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.TRAIN,
+    measures.EVALUATIONS,
+    measures.SECONDS,
 )
 
 

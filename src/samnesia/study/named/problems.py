@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from samnesia.study.design import Design, Factor, Levels, Measure, Study
+from samnesia.study.design import Design, Factor, Levels, Study
 from samnesia.study.hypotheses import Difference
+from samnesia.study.named import measures
 from samnesia.study.named.registry import named
 from samnesia.study.training import Training
 from samnesia.study.work import Work
@@ -22,14 +23,14 @@ CLAIMED_AT = "gradients"
 SMALLEST = 1.0  # points of test accuracy
 
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
-    Measure("last-loss", "last.test_loss", "test loss, last epoch", "", False),
-    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
-    Measure("flipped", "last.flipped_fitted", "flipped labels fitted, last epoch", "%", False),
-    Measure("mark", "last.test_mark_followed", "misleading mark followed, last epoch", "%", False),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.LAST,
+    measures.BEST,
+    measures.LAST_LOSS,
+    measures.TRAIN,
+    measures.FLIPPED,
+    measures.MARK,
+    measures.EVALUATIONS,
+    measures.SECONDS,
 )
 
 

@@ -16,6 +16,7 @@ from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Difference, Hypothesis
 from samnesia.study.looks import AtBalls
 from samnesia.study.measured import Measured
+from samnesia.study.named import measures
 from samnesia.study.named.few import DATA, base
 from samnesia.study.named.registry import named
 from samnesia.study.work import Work
@@ -45,15 +46,15 @@ SMALLEST = 1.0  # points of test accuracy
 LOOK = AtBalls(rho=0.05, adaptive_rho=0.5, samples=400)
 
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
-    Measure("last-loss", "last.test_loss", "test loss, last epoch", "", False),
-    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
-    Measure("flipped", "last.flipped_fitted", "flipped labels fitted, last epoch", "%", False),
+    measures.LAST,
+    measures.BEST,
+    measures.LAST_LOSS,
+    measures.TRAIN,
+    measures.FLIPPED,
     Measure("worst", "final.worst", "worst-case sharpness at the end", "nats"),
     Measure("worst-adaptive", "final.worst_adaptive", "adaptive worst-case sharpness at the end", "nats"),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.EVALUATIONS,
+    measures.SECONDS,
 )
 
 

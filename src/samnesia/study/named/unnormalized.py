@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from samnesia.study.design import Design, Factor, Levels, Measure, Study
+from samnesia.study.design import Design, Factor, Levels, Study
 from samnesia.study.hypotheses import Difference, Hypothesis
+from samnesia.study.named import measures
 from samnesia.study.named.registry import named
 from samnesia.study.training import Training
 from samnesia.study.work import Work
@@ -64,13 +65,13 @@ SMALLEST = {"wine": 1.0, "digits-few": 0.5}
 """Points of test accuracy. SGD errs on 5 % of the digits, so that a point would be a fifth of all errors there."""
 
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("best", "best.test_accuracy", "test accuracy, best validation epoch", "%", True),
-    Measure("last-loss", "last.test_loss", "test loss, last epoch", "", False),
-    Measure("train", "last.train_accuracy", "training accuracy, last epoch", "%"),
-    Measure("weights", "weight_norm", "norm of the weights, last epoch"),
-    Measure("evaluations", "gradient_evaluations", "gradient evaluations", "", False),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.LAST,
+    measures.BEST,
+    measures.LAST_LOSS,
+    measures.TRAIN,
+    measures.WEIGHTS,
+    measures.EVALUATIONS,
+    measures.SECONDS,
 )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from samnesia.study.design import Design, Factor, Levels, Measure, Study
+from samnesia.study.design import Design, Factor, Levels, Study
 from samnesia.study.hypotheses import Difference
+from samnesia.study.named import measures
 from samnesia.study.named.registry import named
 from samnesia.study.training import Training
 from samnesia.study.work import Work
@@ -34,11 +35,11 @@ from samnesia.train.parts.models import Model
 SMALLEST = 1.0  # points of test accuracy
 PLAIN = "plain"
 MEASURES = (
-    Measure("last", "last.test_accuracy", "test accuracy, last epoch", "%", True),
-    Measure("validation", "last.validation_accuracy", "validation accuracy, last epoch", "%", True),
-    Measure("flipped", "last.flipped_fitted", "flipped labels fitted, last epoch", "%", False),
-    Measure("weights", "weight_norm", "norm of the weights, last epoch"),
-    Measure("seconds", "seconds", "wall time", "s", False),
+    measures.LAST,
+    measures.VALIDATION,
+    measures.FLIPPED,
+    measures.WEIGHTS,
+    measures.SECONDS,
 )
 
 
