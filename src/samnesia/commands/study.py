@@ -51,7 +51,8 @@ class Study:
         from samnesia.study.seeds import with_seeds
 
         if self.study is None:
-            print("\n".join(f"{name:16}{one.says}" for name, one in STUDIES.items()))
+            width = max(map(len, STUDIES)) + 2
+            print("\n".join(f"{name:{width}}{one.says}" for name, one in STUDIES.items()))
             return 0
         require("pandas", extra="train")
         if self.workers is not None and self.workers < 1:
