@@ -398,6 +398,7 @@ def test_options_are_added_and_may_replace_what_the_other_library_had():
         (dict(source="davda54/sam", adaptive="yes"), "with adaptive='yes', because it is True or False there"),
         (dict(source="SamsungLabs/ASAM", eta="0.1"), "with eta='0.1', because it is a finite number there"),
         (dict(source="pytorch_optimizer.GSAM", max_lr="1"), "because it is a finite number or None there"),
+        (dict(source="pytorch_optimizer.WSAM", gamma=1.0, adaptive=True), "with gamma=1.0, because sharpness weighs"),
         (dict(source="mosaicml/composer"), "did you mean 'composer.algorithms.SAM'"),
         (dict(source="google/optax"), "did you mean 'optax.contrib.sam'"),
         (dict(source=3), "; give one of them"),

@@ -118,6 +118,11 @@ def _po_wsam(
             "cannot convert pytorch_optimizer.WSAM with max_norm, because it clips the perturbed gradient before it is "
             "mixed with the clean one; leave max_norm out, and clip after the passes"
         )
+    if not 0.0 <= gamma < 1.0:
+        raise ConfigurationError(
+            f"cannot convert pytorch_optimizer.WSAM with gamma={gamma}, because sharpness weighs gamma / (1 - gamma) "
+            "there; give a gamma in [0, 1)"
+        )
     if not adaptive:
         return Conversion(wsam, rho, {"gamma": gamma, "decoupled": decouple, **_unless_default(eps)})
     weight = gamma / (1.0 - gamma)
