@@ -1,5 +1,6 @@
 """Studies with names: ``samnesia study NAME``."""
 
+from samnesia.study.named import ascent_direction as ascent_direction
 from samnesia.study.named import bias as bias
 from samnesia.study.named import cost as cost
 from samnesia.study.named import epochs as epochs
