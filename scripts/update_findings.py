@@ -176,8 +176,9 @@ def claimed(one: dict) -> str:
     """The smallest effect of interest, in the direction of the claim."""
     if not one["smallest"]:
         return "above zero" if one["sign"] > 0 else "below zero"
-    unit = " points" if one["unit"] == "points" else ""
-    return f"{number(one['sign'] * one['smallest'], one['unit'])}{unit} or {'more' if one['sign'] > 0 else 'less'}"
+    unit = "" if one["unit"] == "tau" else one["unit"]
+    least = " ".join(filter(None, [number(one["sign"] * one["smallest"], one["unit"]), unit]))
+    return f"{least} or {'more' if one['sign'] > 0 else 'less'}"
 
 
 def rule(study: dict) -> str:
@@ -251,18 +252,18 @@ def out_of(study: dict) -> str:
 
 
 def effect(one: dict) -> str:
-    """An effect with its interval; without one, why."""
+    """An effect with its interval and unit, points and taus without; where there is none, why."""
     if one["effect"] is None:
         return f"none: {one['reason']}"
     ends = [number(one[end], one["unit"]) for end in ("low", "high") if one[end] is not None]
-    return f"{number(one['effect'], one['unit'])}{f' [{ends[0]}, {ends[1]}]' if ends else ''}"
+    unit = "" if one["unit"] in ("points", "tau") else one["unit"]
+    return f"{number(one['effect'], one['unit'])}{f' [{ends[0]}, {ends[1]}]' if ends else ''} {unit}".rstrip()
 
 
 def number(value: float, unit: str) -> str:
     """A difference with its sign: points to one decimal, taus to two, anything else to three digits."""
     digits = {"points": "+.1f", "tau": "+.2f"}.get(unit, "+.3g")
-    text = f"{value:{digits}}".replace("-", MINUS)
-    return text if unit in ("points", "tau", "") else f"{text} {unit}"
+    return f"{value:{digits}}".replace("-", MINUS)
 
 
 def level(value: list, unit: str) -> str:

@@ -96,8 +96,12 @@ def test_a_study_is_listed_with_what_its_page_says_in_short(tmp_path):
 
 
 def test_effects_are_written_as_what_they_are():
-    number, claimed = SCRIPT["number"], SCRIPT["claimed"]
-    assert number(-0.04, "points") == "\N{MINUS SIGN}0.0" and number(0.456, "tau") == "+0.46"
-    assert number(-12.345, "nats") == "\N{MINUS SIGN}12.3 nats"
-    assert claimed({"sign": -1, "smallest": 1.0, "unit": "points"}) == "\N{MINUS SIGN}1.0 points or less"
+    number, effect, claimed = SCRIPT["number"], SCRIPT["effect"], SCRIPT["claimed"]
+    minus = "\N{MINUS SIGN}"
+    assert number(-0.04, "points") == f"{minus}0.0" and number(0.456, "tau") == "+0.46"
+    found = {"effect": -12.345, "low": -20.0, "high": -1.0, "unit": "nats"}
+    assert effect(found) == f"{minus}12.3 [{minus}20, {minus}1] nats"
+    assert effect({"effect": None, "reason": "too few"}) == "none: too few"
+    assert claimed({"sign": -1, "smallest": 1.0, "unit": "points"}) == f"{minus}1.0 points or less"
+    assert claimed({"sign": 1, "smallest": 0.2, "unit": "tau"}) == "+0.20 or more"
     assert claimed({"sign": -1, "smallest": 0.0, "unit": "points"}) == "below zero"
