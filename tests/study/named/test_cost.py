@@ -10,6 +10,7 @@ from samnesia.study.named.cost import (
     CHEAP,
     CHEAPER,
     CLAIMED_ON,
+    HALF,
     LONGER,
     PLAIN,
     PROBLEMS,
@@ -58,14 +59,14 @@ def test_the_quick_form_has_all_that_costs_less_than_sam():
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_shorter_and_longer_trainings_cost_what_they_are_called_after(problem):
     plain = price(problem, PLAIN)
-    for arm, times in SHORTER.items():
+    for arm, times in {**SHORTER, **dict.fromkeys(HALF, 0.5)}.items():
         assert price(problem, arm) / plain == pytest.approx(times, abs=0.07)  # whole epochs
     assert price(problem, LONGER) == price(problem, SAM)
     for arm in ARMS:
         config, base = configuration(problem, arm), find(f"{problem}-{PLAIN}")
         for name in ("data", "model", "optimizer", "schedule", "when", "batch_size"):
             assert getattr(config, name) == getattr(base, name)
-        if arm != LONGER and arm not in SHORTER:
+        if arm not in (LONGER, *SHORTER, *HALF):
             assert config.epochs == base.epochs
     refuse_idle({arm: configuration(problem, arm) for arm in ARMS}, STEPS)
 

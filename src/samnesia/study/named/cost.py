@@ -28,6 +28,8 @@ TUNED = ("sgd", "sam", "asam", "gsam", "obf", "random")
 """Methods that have a recipe of their own on every problem, with a radius chosen there."""
 SHORTER = {"sam-1.0x": 1.0, "sam-1.2x": 1.2, "sam-1.33x": 1.33}
 """SAM for fewer epochs: by name, what it costs in plain trainings."""
+HALF = {"sam-0.5x": SAM, "sgd-0.5x": PLAIN}
+"""SAM and SGD for what costs half a plain training; added when shorter SAM was seen to be the better one."""
 AFTER = 4
 """Epochs before the first perturbation, of all recipes of these problems."""
 REFERENCE = {"asam-after": "asam", "asam-before": "asam", "lookbehind-asam": "asam", "obf-steps": "obf"}
@@ -57,7 +59,7 @@ CHEAPER = {
     "momentum-sam": Cheaper("Becker et al. 2025", "sam-1.0x"),
     "mesa": Cheaper("Du et al. 2022, MESA", "sam-1.33x"),
 }
-CHEAP = (*TUNED, LONGER, *SHORTER, *CHEAPER, "saf", "lookahead", "shrink", *BASELINES)
+CHEAP = (*TUNED, LONGER, *SHORTER, *CHEAPER, "saf", "lookahead", "shrink", *BASELINES, *HALF)
 """What costs less than SAM, and the best known of what costs as much."""
 ARMS = (*CHEAP, *(name for name in METHODS if name not in CHEAP))
 QUICK_NOTE = "Methods of the family that cost as much as SAM or more are in the full form, as are the other problems."
@@ -94,6 +96,7 @@ def cost(quick: bool = False) -> Study:
             "it, and a point is about 4 % of what SAM gains on digits-noisy.",
             "sam-1.0x, sam-1.2x and sam-1.33x are SAM for as many epochs as cost 1, 1.2 and 1.33 plain trainings; "
             "sgd-longer is SGD for as many epochs as cost a training by SAM. Schedules are stretched or shortened.",
+            "sam-0.5x and sgd-0.5x, for what costs half a plain training, were added after the first results.",
             "A gradient evaluation is one forward and backward pass over a batch; a forward pass alone counts as a "
             "third. Perturbation begins at epoch 4.",
             "Radii on digits-noisy were chosen on validation, those of sgd, sam, asam, gsam, obf and random on a long "
@@ -144,14 +147,21 @@ def configuration(problem: str, arm: str) -> RunConfig:
 
 
 def _trained(problem: str, arm: str) -> RunConfig:
-    if arm in SHORTER or arm == LONGER:
-        sam = find(f"{problem}-{SAM}")
-        if arm == LONGER:
-            return replace(find(f"{problem}-{PLAIN}"), epochs=2 * sam.epochs - AFTER)
-        return replace(sam, epochs=round((SHORTER[arm] * sam.epochs + AFTER) / 2))
+    if arm in (LONGER, *SHORTER, *HALF):
+        return _of_another_length(problem, arm)
     if problem == CLAIMED_ON or arm in TUNED:
         return find(f"{problem}-{arm}")
     return _carried_over(arm, problem)
+
+
+def _of_another_length(problem: str, arm: str) -> RunConfig:
+    sam, plain = find(f"{problem}-{SAM}"), find(f"{problem}-{PLAIN}")
+    if arm == LONGER:
+        return replace(plain, epochs=2 * sam.epochs - AFTER)
+    times = SHORTER.get(arm, 0.5)
+    if HALF.get(arm) == PLAIN:
+        return replace(plain, epochs=round(times * plain.epochs))
+    return replace(sam, epochs=round((times * plain.epochs + AFTER) / 2))
 
 
 def _carried_over(arm: str, problem: str) -> RunConfig:
