@@ -23,8 +23,8 @@ from typing import Any
 from choose_radii import TUNING_SEEDS, score
 from joblib import Parallel, delayed
 
-from samnesia.study.named import label_noise, late_phase
-from samnesia.train.config import ASAM, SAM, Digits, Evaluation, Method, Mixing, RunConfig, Unperturbed, renewed
+from samnesia.study.named import label_noise
+from samnesia.train.config import ASAM, SAM, Digits, Method, Mixing, RunConfig, renewed
 from samnesia.train.log import environment, write_json
 
 RESULTS = Path(__file__).parent / "results" / "study_radii.json"
@@ -53,30 +53,14 @@ def noisy(noise: str, settings: Sequence[Method | Mixing]) -> Search:
     return Search(label_noise.base(noise), settings, TUNING_SEEDS if noise == "80" else TUNING_SEEDS[:3])
 
 
-def phased(problem: str, phase: str, radii: Sequence[float]) -> Search:
-    """SAM in a phase of training."""
-    levels = {"problem": problem, "phase": phase, "schedule": "steps"}
-    base = replace(late_phase.configuration(levels, 0), evaluation=Evaluation(), method=Unperturbed())
-    return Search(base, [SAM(rho=rho) for rho in radii], TUNING_SEEDS[:3])
-
-
 SEARCHES: dict[str, Callable[[], Search]] = {
     **{
-        f"label-noise-{noise}-mixup": partial(noisy, noise, [Mixing(mixup=alpha) for alpha in (0.2, 1.0, 8.0, 32.0)])
+        f"label-noise-{noise}-mixup": partial(noisy, noise, [Mixing(mixup=alpha) for alpha in (0.2, 1.0, 8.0)])
         for noise in ("0", "40", "80")
     },
     "label-noise-80-sam": partial(noisy, "80", [SAM(rho=rho) for rho in (0.1, 0.2, 0.4, 0.7)]),
     "label-noise-80-asam": partial(noisy, "80", [ASAM(rho=rho) for rho in (0.5, 1.0, 2.0, 4.0)]),
-    **{
-        f"late-phase-{problem}-{name}": partial(phased, problem, phase, radii)
-        for problem, of in (
-            ("digits-noisy", {"early": (0.2, 0.4, 0.7), "late": (0.2, 0.4, 0.8, 1.6)}),
-            ("digits-few", {"early": (0.05, 0.1, 0.2, 0.4), "late": (0.1, 0.2, 0.4, 0.8)}),
-        )
-        for name, phase, radii in (("early", "sam", of["early"]), ("late", "late-25", of["late"]))
-    },
 }
-"""Grids were made longer where the best value lay at their end."""
 
 
 def choose(search: Search, earlier: dict[str, Any], workers: int) -> dict[str, Any]:

@@ -1,24 +1,20 @@
 """The study of late SAM: its claims, its phases, and the valleys that are measured of planted runs."""
 
-import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from samnesia.study.engine.plan import make_plan
 from samnesia.study.measured import Measured
-from samnesia.study.named.late_phase import COMPARED, LATE, MEASURES, PHASES, RADII, configuration, late_phase, work
+from samnesia.study.named.late_phase import COMPARED, LATE, MEASURES, PHASES, PROBLEMS, configuration, late_phase, work
 from samnesia.study.named.valleys import PLAIN, InValley, plain_of
 from samnesia.train.config import MLP, Digits, Perturbed
 from samnesia.train.loaded import load
 from samnesia.train.log import RESULT
 from samnesia.train.recipes import find
 from tests.train import small
-
-CHOSEN = Path(__file__).parents[3] / "benchmarks/results/study_radii.json"
 
 
 def test_it_is_asked_as_it_was_announced(tmp_path):
@@ -43,7 +39,7 @@ def test_it_is_asked_as_it_was_announced(tmp_path):
         against = [one.claim.startswith("AGAINST") for one in design.primary]
         assert against == [False, True, True, False, True, False, False, True, False]
         assert len(design.seeds) >= 5 and not {*design.seeds} & {*design.tuning_seeds}
-    assert len(make_plan(late_phase(quick=True), tmp_path).jobs) == 7 * 2 * 6
+    assert len(make_plan(late_phase(quick=True), tmp_path).jobs) == 8 * 2 * 6
 
 
 def of(phase, schedule="cosine", problem="digits-noisy"):
@@ -66,11 +62,12 @@ def test_phases_are_parts_of_the_same_run():
     assert rates == [1.0, 1.0, 0.2, 0.2, 0.04, 0.04]  # at 30 and 60 % of what follows the warm-up
 
 
-def test_radii_are_those_of_the_highest_validation():
-    chosen = {name: found["chosen"] for name, found in json.loads(CHOSEN.read_text()).items()}
-    for problem, radii in RADII.items():
-        tuned = tuple(chosen[f"late-phase-{problem}-{phase}"]["rho"] for phase in ("early", "late"))
-        assert radii == {"steps": tuned, "cosine": (find(f"{problem}-sam").method.rho,) * 2}
+def test_all_phases_have_the_radius_of_the_recipe_but_the_far_one():
+    for problem in PROBLEMS:
+        rho = find(f"{problem}-sam").method.rho
+        radii = {phase: configuration(of(phase, problem=problem), 0).method.rho for phase in PHASES if phase != "sgd"}
+        assert radii.pop("late-25-far") == 2.0 * rho and {*radii.values()} == {rho}
+        assert work(of(LATE, problem=problem), 0).at_end.rho == rho
 
 
 def short(phase):
