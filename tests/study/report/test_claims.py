@@ -1,5 +1,6 @@
 """The verdicts as the page tells them: how many, by which rule, and what was added when."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -62,3 +63,15 @@ def test_strips_of_one_kind_have_one_scale_and_many_one_axis():
 def test_what_is_of_interest_is_never_a_sliver(sign):
     low, high = Strip(-sign * 8.0, -sign * 8.0 - 1.0, -sign * 8.0 + 1.0, 1.0, sign, "difference").needed()
     assert (high - 1.0 if sign > 0 else -1.0 - low) > 0.2 * (high - low) * 0.8
+
+
+def test_an_effect_that_is_small_in_its_unit_is_told_in_figures(tmp_path):
+    """A loss in nats, as well as points of accuracy."""
+    results = synthetic.problems(tmp_path, contexts=1, arms=2, seeds=4)
+    found = claims_of(results, judge(results.design, results.table)).claims[0].found
+    assert re.fullmatch(r"[+\N{MINUS SIGN}]\d+\.\d \(\S+\.\d to \S+\.\d\) points", found)
+    tiny = (replace(results.design.measures[0], unit="nats"), *results.design.measures[1:])
+    table = results.table.assign(**{"last.test_accuracy": results.table["last.test_accuracy"] / 1000})
+    results = replace(results, design=replace(results.design, measures=tiny), table=table)
+    found = claims_of(results, judge(results.design, results.table)).claims[0].found
+    assert found == "\N{MINUS SIGN}0.00031 (\N{MINUS SIGN}0.00212 to 0.00150) nats"

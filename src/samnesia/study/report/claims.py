@@ -16,6 +16,7 @@ from samnesia.study.judging.numbers import counted
 from samnesia.study.report.figures import style
 from samnesia.study.report.figures.strips import Strip, common, stacked
 from samnesia.study.report.figures.style import label
+from samnesia.study.report.judged import decimals
 from samnesia.study.report.wording import QUOTE, capital, listed
 
 if TYPE_CHECKING:
@@ -138,9 +139,10 @@ def _effect(hypothesis: Hypothesis) -> str:
 
 
 def _figures(strip: Strip, unit: str) -> str:
-    digits = 2 if not unit else 1
     if strip.effect is None:
         return "no effect can be told"
+    ends = (strip.effect, strip.low, strip.high)
+    digits = {"points": 1, "": 2}.get(unit, decimals(unit, ends, ()))
     estimate: dict[str, Any] = {"mean": strip.effect, "low": strip.low, "high": strip.high, "n": 0, "per_seed": []}
     return " ".join(filter(None, [numbers.change(estimate, digits), unit]))
 
