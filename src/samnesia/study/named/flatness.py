@@ -137,7 +137,7 @@ FULL = Form(
 
 @named
 def flatness(quick: bool = False) -> Study:
-    """Among nets that are all trained with SAM, does sharpness of any kind rank their accuracy?"""
+    """How sharpness of several kinds ranks the accuracy of nets that are all trained with SAM."""
     return (QUICK if quick else FULL).study()
 
 
