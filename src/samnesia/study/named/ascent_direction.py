@@ -164,7 +164,7 @@ FULL = Form(
 
 @named
 def ascent_direction(quick: bool = False) -> Study:
-    """OBF against loss ascent in SAM, GSAM and ASAM, at equal norm and at equal rise: accuracy and sharpness together."""
+    """OBF against loss ascent in SAM, GSAM and ASAM, at equal norm and at equal rise: accuracy with sharpness."""
     return (QUICK if quick else FULL).study()
 
 
