@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import final
 
 import torch
@@ -122,9 +122,11 @@ class _Noted:
         """None is."""
         self._tensor = _nothing
 
+    def _held(self) -> Iterator[Tensor]:
+        return (p for group in self._optimizer.param_groups for p in group["params"])
+
     def _standing(self) -> Tensor | None:
-        held = (p for group in self._optimizer.param_groups for p in group["params"])
-        return next((p.grad for p in held if p.grad is not None and p.requires_grad), None)
+        return next((p.grad for p in self._held() if p.grad is not None and p.requires_grad), None)
 
     def _stands(self) -> bool:
         gradient = self._standing()
@@ -153,8 +155,8 @@ class SteppedGradient(_Noted):
     """The gradient that an optimizer has used last."""
 
     def refuse(self) -> None:
-        """Raise StaleGradientError if it still stands."""
-        if self._stands():
+        """Raise StaleGradientError if it still stands; ``p.grad.data.zero_()`` clears it, though no version tells."""
+        if self._stands() and any(bool(local(g).any()) for p in self._held() if (g := p.grad) is not None):
             raise StaleGradientError(
                 "cannot begin a step while the gradient of the last one stands in p.grad, because it would be added to "
                 "the new one; call optimizer.zero_grad() after optimizer.step() or before the loop over passes() "

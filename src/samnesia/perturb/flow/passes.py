@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from samnesia.perturb.errors import ConfigurationError, PassesError, PassesOpenError
 from samnesia.perturb.flow.base import Flow
-from samnesia.perturb.flow.checks import check_kinds, check_names, check_parts, warn_of_unperturbed
+from samnesia.perturb.flow.checks import check_kinds, check_options, check_parts, warn_of_unperturbed
 from samnesia.perturb.flow.criteria import Pass
 from samnesia.perturb.flow.gradients import LeftGradient, SteppedGradient
 from samnesia.perturb.flow.guards import Guard, Hook
@@ -25,6 +25,7 @@ from samnesia.perturb.flow.sync import Scope, check_scope, reshard
 from samnesia.perturb.modules import Parameters, forget_cached_weights, innermost, innermost_optimizer
 from samnesia.perturb.parts.ascents import Ascent, GradientAscent
 from samnesia.perturb.parts.ball import Ball
+from samnesia.perturb.parts.numbers import number
 from samnesia.perturb.parts.rules import Rule
 from samnesia.perturb.parts.schedules import Radius, When, always, radius_at, warn_if_idle
 from samnesia.perturb.parts.updates import WeightUpdate
@@ -69,7 +70,7 @@ class PerturbedGradient:
         rule: Rule | None = None,
         **options: Unpack[StepOptions],
     ) -> None:
-        check_names(options, StepOptions.__annotations__)
+        check_options(options, StepOptions.__annotations__, ball=ball, ascent=ascent, rule=rule)
         check_kinds(model, optimizer)
         self.model = model
         self.optimizer = optimizer
@@ -80,8 +81,7 @@ class PerturbedGradient:
         self.objective = options.get("objective")
         self.remainder = options.get("remainder")
         self.selection, self.descent = options.get("selection"), options.get("descent")
-        self.inner = options.get("inner")
-        self.teacher = options.get("teacher")
+        self.inner, self.teacher = options.get("inner"), options.get("teacher")
         self.updates: tuple[WeightUpdate, ...] = tuple(options.get("updates", ()))
         if self.teacher is not None:
             self.updates += (self.teacher,)  # it learns from the weights as they are in the end
@@ -100,7 +100,7 @@ class PerturbedGradient:
         self._open: Callable[[], Passes | None] = _nothing
         self._stepped, self._left = SteppedGradient(optimizer), LeftGradient(optimizer)
         self._driven = SteppedGradient(optimizer)  # by the method itself, in stepping()
-        self.remembered = Remembered((self.ascent, self.rule, *self.updates))
+        self.remembered = Remembered([*(p for p in (ascent, rule) if p is not None and p.remembers), *self.updates])
         self._check(options.get("total_steps"))
         self._attach()
 
@@ -155,7 +155,7 @@ class PerturbedGradient:
         return first[0]
 
     def _step_if_finite(self) -> None:
-        self._stepped.note()  # also if the step is skipped
+        self._stepped.note()  # also if the step fails
         if self.last_step.finite:
             self.optimizer.step()
 
@@ -206,7 +206,7 @@ class PerturbedGradient:
         """The radius of each parameter group at the current step."""
         taken = "rho" in innermost_optimizer(self.optimizer).defaults  # Adadelta's decay rate, no radius
         return tuple(
-            radius_at(self.rho if taken else group.get("rho", self.rho), self._steps, float(group.get("lr", 0.0)))
+            radius_at(self.rho if taken else group.get("rho", self.rho), self._steps, number(group.get("lr", 0.0)))
             for group in self.optimizer.param_groups
         )
 
@@ -249,13 +249,15 @@ class PerturbedGradient:
 
     def _alone(self, step: Callable[[], Any]) -> None:
         """A step that the flow itself takes: nothing that it guards is in the way."""
-        opened, self._open = self._open, _nothing
+        opened, self._open, taken = self._open, _nothing, self._steps
         self._driven.forget()
         try:
             step()
         finally:
             self._open = opened
         self._driven.note()
+        if self._steps == taken and not self.last_step.finite:  # skipped, by a gradient scaler say
+            self._stepped.note()
 
     def _begin(self, passes: Callable[[], Passes | None]) -> Parameters:
         self._refuse_second_flow()  # again: two flows may have been made before either began
@@ -310,7 +312,7 @@ class PerturbedGradient:
 
         One at rate zero that no passes() prepared is none: so do distributed checkpoints fill an optimizer's state.
         """
-        if not self._micro_batch and all(float(group.get("lr", 1.0)) == 0.0 for group in self.optimizer.param_groups):
+        if not self._micro_batch and all(number(group.get("lr", 1.0)) == 0.0 for group in self.optimizer.param_groups):
             self.remembered.drop()
             return
         found_inf = getattr(innermost_optimizer(self.optimizer), "found_inf", None)

@@ -17,8 +17,8 @@ class Remembered:
     `parts`: names of the parts that may remember. Their entries mean nothing to others.
     """
 
-    def __init__(self, parts: Sequence[object | None]) -> None:
-        self._parts = [type(part).__name__ for part in parts if part is not None]
+    def __init__(self, parts: Sequence[object]) -> None:
+        self._parts = [type(part).__name__ for part in parts]
         self.kept, self.next = Memory(), Memory()
 
     def keep(self) -> None:

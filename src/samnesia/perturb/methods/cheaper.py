@@ -12,6 +12,7 @@ from samnesia.perturb.flow.options import StepOptions
 from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.parts.ascents import GradientAscent
 from samnesia.perturb.parts.masks import PartialAscent
+from samnesia.perturb.parts.numbers import number
 from samnesia.perturb.parts.remembering import MomentumAscent, SteepEnough
 from samnesia.perturb.parts.rules import ReusedDirection
 from samnesia.perturb.parts.schedules import Radius, every
@@ -134,7 +135,7 @@ def esam(
     beta 0.6 and share 0.5 are the paper's (unverified). Each rank selects among its own samples. For convolutional
     nets in which the backward pass dominates; BatchNorm normalizes the last pass by the selected samples alone.
     """
-    if share != 1.0:
+    if number(share) != 1.0:
         options.setdefault("selection", LargestRise(share=share))
     return PerturbedGradient(model, optimizer, rho=rho, ascent=PartialAscent(beta=beta, per=per), **options)
 

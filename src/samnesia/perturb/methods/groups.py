@@ -17,6 +17,7 @@ from samnesia.perturb.flow.options import FlowOptions
 from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.parts.ascents import GradientAscent
 from samnesia.perturb.parts.class_weights import ClassWeighted
+from samnesia.perturb.parts.numbers import integer, number
 from samnesia.perturb.parts.objectives import Criterion
 from samnesia.perturb.parts.schedules import Radius
 from samnesia.perturb.parts.selection import PerSample
@@ -46,7 +47,7 @@ def imbsam(
         loss: the training loss; a mean over the samples.
         per_sample: the losses whose mean `loss` is; None asks `loss` for them with ``reduction="none"``.
     """
-    if type(num_classes) is not int or num_classes < 1:
+    if not integer(num_classes) >= 1:
         raise ConfigurationError(
             f"cannot perturb for some of num_classes={num_classes!r}, because that is how many classes the model has; "
             "give a whole number >= 1"
@@ -100,10 +101,10 @@ def focal_sam(
             f"cannot weigh classes by class_shares={class_shares}, because they are shares of the training samples; "
             "give one number >= 0 for every class, not all of them 0"
         )
-    if not 0.0 <= gamma < float("inf") or not 0.0 < share < float("inf"):
+    if not 0.0 <= number(gamma) < float("inf") or not 0.0 < number(share) < float("inf"):
         raise ConfigurationError(
-            f"cannot perturb a part of the loss with gamma={gamma} and share={share}, because that part has to grow "
-            "with a class's rarity and to be ascended; choose gamma >= 0 and share > 0"
+            f"cannot perturb a part of the loss with gamma={gamma!r} and share={share!r}, because that part has to "
+            "grow with a class's rarity and to be ascended; choose gamma >= 0 and share > 0"
         )
     total = sum(shares)
     remaining = [1.0 - share * (1.0 - part / total) ** gamma for part in shares]
@@ -129,6 +130,12 @@ def _with_remainder(
     per_sample: PerSample | None,
     **options: Unpack[FlowOptions],
 ) -> PerturbedGradient:
+    for name, value in (("loss", loss), ("per_sample", per_sample or loss)):
+        if not callable(value):
+            raise ConfigurationError(
+                f"cannot take {name}={value!r}, because it must be a callable (output, target) -> losses; write "
+                f"{name}=F.cross_entropy, say"
+            )
     if per_sample is None:
         if "reduction" not in inspect.signature(loss).parameters:
             raise ConfigurationError(

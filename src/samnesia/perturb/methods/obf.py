@@ -11,6 +11,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.flow.options import FlowOptions, StepOptions
 from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.parts.ascents import GradientAscent, RandomAscent
+from samnesia.perturb.parts.numbers import integer
 from samnesia.perturb.parts.objectives import Criterion, OutputBiasForgetting
 from samnesia.perturb.parts.schedules import Radius
 
@@ -60,9 +61,9 @@ def random_perturbation(
     random state. One gradient evaluation; `clean_statistics` adds the study's forward-only pass, in which running
     statistics move (skip its backward where ``p.needs_gradient`` is false).
     """
-    if steps != 1:
+    if integer(steps) != 1:
         raise ConfigurationError(
-            f"cannot take steps={steps} along a random perturbation, because it follows no gradient; leave steps at 1"
+            f"cannot take steps={steps!r} along a random perturbation, because it follows no gradient; leave steps at 1"
         )
     return PerturbedGradient(
         model, optimizer, rho=rho, ascent=RandomAscent(clean_statistics=clean_statistics), **options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import nn
@@ -40,6 +40,11 @@ def sam_on(
     Normalization layers are those of ``torch.nn`` and modules whose class is called so (``…Norm``, ``…Norm2d``);
     `names` says instead which parameters are perturbed. Raises ConfigurationError if there are none.
     """
+    if names is not None and (isinstance(names, str) or not _all_texts(names)):
+        raise ConfigurationError(
+            f"cannot perturb only the parameters of names={names!r}, because it stands for several parameters; give a "
+            "list of their names"
+        )
     chosen = frozenset(_of_normalizations(model) if names is None else map(parameter_name, names))
     known = {parameter_name(name) for name, _ in model.named_parameters()}
     if names is not None and not chosen:
@@ -54,6 +59,10 @@ def sam_on(
         )
     ball = Ball(Only(chosen), Unscaled() if eta is None else ElementScaling(eta=eta, scaled="all"))
     return PerturbedGradient(model, optimizer, rho=rho, ball=ball, ascent=GradientAscent(steps=steps), **options)
+
+
+def _all_texts(names: Any) -> bool:
+    return isinstance(names, Collection) and all(isinstance(name, str) for name in names)
 
 
 def _of_normalizations(model: nn.Module) -> set[str]:

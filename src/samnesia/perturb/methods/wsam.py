@@ -11,6 +11,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.flow.options import StepOptions
 from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.parts.ascents import GradientAscent
+from samnesia.perturb.parts.numbers import number
 from samnesia.perturb.parts.rules import KeptDifference, Mixture
 from samnesia.perturb.parts.schedules import Radius
 from samnesia.perturb.parts.updates import DifferenceStep
@@ -38,9 +39,10 @@ def wsam(
     of a loss computed otherwise nobody knows the scale, and the difference would be stepped scaled. The paper has gamma
     0.8 to 0.95; that 0.9 is its default is unverified, rho is SAM's.
     """
-    if not 0.0 <= gamma < 1.0:
+    if not 0.0 <= number(gamma) < 1.0:
         raise ConfigurationError(
-            f"cannot weigh sharpness with gamma={gamma}, because its weight is gamma / (1 - gamma); choose it in [0, 1)"
+            f"cannot weigh sharpness with gamma={gamma!r}, because its weight is gamma / (1 - gamma); choose it in "
+            "[0, 1)"
         )
     factor, ascent = gamma / (1.0 - gamma), GradientAscent(steps=steps)
     if not decoupled:

@@ -17,6 +17,7 @@ from torch import Tensor
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.ball import Ball
 from samnesia.perturb.parts.layerwise import unit_norms
+from samnesia.perturb.parts.numbers import integer
 from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import Direction
 
@@ -52,9 +53,9 @@ class SteppedAscent(Ascent):
     steps: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.steps, int) or self.steps < 1:
+        if not integer(self.steps) >= 1:
             raise ConfigurationError(
-                f"cannot ascend in steps={self.steps}, because each step is one gradient and one is needed; choose a "
+                f"cannot ascend in steps={self.steps!r}, because each step is one gradient and one is needed; choose a "
                 "whole number >= 1"
             )
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.parts.numbers import number
 from samnesia.perturb.tensors import Direction, Weights, scale
 
 Generators = Callable[[torch.device], torch.Generator]
@@ -160,9 +161,9 @@ class _NormalizationOperator(Scaling):
     scaled: Literal["weight", "all"] = "weight"
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.eta < float("inf"):
+        if not 0.0 <= number(self.eta) < float("inf"):
             raise ConfigurationError(
-                f"cannot scale weights with eta={self.eta}, because |w| + eta must be a finite size; choose eta >= 0"
+                f"cannot scale weights with eta={self.eta!r}, because |w| + eta must be a finite size; choose eta >= 0"
             )
         if self.scaled not in ("weight", "all"):
             raise ConfigurationError(

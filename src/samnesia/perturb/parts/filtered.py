@@ -11,6 +11,7 @@ from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.ascents import SteppedAscent
+from samnesia.perturb.parts.numbers import number
 from samnesia.perturb.parts.point import Point
 from samnesia.perturb.parts.rules import Rule
 from samnesia.perturb.tensors import Direction, Weights, at_least, whole
@@ -67,9 +68,9 @@ class OutlierAscent(SteppedAscent):
 
     def __post_init__(self) -> None:
         SteppedAscent.__post_init__(self)
-        if not 0.0 < self.share <= 1.0:
+        if not 0.0 < number(self.share) <= 1.0:
             raise ConfigurationError(
-                f"cannot follow the share={self.share} of the gradient's outliers, because at least one entry has to "
+                f"cannot follow the share={self.share!r} of the gradient's outliers, because at least one entry has to "
                 "be left and at most all are there; choose it in (0, 1]"
             )
 

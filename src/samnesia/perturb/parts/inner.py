@@ -12,6 +12,7 @@ from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.ascents import SteppedAscent
+from samnesia.perturb.parts.numbers import integer, number
 from samnesia.perturb.tensors import Weights
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class Fixed(Interpolation):
     alpha: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.alpha <= 1.0:
+        if not 0.0 < number(self.alpha) <= 1.0:
             raise ConfigurationError(
-                f"cannot interpolate with alpha={self.alpha}, because the slow weights move a part of the way to the "
+                f"cannot interpolate with alpha={self.alpha!r}, because the slow weights move a part of the way to the "
                 "fast ones; choose it in (0, 1]"
             )
 
@@ -91,7 +92,7 @@ class InnerSteps:
     reuse: bool = False
 
     def __post_init__(self) -> None:
-        if type(self.steps) is not int or self.steps < 1:
+        if not integer(self.steps) >= 1:
             raise ConfigurationError(
                 f"cannot take steps={self.steps!r} on a batch, because each of them is one of the base optimizer; "
                 "choose a whole number >= 1"

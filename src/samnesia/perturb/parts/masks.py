@@ -11,6 +11,7 @@ from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.ascents import Ascent, SteppedAscent
+from samnesia.perturb.parts.numbers import integer, number
 from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import Direction, Weights, at_least
 
@@ -32,15 +33,15 @@ class MaskedAscent(Ascent):
     refresh: int = 100
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.sparsity < 1.0:
+        if not 0.0 <= number(self.sparsity) < 1.0:
             raise ConfigurationError(
-                f"cannot mask the share sparsity={self.sparsity} of all entries, because some have to move and none "
+                f"cannot mask the share sparsity={self.sparsity!r} of all entries, because some have to move and none "
                 "can be masked twice; choose it in [0, 1)"
             )
-        if not isinstance(self.refresh, int) or self.refresh < 1:
+        if not integer(self.refresh) >= 1:
             raise ConfigurationError(
-                f"cannot make a new mask every refresh={self.refresh} steps, because it counts optimizer steps; choose "
-                "a whole number >= 1"
+                f"cannot make a new mask every refresh={self.refresh!r} steps, because it counts optimizer steps; "
+                "choose a whole number >= 1"
             )
 
     @property
@@ -83,9 +84,9 @@ class PartialAscent(SteppedAscent):
 
     def __post_init__(self) -> None:
         super(PartialAscent, self).__post_init__()
-        if not 0.0 < self.beta <= 1.0:
+        if not 0.0 < number(self.beta) <= 1.0:
             raise ConfigurationError(
-                f"cannot perturb a share of beta={self.beta} of the weights, because e is divided by it and it is a "
+                f"cannot perturb a share of beta={self.beta!r} of the weights, because e is divided by it and it is a "
                 "probability; choose it in (0, 1]"
             )
         if self.per not in ("entry", "tensor"):

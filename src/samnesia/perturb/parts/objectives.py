@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.parts.numbers import integer, number
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -49,15 +50,20 @@ class OutputBiasForgetting:
     ignore_index: int = -100
 
     def __post_init__(self) -> None:
-        if self.threshold is not None and not 0.0 <= self.threshold < 1.0:
+        if self.threshold is not None and not 0.0 <= number(self.threshold) < 1.0:
             raise ConfigurationError(
-                f"cannot forget output bias with threshold={self.threshold}, because it is a probability below one; "
+                f"cannot forget output bias with threshold={self.threshold!r}, because it is a probability below one; "
                 "choose it in [0, 1), or None for 1/number of classes"
             )
-        if not 0.0 <= self.gamma <= 1.0:
+        if not 0.0 <= number(self.gamma) <= 1.0:
             raise ConfigurationError(
-                f"cannot forget output bias with gamma={self.gamma}, because alpha has to stay in [0, 1]; "
+                f"cannot forget output bias with gamma={self.gamma!r}, because alpha has to stay in [0, 1]; "
                 "choose gamma in [0, 1]"
+            )
+        if not abs(integer(self.ignore_index)) < float("inf"):
+            raise ConfigurationError(
+                f"cannot leave out samples with ignore_index={self.ignore_index!r}, because it is the label that marks "
+                "them; choose a whole number, such as -100"
             )
         if self.link not in _LINKS:
             raise ConfigurationError(

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.parts.ascents import Ascent, GradientAscent
+from samnesia.perturb.parts.numbers import integer, number
 from samnesia.perturb.parts.point import Need, Point
 from samnesia.perturb.tensors import Direction, mix, scale
 
@@ -57,9 +58,9 @@ class ResidualAscent(_Averaging):
 
     def __post_init__(self) -> None:
         _check_share("decay", self.decay, "average gradients with", open_above=True)
-        if not abs(self.sigma) < float("inf"):
+        if not abs(number(self.sigma)) < float("inf"):
             raise ConfigurationError(
-                f"cannot subtract sigma={self.sigma} times the average gradient, because sigma weights a vector; "
+                f"cannot subtract sigma={self.sigma!r} times the average gradient, because sigma weights a vector; "
                 "choose a finite number"
             )
 
@@ -119,19 +120,19 @@ class SteepEnough(Ascent):
     ascent: Ascent = GradientAscent()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.total_steps, int) or self.total_steps < 1:
+        if not integer(self.total_steps) >= 1:
             raise ConfigurationError(
                 f"cannot move a threshold over total_steps={self.total_steps!r}, because it is the number of steps "
                 "after which it has arrived; choose a whole number >= 1"
             )
-        if not 0.0 <= self.delta < 1.0:
+        if not 0.0 <= number(self.delta) < 1.0:
             raise ConfigurationError(
-                f"cannot average squared gradient norms with delta={self.delta}, because it is the share that the "
+                f"cannot average squared gradient norms with delta={self.delta!r}, because it is the share that the "
                 "average keeps on each step; choose it in [0, 1)"
             )
-        if not (abs(self.lambda_1) < float("inf") and abs(self.lambda_2) < float("inf")):
+        if not (abs(number(self.lambda_1)) < float("inf") and abs(number(self.lambda_2)) < float("inf")):
             raise ConfigurationError(
-                f"cannot compare a gradient with lambda_1={self.lambda_1} and lambda_2={self.lambda_2} deviations, "
+                f"cannot compare a gradient with lambda_1={self.lambda_1!r} and lambda_2={self.lambda_2!r} deviations, "
                 "because the threshold has to be a number; choose finite ones"
             )
         if self.ascent.num_gradients < 1:
@@ -219,10 +220,10 @@ class MomentumAscent(Ascent):
 
 
 def _check_share(name: str, value: float, doing: str, *, open_below: bool = False, open_above: bool = False) -> None:
-    inside = 0.0 <= value <= 1.0 and not (open_below and value == 0.0) and not (open_above and value == 1.0)
+    inside = 0.0 <= number(value) <= 1.0 and not (open_below and value == 0.0) and not (open_above and value == 1.0)
     if not inside:
         interval = f"{'(' if open_below else '['}0, 1{')' if open_above else ']'}"
         raise ConfigurationError(
-            f"cannot {doing} {name}={value}, because it is the share of one part in an average that goes on; choose it "
-            f"in {interval}"
+            f"cannot {doing} {name}={value!r}, because it is the share of one part in an average that goes on; choose "
+            f"it in {interval}"
         )

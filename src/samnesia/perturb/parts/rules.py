@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError, UnsupportedError
+from samnesia.perturb.parts.numbers import number
 from samnesia.perturb.parts.point import Point
 from samnesia.perturb.tensors import Weights, differences, mix, scale
 
@@ -63,9 +64,9 @@ class SurrogateGap(Rule):
     backup: Literal["raw", "normalized"] = "raw"
 
     def __post_init__(self) -> None:
-        if not abs(self.alpha) < float("inf"):
+        if not abs(number(self.alpha)) < float("inf"):
             raise ConfigurationError(
-                f"cannot minimize the surrogate gap with alpha={self.alpha}, because alpha weights a gradient; "
+                f"cannot minimize the surrogate gap with alpha={self.alpha!r}, because alpha weights a gradient; "
                 "choose a finite number"
             )
         if self.backup not in ("raw", "normalized"):
@@ -101,9 +102,9 @@ class Mixture(Rule):
     share: float
 
     def __post_init__(self) -> None:
-        if not abs(self.share) < float("inf"):
+        if not abs(number(self.share)) < float("inf"):
             raise ConfigurationError(
-                f"cannot mix two gradients with share={self.share}, because it weighs the perturbed one; choose a "
+                f"cannot mix two gradients with share={self.share!r}, because it weighs the perturbed one; choose a "
                 "finite number"
             )
 
@@ -183,9 +184,9 @@ class ReusedDirection(Rule):
     alpha: float = 0.7
 
     def __post_init__(self) -> None:
-        if not abs(self.alpha) < float("inf"):
+        if not abs(number(self.alpha)) < float("inf"):
             raise ConfigurationError(
-                f"cannot re-use a direction with alpha={self.alpha}, because alpha is its length next to that of the "
+                f"cannot re-use a direction with alpha={self.alpha!r}, because alpha is its length next to that of the "
                 "gradient; choose a finite number"
             )
 

@@ -15,6 +15,7 @@ from typing import final
 import numpy as np
 
 from samnesia.perturb.errors import ConfigurationError, IdleScheduleWarning
+from samnesia.perturb.parts.numbers import integer, number
 
 When = Callable[[int], bool]
 Radius = Callable[[int, float], float]
@@ -34,10 +35,10 @@ class Every:
     phase: int = 0
 
     def __post_init__(self) -> None:
-        if self.k < 1 or not 0 <= self.phase < self.k:
+        if not integer(self.k) >= 1 or not 0 <= integer(self.phase) < self.k:
             raise ConfigurationError(
-                f"cannot perturb every k={self.k} steps with phase={self.phase}, because k counts steps and the phase "
-                "is one of them; choose k >= 1 and 0 <= phase < k"
+                f"cannot perturb every k={self.k!r} steps with phase={self.phase!r}, because k counts steps and the "
+                "phase is one of them; choose k >= 1 and 0 <= phase < k"
             )
 
     def __call__(self, step: int) -> bool:
@@ -53,9 +54,9 @@ class After:
     start: int
 
     def __post_init__(self) -> None:
-        if self.start < 0:
+        if not number(self.start) >= 0:
             raise ConfigurationError(
-                f"cannot perturb after step {self.start}, because steps count from 0; choose a start >= 0"
+                f"cannot perturb after step {self.start!r}, because steps count from 0; choose a start >= 0"
             )
 
     def __call__(self, step: int) -> bool:
@@ -71,10 +72,10 @@ class Before:
     stop: int
 
     def __post_init__(self) -> None:
-        if self.stop < 1:
+        if not number(self.stop) >= 1:
             raise ConfigurationError(
-                f"cannot perturb before step {self.stop}, because such a schedule never fires; choose a stop >= 1, or "
-                "the unperturbed optimizer"
+                f"cannot perturb before step {self.stop!r}, because such a schedule never fires; choose a stop >= 1, "
+                "or the unperturbed optimizer"
             )
 
     def __call__(self, step: int) -> bool:
@@ -91,10 +92,15 @@ class Randomly:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.p <= 1.0:
+        if not 0.0 < number(self.p) <= 1.0:
             raise ConfigurationError(
-                f"cannot perturb with probability p={self.p}, because such a schedule never fires or is no "
+                f"cannot perturb with probability p={self.p!r}, because such a schedule never fires or is no "
                 "probability; choose p in (0, 1]"
+            )
+        if not integer(self.seed) >= 0:
+            raise ConfigurationError(
+                f"cannot draw steps with seed={self.seed!r}, because generators are seeded by a whole number; choose "
+                "one >= 0"
             )
 
     def __call__(self, step: int) -> bool:
@@ -130,7 +136,8 @@ class ProportionalToLR:
     lr_max: float
 
     def __post_init__(self) -> None:
-        if not (0.0 <= self.rho_min <= self.rho_max < float("inf") and self.lr_min <= self.lr_max):
+        ordered = number(self.lr_min) <= number(self.lr_max)
+        if not (ordered and 0.0 <= number(self.rho_min) <= number(self.rho_max) < float("inf")):
             raise ConfigurationError(
                 f"cannot make the radius proportional to the learning rate with {self}, because both ranges must be "
                 "ordered and the radii finite; choose 0 <= rho_min <= rho_max and lr_min <= lr_max"
@@ -141,7 +148,7 @@ class ProportionalToLR:
         if self.lr_max == self.lr_min:
             return self.rho_max
         share = (lr - self.lr_min) / (self.lr_max - self.lr_min)
-        return max(0.0, self.rho_min + (self.rho_max - self.rho_min) * share)
+        return max(self.rho_min + (self.rho_max - self.rho_min) * share, 0.0)  # NaN, of a rate that is none, stays
 
 
 proportional_to_lr = ProportionalToLR
@@ -150,13 +157,10 @@ proportional_to_lr = ProportionalToLR
 def radius_at(rho: float | Radius, step: int, lr: float) -> float:
     """The radius at a step; raises ConfigurationError unless it is a finite number >= 0."""
     value = rho(step, lr) if callable(rho) else rho
-    try:
-        radius = float(value)
-    except (TypeError, ValueError):
-        radius = float("nan")
+    radius = number(value)
     if not 0.0 <= radius < float("inf"):
         raise ConfigurationError(
-            f"cannot perturb with rho={value}, because the radius of a ball is a finite number that is not negative; "
-            "choose rho >= 0"
+            f"cannot perturb with rho={value!r}, because the radius of a ball is a finite number that is not "
+            "negative; choose rho >= 0"
         )
     return radius

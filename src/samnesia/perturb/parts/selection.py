@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.parts.numbers import number
 from samnesia.perturb.tensors import at_least
 
 PerSample = Callable[[Tensor, Tensor], Tensor]
@@ -44,10 +45,10 @@ class LargestRise(Selection):
     per_sample: PerSample = partial(F.cross_entropy, reduction="none")
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share <= 1.0:
+        if not 0.0 < number(self.share) <= 1.0:
             raise ConfigurationError(
-                f"cannot select share={self.share} of the samples, because at least one has to be left and at most all "
-                "are there; choose it in (0, 1]"
+                f"cannot select share={self.share!r} of the samples, because at least one has to be left and at most "
+                "all are there; choose it in (0, 1]"
             )
 
     def losses(self, output: Tensor, target: Tensor) -> Tensor:

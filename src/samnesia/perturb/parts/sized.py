@@ -15,6 +15,7 @@ from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.ascents import SteppedAscent
+from samnesia.perturb.parts.numbers import number
 from samnesia.perturb.parts.point import Point
 from samnesia.perturb.tensors import Direction
 
@@ -34,9 +35,9 @@ class FisherAscent(SteppedAscent):
 
     def __post_init__(self) -> None:
         SteppedAscent.__post_init__(self)
-        if not 0.0 < self.damping < float("inf"):
+        if not 0.0 < number(self.damping) < float("inf"):
             raise ConfigurationError(
-                f"cannot divide by the Fisher information with damping={self.damping}, because g² alone is zero for "
+                f"cannot divide by the Fisher information with damping={self.damping!r}, because g² alone is zero for "
                 "some entries; choose a finite number > 0"
             )
 
@@ -82,7 +83,7 @@ class IncrementAscent(SteppedAscent):
 
 
 def _check_sigma(sigma: float) -> None:
-    if not 0.0 <= sigma < float("inf"):
+    if not 0.0 <= number(sigma) < float("inf"):
         raise ConfigurationError(
-            f"cannot let the loss rise by sigma={sigma}, because it limits the radius; choose a finite number >= 0"
+            f"cannot let the loss rise by sigma={sigma!r}, because it limits the radius; choose a finite number >= 0"
         )

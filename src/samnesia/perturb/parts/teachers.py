@@ -18,6 +18,7 @@ from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError, PassesError, UnsupportedError
 from samnesia.perturb.parts.memory import Memory
+from samnesia.perturb.parts.numbers import integer, number
 from samnesia.perturb.parts.updates import WeightUpdate
 from samnesia.perturb.tensors import Weights
 
@@ -39,17 +40,17 @@ class Teacher(WeightUpdate):
     start: int = 0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.weight < float("inf"):
+        if not 0.0 <= number(self.weight) < float("inf"):
             raise ConfigurationError(
-                f"cannot hold outputs to older ones with weight={self.weight}, because their divergence is added to "
+                f"cannot hold outputs to older ones with weight={self.weight!r}, because their divergence is added to "
                 "the loss; choose a finite number >= 0"
             )
-        if not 0.0 < self.temperature < float("inf"):
+        if not 0.0 < number(self.temperature) < float("inf"):
             raise ConfigurationError(
-                f"cannot compare outputs at temperature={self.temperature}, because logits are divided by it; choose a "
-                "finite number > 0"
+                f"cannot compare outputs at temperature={self.temperature!r}, because logits are divided by it; choose "
+                "a finite number > 0"
             )
-        if type(self.start) is not int or self.start < 0:
+        if not integer(self.start) >= 0:
             raise ConfigurationError(
                 f"cannot begin at start={self.start!r}, because it counts optimizer steps; choose a whole number >= 0"
             )
@@ -94,9 +95,9 @@ class AverageTeacher(Teacher):
 
     def __post_init__(self) -> None:
         super(AverageTeacher, self).__post_init__()
-        if not 0.0 <= self.decay < 1.0:
+        if not 0.0 <= number(self.decay) < 1.0:
             raise ConfigurationError(
-                f"cannot average weights with decay={self.decay}, because it is the share that the average keeps on "
+                f"cannot average weights with decay={self.decay!r}, because it is the share that the average keeps on "
                 "each step; choose it in [0, 1)"
             )
 
@@ -133,7 +134,7 @@ class PastTeacher(Teacher):
     def __post_init__(self) -> None:
         super(PastTeacher, self).__post_init__()
         for name in ("num_samples", "epochs"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+            if not integer(getattr(self, name)) >= 1:
                 raise ConfigurationError(
                     f"cannot keep outputs with {name}={getattr(self, name)!r}, because their table has that size; "
                     "choose a whole number >= 1"

@@ -11,6 +11,7 @@ import torch
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.memory import Memory
+from samnesia.perturb.parts.numbers import integer, number
 from samnesia.perturb.parts.rules import KeptDifference
 from samnesia.perturb.tensors import Weights, assign
 
@@ -49,15 +50,15 @@ class Lookahead(WeightUpdate):
     alpha: float = 0.5
 
     def __post_init__(self) -> None:
-        if type(self.k) is not int or self.k < 1:
+        if not integer(self.k) >= 1:
             raise ConfigurationError(
                 f"cannot look ahead k={self.k!r} steps, because it counts steps of the optimizer; choose a whole "
                 "number >= 1"
             )
-        if not 0.0 < self.alpha <= 1.0:
+        if not 0.0 < number(self.alpha) <= 1.0:
             raise ConfigurationError(
-                f"cannot follow the fast weights with alpha={self.alpha}, because the slow ones move a part of the way "
-                "to them; choose it in (0, 1]"
+                f"cannot follow the fast weights with alpha={self.alpha!r}, because the slow ones move a part of the "
+                "way to them; choose it in (0, 1]"
             )
 
     def begin(self, weights: Weights, memory: Memory) -> None:
@@ -88,15 +89,15 @@ class ShrinkAndPerturb(WeightUpdate):
     base_lr: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.share <= 1.0:
+        if not 0.0 <= number(self.share) <= 1.0:
             raise ConfigurationError(
-                f"cannot shrink by share={self.share}, because it is how far the weights go back to the first ones; "
+                f"cannot shrink by share={self.share!r}, because it is how far the weights go back to the first ones; "
                 "choose it in [0, 1]"
             )
-        if self.base_lr is not None and not 0.0 < self.base_lr < float("inf"):
+        if self.base_lr is not None and not 0.0 < number(self.base_lr) < float("inf"):
             raise ConfigurationError(
-                f"cannot shrink in proportion to base_lr={self.base_lr}, because it is the learning rate at which the "
-                "share is meant; choose a positive number, or None for the same share at every rate"
+                f"cannot shrink in proportion to base_lr={self.base_lr!r}, because it is the learning rate at which "
+                "the share is meant; choose a positive number, or None for the same share at every rate"
             )
 
     def begin(self, weights: Weights, memory: Memory) -> None:
@@ -121,9 +122,9 @@ class DifferenceStep(WeightUpdate):
     factor: float
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.factor < float("inf"):
+        if not 0.0 <= number(self.factor) < float("inf"):
             raise ConfigurationError(
-                f"cannot step factor={self.factor} times the difference of two gradients, because it is descended; "
+                f"cannot step factor={self.factor!r} times the difference of two gradients, because it is descended; "
                 "choose a finite number >= 0"
             )
 
