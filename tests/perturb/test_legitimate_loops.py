@@ -1,11 +1,11 @@
-"""Loops that do nothing wrong: each was refused once."""
+"""Loops that do nothing wrong, each of which was refused once, and what stands beside them."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 import samnesia
-from samnesia.perturb.errors import ConfigurationError, StaleGradientError
+from samnesia.perturb.errors import ConfigurationError, PassesError, StaleGradientError
 from tests.problems import batch, differentiate, network, sgd
 
 
@@ -48,6 +48,8 @@ def test_a_finite_gradient_that_was_not_stepped_is_not_dropped_in_silence():
         F.cross_entropy(model(x), y).backward()
     with pytest.raises(StaleGradientError, match="accumulated"):
         next(method.stepping(lambda: None))
+    method.optimizer.step()  # it has not been used
+    assert method.steps == 1
 
 
 def test_an_optimizer_may_keep_its_rate_to_itself():
@@ -67,3 +69,26 @@ def test_what_is_remembered_goes_over_to_another_ascent_that_remembers_nothing()
     late = samnesia.sam(other, sgd(other), updates=[samnesia.Lookahead()])
     late.load_state_dict(plain.state_dict())
     assert late.steps == 1 and late.remembered.kept
+
+
+def test_two_steps_are_not_followed_by_a_third():
+    model, (x, y) = network(), batch()
+    method = samnesia.sam(model, sgd(model))
+    two = samnesia.two_step(method)
+    for _ in range(2):
+        F.cross_entropy(model(x), y).backward()
+        two.first_step(zero_grad=True)
+        F.cross_entropy(model(x), y).backward()
+        two.second_step()
+        with pytest.raises(StaleGradientError, match="just used"):
+            method.optimizer.step()
+        method.optimizer.zero_grad()
+    assert method.steps == 2
+
+
+def test_who_has_given_the_loss_is_not_told_to_give_it():
+    model, (x, y) = network(), batch()
+    method = samnesia.friendly_sam(model, sgd(model), loss=F.cross_entropy)
+    with pytest.raises(PassesError, match=r"counts there; compute the loss of each pass with p\.loss"):
+        for _ in method.passes():
+            F.cross_entropy(model(x), y).backward()

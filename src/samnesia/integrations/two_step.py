@@ -96,8 +96,7 @@ class TwoStep:
                 "first backward"
             )
         next(passes, None)
-        if self.method.last_step.finite:
-            self.method.optimizer.step()
+        self.method._alone(self.method._step_if_finite)
         if zero_grad:
             self.method.optimizer.zero_grad()
 

@@ -166,9 +166,10 @@ class Flow(ABC):
         if unknown is not None and not self._told_losses:
             return torch.tensor(unknown)
         parts = " and ".join(str(part) for part in (self._method.ascent, self._method.rule) if part is not None)
+        built = "" if self._method.loss is not None else "build the method with loss= and "
         raise PassesError(
             f"cannot apply {parts} without knowing by how much the loss was scaled, because the size of gradients "
-            "counts there; build the method with loss= and compute the loss of each pass with p.loss(output, target)"
+            f"counts there; {built}compute the loss of each pass with p.loss(output, target) or method.criterion"
         )
 
     def criterion(self, output: Tensor, target: Tensor, samples: Tensor | None = None) -> Tensor:

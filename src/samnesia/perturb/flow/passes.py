@@ -255,8 +255,8 @@ class PerturbedGradient:
             step()
         finally:
             self._open = opened
-        self._driven.note()
-        if self._steps == taken and not self.last_step.finite:  # skipped, by a gradient scaler say
+        if self._steps > taken or not self.last_step.finite:  # else nobody has used the gradient
+            self._driven.note()
             self._stepped.note()
 
     def _begin(self, passes: Callable[[], Passes | None]) -> Parameters:
