@@ -218,7 +218,7 @@ def table(study: dict) -> str:
     columns = {one: f"{of['judged']['name']}, {words}" for one, words in of["judged"]["points"].items()}
     units = dict.fromkeys(columns, unit)
     for name, label in list(of["labels"].items())[:FEW]:
-        if any(name in row for row in rows.values()) and name not in columns:
+        if name not in columns and all(isinstance(row.get(name), list) for row in rows.values()):
             columns[name], units[name] = label["label"], label["unit"]
     lines = [f"| {study['compared']} | {' | '.join(map(cell, columns.values()))} |", "|---" * (len(columns) + 1) + "|"]
     for name, row in rows.items():
