@@ -27,8 +27,9 @@ CURVES = {
     "SAM over fewer epochs": ("sam-0.5x", "sam-1.0x", "sam-1.2x", "sam-1.33x", "sam"),
     "SGD over fewer and more": ("sgd-0.5x", "sgd", "sgd-longer"),
 }
-BESIDE, NEAR = 0.02, 0.033
-"""Costs that differ by less (in plain trainings) share a label; least distance of labels, in shares of the axis."""
+BESIDE, NEAR, FEW = 0.08, 0.033, 6
+"""Marks whose costs differ by less (in plain trainings) make room for each other's names; least distance of names, in
+shares of the axis; and of more marks than so many the names stand on the left."""
 
 
 @dataclass(frozen=True)
@@ -182,23 +183,28 @@ def draw(axes, palette, *, arms: list[Arm], by: str, words: str) -> None:
     axes.set_xlim(min(x for x, _ in places.values()) - 0.15, max(x for x, _ in places.values()) + 0.45)
     axes.set_xlabel(words, color=palette.ink)
     axes.set_ylabel("test accuracy, last epoch (%)", color=palette.ink)
-    axes.legend(loc="center right", frameon=False, labelcolor=palette.ink)
-    name_marks(axes, palette, [arm for arm in arms if by == "cost" or arm.front or arm.name in (PLAIN, FULL)], places)
+    axes.legend(loc="lower left", frameon=False, labelcolor=palette.ink)
+    means = [arm.last[0] for arm in arms]
+    axes.set_ylim(min(means) - 3.0, max(means) + 3.0)  # the interval of one that collapses on some seeds goes on
+    said = [arm for arm in arms if arm.front or arm.name in (PLAIN, FULL) or (by == "cost" and not arm.shortened)]
+    name_marks(axes, palette, said, places)
 
 
 def name_marks(axes, palette, arms: list[Arm], places: dict) -> None:
     low, high = axes.get_ylim()
     columns: list[list[Arm]] = []
     for arm in sorted(arms, key=lambda arm: places[arm.name]):
-        if columns and places[arm.name][0] - places[columns[-1][0].name][0] < 4 * BESIDE:
+        if columns and places[arm.name][0] - places[columns[-1][0].name][0] < BESIDE:
             columns[-1].append(arm)
         else:
             columns.append([arm])
     for column in columns:  # marks of about one cost: their names make room for each other
         heights = spread([places[arm.name][1] for arm in column], gap=NEAR * (high - low))
+        side, turned = (-5, "right") if len(column) > FEW else (5, "left")
         for arm, height in zip(column, heights, strict=True):
             axes.annotate(
-                label(arm.name), (places[arm.name][0], height), xytext=(5, 0), textcoords="offset points", va="center",
+                label(arm.name), (places[arm.name][0], height), xytext=(side, 0), textcoords="offset points",
+                va="center", ha=turned,
                 fontsize=6.5, color=palette.ink if arm.front else palette.muted,
             )  # fmt: skip
 
@@ -213,7 +219,7 @@ def draw_all(arms: list[Arm]) -> None:
     ]
     with style.style_context():
         for name, palette in (("front", style.LIGHT), ("front-dark", style.DARK)):
-            write_files(FIGURES, name, panels, palette, 4.2)
+            write_files(FIGURES, name, panels, palette, 4.6)
             (FIGURES / f"{name}.png").unlink()
 
 
