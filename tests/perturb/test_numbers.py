@@ -103,9 +103,16 @@ def test_a_criterion_that_cannot_be_called_is_refused_in_a_sentence(option, valu
         samnesia.sam(*model_and_optimizer(), **{"loss": F.cross_entropy, option: value})
 
 
-def test_one_update_is_no_list_of_updates():
+@pytest.mark.parametrize("preset", [samnesia.sam, samnesia.lookahead, samnesia.shrink_and_perturb, samnesia.wsam])
+def test_one_update_is_no_list_of_updates(preset):
     with pytest.raises(ConfigurationError, match="give a list"):
-        samnesia.sam(*model_and_optimizer(), updates=samnesia.Lookahead())
+        preset(*model_and_optimizer(), updates=samnesia.Lookahead())
+
+
+@pytest.mark.parametrize(("preset", "option"), [(samnesia.asam, "scaling"), (samnesia.obf, "link")])
+def test_a_choice_that_is_no_text_is_refused_in_a_sentence(preset, option):
+    with pytest.raises(ConfigurationError, match=r"^cannot .*\[1\].* because .*; choose"):
+        preset(*model_and_optimizer(), **{"loss": F.cross_entropy, option: [1]})
 
 
 @pytest.mark.parametrize("names", ["0.weight", ["0.weight", 1], 3])

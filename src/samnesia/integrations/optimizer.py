@@ -73,9 +73,9 @@ class PerturbedOptimizer(torch.optim.Optimizer):
         for before in self._optimizer_load_state_dict_pre_hooks.values():
             base = before(self, base) or base
         method_state = base.pop("samnesia", None)
-        self.method.optimizer.load_state_dict(base)
         if method_state is not None:
-            self.method.load_state_dict(method_state)
+            self.method.load_state_dict(method_state)  # first: it may be refused
+        self.method.optimizer.load_state_dict(base)
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 

@@ -52,7 +52,7 @@ def check_combination(method: PerturbedGradient) -> None:
                 f"cannot use {_spoken(method, name)} without loss=, because {why}; give loss=F.cross_entropy, say"
             )
     for (one, other), why in EXCLUDE.items():
-        if getattr(method, one) and getattr(method, other):
+        if _given(method, one) and _given(method, other):
             raise ConfigurationError(
                 f"cannot combine {_spoken(method, one)} with {_spoken(method, other)}, because {why}; leave one of "
                 "them out"
@@ -70,6 +70,11 @@ def check_combination(method: PerturbedGradient) -> None:
         method.teacher.check(method)
     if method.inner is not None:
         method.inner.check(method)
+
+
+def _given(method: PerturbedGradient, name: str) -> bool:
+    value = getattr(method, name)
+    return value is not None and value is not False
 
 
 def _spoken(method: PerturbedGradient, name: str) -> str:

@@ -67,3 +67,9 @@ class StepOptions(FlowOptions, total=False):
     teacher: Teacher | None
     descent: FrozenDerivative | None
     inner: InnerSteps | None
+
+
+def put_first(update: WeightUpdate, options: StepOptions) -> None:
+    """Let `update` come before those that are given beside it; what is no list of them is left to be refused."""
+    given = options.get("updates", ())
+    options["updates"] = (update, *given) if isinstance(given, Sequence) else given

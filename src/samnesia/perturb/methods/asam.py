@@ -39,7 +39,7 @@ def asam(
     CIFAR-10, 1.0 on CIFAR-100 and ImageNet, eta 0.01. A radius does not carry over to other forms of "ASAM": most
     copies scale biases too and leave η out (`scaled="all", eta=0`, with rho about 2).
     """
-    if scaling not in _SCALINGS:
+    if not isinstance(scaling, str) or scaling not in _SCALINGS:
         raise ConfigurationError(
             f"cannot scale by {scaling!r}, because the operators are {sorted(_SCALINGS)}; choose one of them"
         )

@@ -11,7 +11,7 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.options import StepOptions, put_first
 from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.methods.sam import unperturbed
 from samnesia.perturb.parts.updates import Lookahead, ShrinkAndPerturb
@@ -30,7 +30,7 @@ def lookahead(
     One gradient evaluation and one copy of the weights. k = 5 and alpha = 0.5 are the paper's defaults (unverified).
     Over another method: ``samnesia.sam(…, updates=[samnesia.Lookahead()])``.
     """
-    options["updates"] = (Lookahead(k=k, alpha=alpha), *options.get("updates", ()))
+    put_first(Lookahead(k=k, alpha=alpha), options)
     return unperturbed(model, optimizer, **options)
 
 
@@ -47,5 +47,5 @@ def shrink_and_perturb(
     One gradient evaluation and one copy of the weights. share = 1e-5 is theirs, at the learning rate `base_lr`. Over
     another method: ``samnesia.sam(…, updates=[samnesia.ShrinkAndPerturb()])``.
     """
-    options["updates"] = (ShrinkAndPerturb(share=share, base_lr=base_lr), *options.get("updates", ()))
+    put_first(ShrinkAndPerturb(share=share, base_lr=base_lr), options)
     return unperturbed(model, optimizer, **options)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.flow.options import StepOptions
+from samnesia.perturb.flow.options import StepOptions, put_first
 from samnesia.perturb.flow.passes import PerturbedGradient
 from samnesia.perturb.parts.ascents import GradientAscent
 from samnesia.perturb.parts.numbers import number
@@ -48,5 +48,5 @@ def wsam(
     if not decoupled:
         rule = Mixture(share=factor)
         return PerturbedGradient(model, optimizer, rho=rho, ascent=ascent, rule=rule, **options)
-    options["updates"] = (DifferenceStep(factor=factor), *options.get("updates", ()))
+    put_first(DifferenceStep(factor=factor), options)
     return PerturbedGradient(model, optimizer, rho=rho, ascent=ascent, rule=KeptDifference(), **options)

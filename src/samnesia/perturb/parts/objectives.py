@@ -65,7 +65,7 @@ class OutputBiasForgetting:
                 f"cannot leave out samples with ignore_index={self.ignore_index!r}, because it is the label that marks "
                 "them; choose a whole number, such as -100"
             )
-        if self.link not in _LINKS:
+        if not isinstance(self.link, str) or self.link not in _LINKS:
             raise ConfigurationError(
                 f"cannot forget output bias with link={self.link!r}, because p must come from one of "
                 f"{sorted(_LINKS)}; choose one of them"
