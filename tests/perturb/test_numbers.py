@@ -112,7 +112,7 @@ def test_one_update_is_no_list_of_updates(preset):
 @pytest.mark.parametrize(("preset", "option"), [(samnesia.asam, "scaling"), (samnesia.obf, "link")])
 def test_a_choice_that_is_no_text_is_refused_in_a_sentence(preset, option):
     with pytest.raises(ConfigurationError, match=r"^cannot .*\[1\].* because .*; choose"):
-        preset(*model_and_optimizer(), **{"loss": F.cross_entropy, option: [1]})
+        preset(*model_and_optimizer(), rho=0.1, **{"loss": F.cross_entropy, option: [1]})
 
 
 @pytest.mark.parametrize("names", ["0.weight", ["0.weight", 1], 3])
