@@ -201,9 +201,10 @@ def name_marks(axes, palette, arms: list[Arm], places: dict) -> None:
     for column in columns:  # marks of about one cost: their names make room for each other
         heights = spread([places[arm.name][1] for arm in column], gap=NEAR * (high - low))
         side, turned = (-5, "right") if len(column) > FEW else (5, "left")
+        lift = 8 if column is columns[0] else 0  # above the names that the next column has on its left
         for arm, height in zip(column, heights, strict=True):
             axes.annotate(
-                label(arm.name), (places[arm.name][0], height), xytext=(side, 0), textcoords="offset points",
+                label(arm.name), (places[arm.name][0], height), xytext=(side, lift), textcoords="offset points",
                 va="center", ha=turned,
                 fontsize=6.5, color=palette.ink if arm.front else palette.muted,
             )  # fmt: skip
