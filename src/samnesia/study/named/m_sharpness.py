@@ -16,7 +16,6 @@ from samnesia.study.looks import AtSizes
 from samnesia.study.measured import Measured
 from samnesia.study.named import measures
 from samnesia.study.named.few import DATA, base
-from samnesia.study.named.registry import named
 from samnesia.study.work import Work
 from samnesia.train.config import SAM, RunConfig, Unperturbed
 
@@ -116,7 +115,7 @@ QUICK = Form("m-sharpness-quick", (WHOLE, "10", FEW), (PLAIN, "0.1", "0.2", "0.4
 FULL = Form("m-sharpness", (WHOLE, "20", "10", FEW, "1"), (PLAIN, "0.05", "0.1", "0.2", "0.4", "0.8"), tuple(range(10)))
 
 
-@named
+# without a name in `samnesia study` until benchmarks/study_settings.py has chosen its settings
 def m_sharpness(quick: bool = False) -> Study:
     """Whether perturbations that fewer samples share generalize better, and their sharpness tells the error better."""
     return (QUICK if quick else FULL).study()
