@@ -145,7 +145,8 @@ class Loaded:
         config, plan = self.config, _plan(self.config, self.problem)
         total = config.epochs * plan.steps
         step = min(self.position.epoch * plan.steps + self.position.step, total - 1)
-        optimizer = torch.optim.SGD(self.model.parameters())  # never stepped: the method's parts are wanted
+        # never stepped: the method's parts are wanted, of which one asks for an optimizer with momentum
+        optimizer = torch.optim.SGD(self.model.parameters(), momentum=0.9)
         method = config.method.build(config.training(self.model, optimizer, self.problem, plan.steps, smoothed=False))
         ascent = method.ascent
         if ascent is None or ascent.remembers or isinstance(ascent, MomentumAscent) or method.inner is not None:

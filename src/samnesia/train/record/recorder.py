@@ -125,7 +125,8 @@ class Recorder:
         """The method's perturbation on this step, by another method of the same parts: the run's is not touched."""
         config = self._config
         rate = config.learning_rate(step, self._steps)
-        optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=rate)
+        # never stepped; a method that looks at the momentum finds that of the run, and is told that there is one
+        optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=rate, momentum=0.9)
         with unwrapped():
             method = config.method.build(
                 config.training(module, optimizer, self._problem, self._steps),
