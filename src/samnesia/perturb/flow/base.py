@@ -18,12 +18,12 @@ from torch import Tensor
 from samnesia.perturb.errors import NoGradientError, PassesError, UnfinishedPassesWarning
 from samnesia.perturb.flow.criteria import Criteria, Pass
 from samnesia.perturb.flow.gradients import Gradients, KeptGradients
+from samnesia.perturb.flow.lesson import Lesson
 from samnesia.perturb.flow.moving import generator
 from samnesia.perturb.flow.sync import GradientSync
 from samnesia.perturb.modules import ModelState, Parameters, check_gradients, forget_cached_weights
 from samnesia.perturb.parts.ball import Ball
 from samnesia.perturb.parts.point import Need
-from samnesia.perturb.parts.teachers import Lesson
 from samnesia.perturb.tensors import Weights, assign, local, local_gradient, norms
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.parts.ascents import SteppedAscent
 from samnesia.perturb.parts.rules import KeptDifference, Rule
 from samnesia.perturb.parts.updates import DifferenceStep
 
@@ -67,9 +68,8 @@ def check_combination(method: PerturbedGradient) -> None:
     _check_rule(method)
     _check_scope_of_memory(method)
     if method.teacher is not None:
-        method.teacher.check(method)
-    if method.inner is not None:
-        method.inner.check(method)
+        method.teacher.check()
+    _check_inner(method)
 
 
 def _given(method: PerturbedGradient, name: str) -> bool:
@@ -107,6 +107,27 @@ def _check_rule(method: PerturbedGradient) -> None:
         )
 
 
+def _check_inner(method: PerturbedGradient) -> None:
+    inner = method.inner
+    if inner is None:
+        return
+    if not isinstance(method.ascent, SteppedAscent) or method.ascent.steps != 1:
+        raise ConfigurationError(
+            f"cannot step between the passes of {method.ascent}, because each round perturbs by one move along a "
+            "direction; use GradientAscent()"
+        )
+    if inner.reuse and method.objective is not None:
+        raise ConfigurationError(
+            "cannot reuse the gradient of a step for the next ascent, because the ascent follows an objective of "
+            "its own; leave reuse out"
+        )
+    if method.sync == "rank":
+        raise ConfigurationError(
+            f"cannot combine {_spoken(method, 'inner')} with sync='rank', because all ranks must step the same "
+            "weights; use sync='batch'"
+        )
+
+
 def _check_scope_of_memory(method: PerturbedGradient) -> None:
     kinds = [type(update) for update in method.updates]
     for kind in {kind for kind in kinds if kinds.count(kind) > 1}:
@@ -119,8 +140,3 @@ def _check_scope_of_memory(method: PerturbedGradient) -> None:
                 f"cannot perturb with sync='rank' through {part}, because what it remembers would differ from rank to "
                 "rank, and a checkpoint holds it once; use sync='batch'"
             )
-    if method.inner is not None and method.sync == "rank":
-        raise ConfigurationError(
-            f"cannot combine {_spoken(method, 'inner')} with sync='rank', because all ranks must step the same "
-            "weights; use sync='batch'"
-        )

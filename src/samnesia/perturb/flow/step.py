@@ -12,12 +12,12 @@ from torch import Tensor
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.flow.base import Flow
 from samnesia.perturb.flow.criteria import Pass
+from samnesia.perturb.flow.lesson import Lesson
 from samnesia.perturb.flow.moving import move
 from samnesia.perturb.flow.sync import gradient_sync
 from samnesia.perturb.modules import Parameters, innermost_optimizer
 from samnesia.perturb.parts.point import Need
 from samnesia.perturb.parts.rules import Rule
-from samnesia.perturb.parts.teachers import Lesson
 from samnesia.perturb.tensors import Direction, Weights, copies, like_parameter, local
 
 if TYPE_CHECKING:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.perturb.parts.ascents import SteppedAscent
 from samnesia.perturb.parts.numbers import integer, number
 from samnesia.perturb.tensors import Weights
-
-if TYPE_CHECKING:
-    from samnesia.perturb.flow.passes import PerturbedGradient
 
 
 class Interpolation(ABC):
@@ -96,17 +92,4 @@ class InnerSteps:
             raise ConfigurationError(
                 f"cannot take steps={self.steps!r} on a batch, because each of them is one of the base optimizer; "
                 "choose a whole number >= 1"
-            )
-
-    def check(self, method: PerturbedGradient) -> None:
-        """Refuse parts that this flow cannot run; raises ConfigurationError."""
-        if not isinstance(method.ascent, SteppedAscent) or method.ascent.steps != 1:
-            raise ConfigurationError(
-                f"cannot step between the passes of {method.ascent}, because each round perturbs by one move along a "
-                "direction; use GradientAscent()"
-            )
-        if self.reuse and method.objective is not None:
-            raise ConfigurationError(
-                "cannot reuse the gradient of a step for the next ascent, because the ascent follows an objective of "
-                "its own; leave reuse out"
             )

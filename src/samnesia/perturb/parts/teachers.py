@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from samnesia.perturb.errors import ConfigurationError, PassesError, UnsupportedError
+from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 from samnesia.perturb.parts.memory import Memory
 from samnesia.perturb.parts.numbers import integer, number
 from samnesia.perturb.parts.updates import WeightUpdate
 from samnesia.perturb.tensors import Weights
-
-if TYPE_CHECKING:
-    from samnesia.perturb.flow.criteria import Pass
-    from samnesia.perturb.flow.passes import PerturbedGradient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +51,8 @@ class Teacher(WeightUpdate):
                 f"cannot begin at start={self.start!r}, because it counts optimizer steps; choose a whole number >= 0"
             )
 
-    def check(self, method: PerturbedGradient) -> None:  # noqa: B027
-        """Refuse a method, or a place, where it cannot teach; raises UnsupportedError."""
+    def check(self) -> None:  # noqa: B027
+        """Refuse a place where it cannot teach; raises UnsupportedError."""
 
     def place(self, weights: Weights, memory: Memory) -> Sequence[Tensor] | None:
         """The weights at which a forward pass of its own tells the old outputs; None where there is no such pass."""
@@ -140,7 +136,7 @@ class PastTeacher(Teacher):
                     "choose a whole number >= 1"
                 )
 
-    def check(self, method: PerturbedGradient) -> None:
+    def check(self) -> None:
         """Refuse several processes."""
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             raise UnsupportedError(
@@ -192,52 +188,3 @@ class PastTeacher(Teacher):
 
 
 _OUTPUTS, _VISITS = "past_teacher.outputs", "past_teacher.visits"
-
-
-@final
-class Lesson:
-    """What one flow has asked of its teacher: the old outputs, one for each call of `p.loss` in a pass."""
-
-    def __init__(self, teacher: Teacher, memory: Memory, step: int) -> None:
-        self._teacher = teacher
-        self._memory = memory
-        self._begun = step >= teacher.start
-        self._told: list[Tensor | None] = []
-        self._asked = 0
-        self._complete = False
-
-    def place(self, weights: Weights) -> Sequence[Tensor] | None:
-        """Where the flow has to ask for the old outputs; None if nowhere."""
-        return self._teacher.place(weights, self._memory) if self._begun else None
-
-    def open(self) -> None:
-        """Begin a pass."""
-        self._complete, self._asked = self._complete or bool(self._told), 0
-
-    def added(self, running: Pass, value: Tensor, output: Tensor, samples: Tensor | None, *, counts: bool) -> Tensor:
-        """`value`, the criterion of `output`, plus the weighted divergence if that `counts` in this pass."""
-        if not isinstance(output, Tensor) or output.ndim < 2:
-            raise UnsupportedError(
-                f"cannot compare an output of {type(output).__name__} with older ones, because the divergence is one "
-                "of probabilities; give p.loss logits of shape [N, K, ...]"
-            )
-        with torch.no_grad():
-            old = self._old(running, output.detach(), samples)
-        if old is None or not counts or running.teacher or not self._begun:
-            return value
-        return value + self._teacher.weight * self._teacher.divergence(old, output)
-
-    def _old(self, running: Pass, output: Tensor, samples: Tensor | None) -> Tensor | None:
-        if not self._complete:
-            self._told.append(output if running.teacher else self._teacher.recall(output, samples, self._memory))
-        self._asked += 1
-        if (
-            self._asked > len(self._told)
-            or (old := self._told[self._asked - 1]) is not None
-            and old.shape != output.shape
-        ):
-            raise PassesError(
-                "cannot hold outputs to those of another batch, because this pass calls p.loss for others than the "
-                "pass before; compute the loss of the same batch in every pass"
-            )
-        return old
