@@ -12,8 +12,8 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.engine.plan import make_plan
 from samnesia.study.measured import Measured
 from samnesia.study.named.bias import FULL, LONG, MEASURES, METHODS, PLAIN, QUICK, bias
+from samnesia.study.named.cells.marks import EFFECTS, NULLS, OnMarks
 from samnesia.study.named.forgetting import farther
-from samnesia.study.named.marks import EFFECTS, NULLS, OnMarks
 from samnesia.train.config import ASAM, SAM, Digits
 from samnesia.train.loaded import load
 from samnesia.train.recipes import find

@@ -9,8 +9,8 @@ import pytest
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.engine.plan import make_plan
+from samnesia.study.named.cells.retraining import FIRST, LABELS, SECOND, Retrained
 from samnesia.study.named.label_noise import ALPHAS, LONG, METHODS, NOISES, RADII, configuration, label_noise
-from samnesia.study.named.retraining import FIRST, LABELS, SECOND, Retrained
 from samnesia.study.training import Training
 from samnesia.train.config import MLP, SAM, Digits, Table
 from samnesia.train.loaded import load

@@ -8,8 +8,8 @@ import torch
 
 from samnesia.study.engine.plan import make_plan
 from samnesia.study.measured import Measured
+from samnesia.study.named.cells.valleys import PLAIN, InValley, plain_of
 from samnesia.study.named.late_phase import COMPARED, LATE, MEASURES, PHASES, PROBLEMS, configuration, late_phase, work
-from samnesia.study.named.valleys import PLAIN, InValley, plain_of
 from samnesia.train.config import MLP, Digits, Perturbed
 from samnesia.train.loaded import load
 from samnesia.train.log import RESULT

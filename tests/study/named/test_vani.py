@@ -14,9 +14,9 @@ from samnesia.study.engine.jobs import Job
 from samnesia.study.engine.store import Finished, find_cell
 from samnesia.study.judging.verdicts import judge
 from samnesia.study.measured import TRAINING
+from samnesia.study.named.cells.vani_chain import PLAIN, PRETRAINING
+from samnesia.study.named.cells.vani_robustness import KINDS, Disturbances
 from samnesia.study.named.vani import METHODS, PAIRS, TUNED_WITH, Full, Tiny, measures, vani
-from samnesia.study.named.vani_chain import PLAIN, PRETRAINING
-from samnesia.study.named.vani_robustness import KINDS, Disturbances
 from samnesia.train.config import BinaryCrossEntropy, CrossEntropy, OutputBias
 from samnesia.train.loaded import load
 from samnesia.train.log import read_config, read_result

@@ -14,8 +14,8 @@ from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Difference
 from samnesia.study.measured import Measured
 from samnesia.study.named import measures
+from samnesia.study.named.cells.marks import OnMarks
 from samnesia.study.named.forgetting import farther
-from samnesia.study.named.marks import OnMarks
 from samnesia.study.named.registry import named
 from samnesia.study.work import Work
 from samnesia.train.config import ASAM, OBF, SAM, Checkpoints, Digits, Evaluation, Logging, Method, Random, RunConfig

@@ -12,8 +12,8 @@ from dataclasses import replace
 from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Difference
 from samnesia.study.named import measures
+from samnesia.study.named.cells.retraining import Retrained
 from samnesia.study.named.registry import named
-from samnesia.study.named.retraining import Retrained
 from samnesia.study.training import Training
 from samnesia.study.work import Work
 from samnesia.train.config import (

@@ -14,8 +14,8 @@ from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Difference
 from samnesia.study.measured import Measured
 from samnesia.study.named import measures
+from samnesia.study.named.cells.valleys import InValley
 from samnesia.study.named.registry import named
-from samnesia.study.named.valleys import InValley
 from samnesia.study.work import Work
 from samnesia.train.config import SAM, Checkpoints, Evaluation, Logging, Perturbed, RunConfig, Steps, Unperturbed
 from samnesia.train.recipes import find

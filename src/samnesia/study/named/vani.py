@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from samnesia.study.design import Design, Factor, Levels, Measure, Study
 from samnesia.study.hypotheses import Also, Difference
 from samnesia.study.measured import AtEnd, Measured
+from samnesia.study.named.cells.vani_chain import Chain, Tuning
+from samnesia.study.named.cells.vani_robustness import KINDS, Disturbances
 from samnesia.study.named.registry import named
-from samnesia.study.named.vani_chain import Chain, Tuning
-from samnesia.study.named.vani_robustness import KINDS, Disturbances
 from samnesia.train.config import SGD, Checkpoints, Cosine, Evaluation, Logging, Perturbed, Photographs, RunConfig
 from samnesia.train.parts.methods import ASAM, GSAM, OBF, SAM, Method, OutputBias, Unperturbed
 from samnesia.train.recipes import RECIPES, find

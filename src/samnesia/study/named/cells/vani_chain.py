@@ -21,7 +21,7 @@ from typing import Any
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.measured import TRAINING, Measured
-from samnesia.study.named.vani_robustness import Disturbances
+from samnesia.study.named.cells.vani_robustness import Disturbances
 from samnesia.study.training import Training
 from samnesia.study.work import Outcome, Work
 from samnesia.train.config import RunConfig
@@ -56,7 +56,7 @@ class Chain:
     """Pretrain, measure the final weights, disturb the test images, and fine-tune on other data.
 
     Values are those of the pretraining (:class:`samnesia.study.measured.Measured`), those of
-    :class:`samnesia.study.named.vani_robustness.Disturbances`, and of each fine-tuning some behind its name.
+    :class:`samnesia.study.named.cells.vani_robustness.Disturbances`, and of each fine-tuning some behind its name.
     """
 
     pretraining: Measured
