@@ -240,7 +240,7 @@ def made(study: dict) -> list[str]:
         f"- `{study['command']}`, then `python scripts/update_findings.py {out_of(study)}`",
         *(f"- {one}" for one in where),
         f"- seeds {ranges(study['seeds'])}{tuned}",
-        f"- {finished} runs{lost}; {study['seconds'] / 60:.0f} minutes of one core in all",
+        f"- {finished} runs{lost}; {study['seconds'] / 60:.0f} minutes of wall time, run by run, beside other work",
     ]
     lines += [f"- added later: {one}" for one in study["later"]]
     return [*lines, *(f"- {note}" for note in study["notes"])]
