@@ -29,6 +29,7 @@ from samnesia.data.draws import (
 )
 from samnesia.data.label_noise import flip_labels
 from samnesia.data.marks import draw_marks, figures, plant
+from samnesia.data.pixels import Standardised
 from samnesia.data.problem import Augment, Mix, Problem, SecondLabel, TensorSplit
 from samnesia.data.relabel import read_chosen
 from samnesia.extras import require
@@ -44,6 +45,8 @@ MARKS = {"train": MARK_TRAIN, "validation": MARK_VALIDATION, "test": MARK_TEST}
 # same to every run, whatever its split.
 PIXEL_MEAN = 4.8842
 PIXEL_STD = 6.0168
+BRIGHTEST = 16.0
+"""Full ink."""
 
 
 def digits(
@@ -114,6 +117,9 @@ def digits(
         num_outputs=NUM_CLASSES,
         shape=(1, 8, 8),
         mix=mix,
+        exposure=Standardised((PIXEL_MEAN / BRIGHTEST,), (PIXEL_STD / BRIGHTEST,))
+        if normalized
+        else Standardised((0.0,), (1.0 / BRIGHTEST,)),
     )
 
 

@@ -81,6 +81,7 @@ def image_problem(
         num_outputs=num_classes,
         shape=views.shape,
         mix=mix,
+        exposure=views.exposure,
     )
 
 

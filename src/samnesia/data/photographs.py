@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from samnesia.data.draws import PATCHES, REGIONS, permutation
+from samnesia.data.pixels import StandardisedAlone
 from samnesia.data.problem import Problem, TensorSplit
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
@@ -36,6 +37,7 @@ KNOWN = (
 GRID = 4
 MARGIN = 4
 TRAIN_REGIONS, VALIDATION_REGIONS = 8, 3
+BRIGHTEST = 255.0
 LEAST_STD = 1.0
 """In grey levels of 0 to 255: what has less contrast is the rounding of a flat patch, and is not blown up."""
 
@@ -81,9 +83,12 @@ def photographs(seed: int, names: Sequence[str], *, side: int = 16, per_region: 
                 for number, top, left in zip(places.photograph, places.top, places.left, strict=True)
             ]
         )
-        splits.append(TensorSplit(torch.from_numpy(_standardised(patches)), torch.from_numpy(places.photograph)))
+        pixels = torch.from_numpy((patches / BRIGHTEST).astype(np.float32))[:, None]
+        inputs, labels = torch.from_numpy(_standardised(patches)), torch.from_numpy(places.photograph)
+        splits.append(TensorSplit(inputs, labels, pixels=pixels))
     train, validation, test = splits
-    return Problem(train, validation, test, num_outputs=len(names), shape=(1, side, side))
+    exposure = StandardisedAlone(LEAST_STD / BRIGHTEST)
+    return Problem(train, validation, test, num_outputs=len(names), shape=(1, side, side), exposure=exposure)
 
 
 def split_places(

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from samnesia.data.pixels import Exposure
 from samnesia.perturb.errors import ConfigurationError
 
 Batch = tuple[Any, Tensor]
@@ -87,6 +88,10 @@ class Split(ABC):
     def batch(self, indices: Sequence[int], epoch: int | None = None) -> Batch:
         """Return samples as training sees them in ``epoch``, or, without one, as evaluation sees them."""
 
+    def pixels(self, indices: Sequence[int]) -> Tensor | None:
+        """Pixels of 0 to 1 of these samples, where what evaluation sees does not tell them; else None."""
+        return None
+
 
 class TensorSplit(Split):
     """Samples that are tensors in memory.
@@ -97,6 +102,7 @@ class TensorSplit(Split):
         clean_labels: the true classes where labels may be wrong.
         augment: how training sees the inputs; None is as they are.
         second_labels: what else the samples speak for.
+        pixels: of images, 0 to 1, shape ``[n, channels, height, width]``, where the inputs do not tell them.
 
     Raises:
         ConfigurationError: for second labels that are not one class per sample.
@@ -110,6 +116,7 @@ class TensorSplit(Split):
         *,
         augment: Augment | None = None,
         second_labels: tuple[SecondLabel, ...] = (),
+        pixels: Tensor | None = None,
     ) -> None:
         for second in second_labels:
             if second.classes.shape != labels.shape or second.classes.dtype != torch.int64 or labels.ndim != 1:
@@ -119,7 +126,7 @@ class TensorSplit(Split):
                     "one class (int64) for each sample and label; give as many"
                 )
         self.inputs, self.labels, self.clean_labels, self._augment = inputs, labels, clean_labels, augment
-        self.second_labels = second_labels
+        self.second_labels, self._pixels = second_labels, pixels
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -131,6 +138,10 @@ class TensorSplit(Split):
         if self._augment is not None and epoch is not None:
             inputs = self._augment(inputs, epoch, indices)
         return inputs, self.labels[chosen]
+
+    def pixels(self, indices: Sequence[int]) -> Tensor | None:
+        """Pixels of 0 to 1 of these samples, where what evaluation sees does not tell them; else None."""
+        return None if self._pixels is None else self._pixels[torch.as_tensor(indices)]
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,7 @@ class Problem:
         num_outputs: number of classes, or whatever the model shall put out per sample.
         shape: of one input, without the batch; what models are built for.
         mix: how batches are mixed in training (mixup), as (inputs, targets, epoch, indices) -> (inputs, targets).
+        exposure: how a model sees the pixels of images; None where inputs are no images, or nothing is known of it.
     """
 
     train: Split
@@ -152,6 +164,23 @@ class Problem:
     num_outputs: int
     shape: tuple[int, ...]
     mix: Mix | None = None
+    exposure: Exposure | None = None
+
+    def pixels(self, split: Split, indices: Sequence[int]) -> Tensor:
+        """Pixels of 0 to 1 of samples of a split as evaluation sees them, shape ``[n, channels, height, width]``.
+
+        There are fewer than ``indices`` where damaged images are left out.
+
+        Raises:
+            ConfigurationError: if the data are no images.
+        """
+        if self.exposure is None:
+            raise ConfigurationError(
+                "cannot look at the pixels of these data, because they are no images, or do not say how pixels become "
+                "inputs; give the Problem an exposure (samnesia.data.pixels)"
+            )
+        stored = split.pixels(indices)
+        return (self.exposure.pixels(split.batch(indices)[0]) if stored is None else stored).clamp(0.0, 1.0)
 
     @property
     def class_counts(self) -> tuple[int, ...] | None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from samnesia.data.draws import AUGMENT
 from samnesia.data.generators import preserved_generators, seed_generators
+from samnesia.data.pixels import Exposure
 from samnesia.data.problem import Batch, Split
 from samnesia.data.samples import DamagedImageError, Labels, Samples
 from samnesia.data.views import View
@@ -25,11 +26,13 @@ class Views:
         training: with augmentation, drawn from the global generators.
         evaluation: without.
         shape: of what both return.
+        exposure: how both make inputs of pixels.
     """
 
     training: View
     evaluation: View
     shape: tuple[int, int, int]
+    exposure: Exposure | None = None
 
 
 class SampleSplit(Split):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from samnesia.data.pixels import Exposure, Standardised
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
 
@@ -38,6 +39,11 @@ class Appearance:
     std: tuple[float, ...]
     crop_pct: float
     interpolation: str
+
+    @property
+    def exposure(self) -> Exposure:
+        """How pixels become inputs."""
+        return Standardised(self.mean, self.std)
 
     def evaluation(self) -> View:
         """The image resized so that its central crop keeps ``crop_pct``, or as it is where it has the size already."""

@@ -267,7 +267,12 @@ class Images:
             sets,
             num_classes=num_classes,
             labelling=Labelling(self.flipped, self.noise, self.relabel, self.holdout),
-            views=Views(self.augmentation.view(look), look.evaluation(), (3, self.image_size, self.image_size)),
+            views=Views(
+                self.augmentation.view(look),
+                look.evaluation(),
+                (3, self.image_size, self.image_size),
+                look.exposure,
+            ),
             seed=seed,
             skip_damaged=self.damaged == "skip",
             mix=None if self.mixing is None else self.mixing.mixer(num_classes, seed),
