@@ -8,9 +8,11 @@ from samnesia.study.named import flatness as flatness
 from samnesia.study.named import forgetting as forgetting
 from samnesia.study.named import label_noise as label_noise
 from samnesia.study.named import late_phase as late_phase
+from samnesia.study.named import m_sharpness as m_sharpness
 from samnesia.study.named import multi_step as multi_step
 from samnesia.study.named import problems as problems
 from samnesia.study.named import scale_invariance as scale_invariance
+from samnesia.study.named import unnormalized as unnormalized
 from samnesia.study.named import vani as vani
 from samnesia.study.named import widths as widths
 from samnesia.study.named.registry import STUDIES, NamedStudy, find_study, named

@@ -16,6 +16,7 @@ from samnesia.study.looks import AtSizes
 from samnesia.study.measured import Measured
 from samnesia.study.named import measures
 from samnesia.study.named.few import DATA, base
+from samnesia.study.named.registry import named
 from samnesia.study.work import Work
 from samnesia.train.config import SAM, RunConfig, Unperturbed
 
@@ -23,7 +24,12 @@ PLAIN = "0"
 """The radius of plain SGD, whose gradient does not depend on m."""
 WHOLE, FEW = "40", "5"
 """m of the claims: the whole batch, and an eighth of it."""
-CHOSEN: dict[tuple[str, str], str] = {}
+CHOSEN: dict[tuple[str, str], str] = {
+    ("digits-few-noisy", "40"): "0.4",
+    ("digits-few-noisy", "5"): "0.2",
+    ("digits-few", "40"): "0.1",
+    ("digits-few", "5"): "0.2",
+}
 """Radius by problem and m, of the highest validation accuracy on tuning seeds: benchmarks/study_settings.py."""
 SMALLEST = {"digits-few-noisy": 1.0, "digits-few": 0.5}
 """Points of test accuracy. SGD errs on 5 % of clean digits, so that a point would be a fifth of all errors there."""
@@ -115,7 +121,7 @@ QUICK = Form("m-sharpness-quick", (WHOLE, "10", FEW), (PLAIN, "0.1", "0.2", "0.4
 FULL = Form("m-sharpness", (WHOLE, "20", "10", FEW, "1"), (PLAIN, "0.05", "0.1", "0.2", "0.4", "0.8"), tuple(range(10)))
 
 
-# without a name in `samnesia study` until benchmarks/study_settings.py has chosen its settings
+@named
 def m_sharpness(quick: bool = False) -> Study:
     """Whether perturbations that fewer samples share generalize better, and their sharpness tells the error better."""
     return (QUICK if quick else FULL).study()

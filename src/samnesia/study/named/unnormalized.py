@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from samnesia.study.design import Design, Factor, Levels, Study
 from samnesia.study.hypotheses import Difference, Hypothesis
 from samnesia.study.named import measures
+from samnesia.study.named.registry import named
 from samnesia.study.training import Training
 from samnesia.study.work import Work
 from samnesia.train.config import (
@@ -56,7 +57,24 @@ class Setting:
     """Radius."""
 
 
-CHOSEN: dict[tuple[str, str, str], Setting] = {}
+CHOSEN: dict[tuple[str, str, str], Setting] = {
+    ("wine", "normalized", "sgd"): Setting(0.1),
+    ("wine", "normalized", "sgd-twice"): Setting(0.3),
+    ("wine", "normalized", "sam"): Setting(0.3, 0.001),
+    ("wine", "normalized", "asam"): Setting(0.3, 2),
+    ("wine", "raw", "sgd"): Setting(0.003),
+    ("wine", "raw", "sgd-twice"): Setting(0.003),
+    ("wine", "raw", "sam"): Setting(0.003, 0.001),
+    ("wine", "raw", "asam"): Setting(0.003, 0.02),
+    ("digits-few", "normalized", "sgd"): Setting(0.1),
+    ("digits-few", "normalized", "sgd-twice"): Setting(0.1),
+    ("digits-few", "normalized", "sam"): Setting(0.1, 0.02),
+    ("digits-few", "normalized", "asam"): Setting(0.1, 0.2),
+    ("digits-few", "raw", "sgd"): Setting(0.01),
+    ("digits-few", "raw", "sgd-twice"): Setting(0.01),
+    ("digits-few", "raw", "sam"): Setting(0.01, 0.001),
+    ("digits-few", "raw", "asam"): Setting(0.01, 0.2),
+}
 """By problem, input and method."""
 
 
@@ -74,7 +92,7 @@ MEASURES = (
 )
 
 
-# without a name in `samnesia study` until benchmarks/study_settings.py has chosen its settings
+@named
 def unnormalized(quick: bool = False) -> Study:
     """SGD, SAM and ASAM on normalised inputs and on raw ones, each with a learning rate of its own."""
     problems = tuple(EPOCHS)
