@@ -1,8 +1,8 @@
 """The suites of ``samnesia evaluate``: a part each, with its options, its figures, and its lines in the table."""
 
-from samnesia.evaluate.suites.suite import Suite
+from samnesia.evaluate.suites.suite import Score, Suite
 
 SUITES: dict[str, type[Suite]] = {}
 """Every suite by its name on the command line, in the order in which they are evaluated and shown."""
 
-__all__ = ["SUITES", "Suite"]
+__all__ = ["SUITES", "Score", "Suite"]

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from samnesia.examine.parts.part import Part
+from samnesia.examine.parts.part import Part, Values
 
 if TYPE_CHECKING:
     from samnesia.train.loaded import Loaded
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number of the table: runs that differ by their seed alone are averaged by it."""
+
+    value: float | None
+    """As it is shown: a share in percent, say. None where there is none."""
+    unit: str = "%"
+    """Behind the number; empty for none."""
+    digits: int = 1
+    """Behind the point."""
+    main: bool = False
+    """Whether it stands for its suite in the summary; where none does, the first one stands for it."""
+
+    @property
+    def text(self) -> str:
+        """``93.4 %``."""
+        return self.written(self.value)
+
+    def written(self, value: float | None) -> str:
+        """A number of this kind."""
+        if value is None:
+            return "none"
+        return f"{value:.{self.digits}f}" + (f" {self.unit}" if self.unit else "")
 
 
 class Suite(Part):
@@ -18,5 +46,13 @@ class Suite(Part):
     """
 
     def against(self, loaded: Loaded) -> str | None:
-        """Why it does not apply to this model and these data, in words; None if it does."""
+        """Why it does not apply to this model and these data, in words (``the data are no images``); None if it does."""
         return None
+
+    @abstractmethod
+    def scores(self, values: Values) -> Mapping[str, Score]:
+        """The lines of the table, by name."""
+
+    def rows(self, values: Values) -> Mapping[str, str]:
+        """The same in words."""
+        return {name: score.text for name, score in self.scores(values).items()}
