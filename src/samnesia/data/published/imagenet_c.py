@@ -1,0 +1,108 @@
+"""ImageNet-C: ImageNet's validation images, corrupted in fifteen ways (and four more) at five severities.
+
+On disk ``CORRUPTION/SEVERITY/WNID/*.JPEG``; where the archives were unpacked into a folder each, below ``noise``,
+``blur``, ``weather``, ``digital`` and ``extra``. The images have 224 pixels, and models of that size see them as they
+are.
+
+Source: D. Hendrycks and T. Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
+Perturbations", ICLR 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from samnesia.data.published.classes import ClassNumbers
+from samnesia.data.published.folders import open_folder, subfolders
+from samnesia.data.published.labelled import Labelled, left_out
+from samnesia.perturb.errors import ConfigurationError
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    "weather": ("snow", "frost", "fog", "brightness"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+    "extra": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+}
+"""The corruptions by the archives that they come in; the mean corruption error is over all but ``extra``."""
+MAIN = tuple(name for group, names in GROUPS.items() if group != "extra" for name in names)
+EXTRA = GROUPS["extra"]
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageNetC:
+    """What there is of ImageNet-C in a folder; images are looked for as a corruption is opened.
+
+    Attributes:
+        root: the folder.
+        places: where the corruptions are that are there, in order.
+        severities: of each of them, those that are there.
+        classes: of the model.
+        missing: what is not there, and is left out.
+    """
+
+    root: Path
+    places: dict[str, Path]
+    severities: dict[str, tuple[int, ...]]
+    classes: ClassNumbers
+    missing: tuple[str, ...]
+
+    def open(self, corruption: str, severity: int) -> Labelled:
+        """The images of a corruption at a severity; those of classes that are not there are left out."""
+        folder = self.places[corruption] / str(severity)
+        expected = self.classes.folders
+        return open_folder(
+            folder, lambda name: self.classes.of(name, folder), expected=expected, skip=bool(self.missing)
+        )
+
+
+def open_imagenet_c(
+    root: Path | str, classes: ClassNumbers, *, corruptions: Sequence[str] = MAIN, skip: bool = False
+) -> ImageNetC:
+    """See what there is of ImageNet-C.
+
+    Args:
+        root: holds the corruptions, or the folders of the archives with them.
+        classes: of the model.
+        corruptions: those that are evaluated.
+        skip: evaluate on what is there of them.
+
+    Raises:
+        ConfigurationError: if there is nothing, or, without ``skip``, not all: corruptions, severities and classes.
+    """
+    root = Path(root)
+    above = [root, *(root / group for group in GROUPS)]
+    if not subfolders(root):
+        raise _nothing(root)
+    places: dict[str, Path] = {}
+    severities: dict[str, tuple[int, ...]] = {}
+    missing: list[str] = []
+    for name in corruptions:
+        found = [folder / name for folder in above if (folder / name).is_dir()]
+        if not found:
+            missing.append(name)
+            continue
+        there = []
+        for severity in SEVERITIES:
+            folder = found[0] / str(severity)
+            absent = sorted(set(classes.folders) - set(subfolders(folder))) if folder.is_dir() else None
+            if absent is None or len(absent) == len(classes.folders):
+                missing.append(f"{name}/{severity}")
+                continue
+            missing += [f"{name}/{severity}/{one}" for one in absent]
+            there.append(severity)
+        if there:
+            places[name], severities[name] = found[0], tuple(there)
+    if not places:
+        raise _nothing(root)
+    return ImageNetC(root, places, severities, classes, left_out(missing, root, skip=skip))
+
+
+def _nothing(root: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot evaluate on {root}, because ImageNet-C is in folders CORRUPTION/SEVERITY/CLASS, such as "
+        "gaussian_noise/1/n01440764, and none is there; unpack its archives there, or name another folder"
+    )
