@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from PIL import Image
@@ -50,6 +51,10 @@ class SampleSplit(Split):
         seed: of the run.
         skip_damaged: leave images that cannot be decoded out of batches, with a warning, instead of stopping.
     """
+
+    doing: ClassVar[str] = "train with"
+    leaving_out: ClassVar[str] = 'data.damaged "skip"'
+    """What is done with the images, and the option that leaves out damaged ones: for messages."""
 
     def __init__(
         self,
@@ -108,7 +113,7 @@ class SampleSplit(Split):
         except OSError as error:
             # not the image's fault: a disk that went away must not empty the data set, whatever is said of damage
             raise ConfigurationError(
-                f"cannot train with {self.samples.name(number)}, because it cannot be read "
+                f"cannot {self.doing} {self.samples.name(number)}, because it cannot be read "
                 f"({error.strerror or error}); see that the data set stays in place"
             ) from None
 
@@ -116,8 +121,8 @@ class SampleSplit(Split):
         name = self.samples.name(int(self.numbers[index]))
         if self._warned is None:
             raise ConfigurationError(
-                f"cannot train with {name}, because the image (sample {index}) is damaged: {reason}; "
-                'replace it, or leave such images out with data.damaged "skip"'
+                f"cannot {self.doing} {name}, because the image (sample {index}) is damaged: {reason}; "
+                f"replace it, or leave such images out with {self.leaving_out}"
             ) from None
         self.damaged.add(index)
         if not self._warned[index]:
