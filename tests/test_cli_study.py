@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 
 from samnesia import cli
-from samnesia.study import report
+from samnesia.study import named, report
+from samnesia.study.named import registry
+from samnesia.study.named.registry import NamedStudy
+from tests.study import tiny_study
 
 STUDY = """
 from samnesia.study.design import Design, Factor, Study
@@ -113,6 +116,26 @@ def test_a_study_runs_prints_its_power_before_and_its_verdicts_after(samnesia, f
     assert (code, err) == (0, "")
     assert "12 of 16 runs are finished already and kept." in printed
     assert json.loads((out / "study.json").read_text())["command"].endswith(f"two --seeds 4 --out {out}")
+
+
+def test_all_studies_run_and_one_that_fails_does_not_stop_the_rest(samnesia, tmp_path, monkeypatch):
+    def two(quick=False):
+        return tiny_study.study(seeds=(0, 1), name="two-quick" if quick else "two")
+
+    def whole():
+        return tiny_study.study(seeds=(0, 1))
+
+    monkeypatch.setattr(named, "STUDIES", {name: NamedStudy(name, make, "") for name, make in
+                                           {"two": two, "whole": whole, "last": two}.items()})  # fmt: skip
+    monkeypatch.setattr(registry, "STUDIES", named.STUDIES)
+    code, printed, err = samnesia("study", "--all", "--tiny", "--out", tmp_path / "out", "--workers", 1)
+    assert (code, err) == (1, "")
+    assert "whole: cannot run whole in a quick form" in printed
+    assert printed.endswith("2 of 3 studies are complete; not so: whole\n")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last", "two"]
+    command = json.loads((tmp_path / "out" / "two" / "study.json").read_text())["command"]
+    assert command == f"samnesia study two --quick --out {tmp_path / 'out' / 'two'}"
+    assert samnesia("study", "two", "--all")[2].startswith("samnesia: cannot run the study two and --all")
 
 
 def test_a_report_is_made_anew_without_the_authors_python(samnesia, file, tmp_path):

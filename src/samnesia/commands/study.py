@@ -2,7 +2,7 @@
 
 import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ import tyro
 
 from samnesia.commands.compare import incomplete
 from samnesia.extras import require
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, SamnesiaError
 
 if TYPE_CHECKING:
     from samnesia.study.design import Study as Defined
@@ -25,6 +25,10 @@ class Study:
     samnesia study problems --out DIR
 
     samnesia study my_study.py:radii --out DIR --workers 8
+
+    All that have a name, in their small forms, one after the other, each into DIR/NAME:
+
+    samnesia study --all --quick --out DIR
 
     Cells that have finished in DIR are kept: the same command goes on after an interruption, and with more --seeds runs
     only those. A definition that has changed since its first result is refused. docs/studies.md explains all of it.
@@ -42,6 +46,10 @@ class Study:
     """Number of reported seeds; None is as the study says. More go on after its own, but for those it was tuned on."""
     quick: bool = False
     """Run the study's small form, for a look."""
+    tiny: bool = False
+    """The same as --quick."""
+    all: bool = False
+    """Run all studies that have a name, each into its own directory of --out; one that fails does not stop the rest."""
     plan: bool = False
     """Print what would run, what is missing, the hypotheses, notes, and what can be told from it; run nothing."""
 
@@ -50,6 +58,8 @@ class Study:
         from samnesia.study.named import STUDIES, find_study
         from samnesia.study.seeds import with_seeds
 
+        if self.all:
+            return self._all(list(STUDIES))
         if self.study is None:
             width = max(map(len, STUDIES)) + 2
             print("\n".join(f"{name:{width}}{one.says}" for name, one in STUDIES.items()))
@@ -60,7 +70,7 @@ class Study:
                 f"cannot run with {self.workers} workers, because somebody has to do the work; use 1 or more, or leave "
                 "it out"
             )
-        found = with_seeds(find_study(self.study, quick=self.quick), self.seeds)
+        found = with_seeds(find_study(self.study, quick=self.quick or self.tiny), self.seeds)
         if self.plan:
             print("\n".join(self._preview(found, claimed=True)))
             return 0
@@ -70,6 +80,23 @@ class Study:
                 "see what it would do with --plan"
             )
         return self._run(found, self.out)
+
+    def _all(self, names: list[str]) -> int:
+        if self.study is not None:
+            raise ConfigurationError(
+                f"cannot run the study {self.study} and --all, because it is one of all of them; leave one out"
+            )
+        failed = []
+        for name in names:
+            try:
+                one = replace(self, study=name, all=False, out=None if self.out is None else self.out / name)
+                failed += [name] * (one.run() != 0)
+            except SamnesiaError as error:
+                print(f"{name}: {error}")
+                failed.append(name)
+        rest = f"; not so: {', '.join(failed)}" if failed else ""
+        print(f"{len(names) - len(failed)} of {len(names)} studies are complete{rest}")
+        return int(bool(failed))
 
     def _run(self, study: "Defined", out: Path) -> int:
         from samnesia.study.engine.run import check_place, run_study
@@ -97,7 +124,7 @@ class Study:
         return [*lines, *said, *power(study.design)]
 
     def _command(self, out: Path) -> str:
-        words = ["samnesia", "study", str(self.study), *(["--quick"] if self.quick else [])]
+        words = ["samnesia", "study", str(self.study), *(["--quick"] if self.quick or self.tiny else [])]
         words += [] if self.seeds is None else ["--seeds", str(self.seeds)]
         return shlex.join([*words, "--out", str(out)])
 
