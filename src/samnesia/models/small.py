@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -57,3 +58,49 @@ def mlp(
                 tensor.mul_(scale)
             second.weight.div_(scale)
     return net
+
+
+NORMS: dict[str, Callable[[int], list[nn.Module]]] = {
+    "none": lambda width: [],
+    "batch": lambda width: [nn.BatchNorm2d(width)],
+    "group": lambda width: [nn.GroupNorm(width // 2, width)],
+}
+"""What normalizes so many channels."""
+
+
+def lenet(
+    in_channels: int,
+    num_classes: int,
+    *,
+    channels: tuple[int, ...] = (64, 64),
+    hidden: tuple[int, ...] = (384, 192),
+    kernel: int = 5,
+    padding: int = 0,
+    size: int = 32,
+    norm: str = "none",
+) -> nn.Sequential:
+    """Convolutions, each followed by 2 x 2 max-pooling, then hidden layers; without BatchNorm unless asked for.
+
+    Per entry of ``channels``: convolution, norm if there is one, ReLU, pooling; per entry of ``hidden``: linear, ReLU.
+    With the defaults it is the net of federated CIFAR-10 of Hsu et al. (2020) and Caldarola et al. (ECCV 2022).
+
+    Args:
+        in_channels: channels of the images.
+        num_classes: number of logits.
+        channels: output channels of the convolutions.
+        hidden: widths of the hidden layers.
+        kernel: side of the convolutions.
+        padding: pixels of zeros around their inputs.
+        size: side of the square images in pixels; the side left after all poolings must be at least 1.
+        norm: what follows a convolution: none, batch, or group (GroupNorm, two channels to a group).
+    """
+    layers: list[nn.Module] = []
+    for before, after in pairwise((in_channels, *channels)):
+        layers += [nn.Conv2d(before, after, kernel, padding=padding), *NORMS[norm](after), nn.ReLU()]
+        layers.append(nn.MaxPool2d(2))
+        size = (size + 2 * padding - kernel + 1) // 2
+    layers.append(nn.Flatten())
+    features = (channels[-1] if channels else in_channels) * size * size
+    for before, after in pairwise((features, *hidden)):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1] if hidden else features, num_classes))

@@ -99,6 +99,18 @@ def resume(
 
 @contextmanager
 def _ready(config: RunConfig) -> Iterator[Run]:
+    with computing(config):
+        problem = config.data.load(config.seed)
+        if not config.evaluation.test:
+            problem = replace(problem, test=None)
+        run = Run(config, Engine(config.hardware), problem)
+        run.evaluator.rehearse(run.module, config.loss.criterion(), problem.train)
+        yield run
+
+
+@contextmanager
+def computing(config: RunConfig) -> Iterator[None]:
+    """Threads, algorithms and random generators as a run has them; afterwards they are as they were."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(config.hardware.threads)
     if config.hardware.deterministic:
@@ -108,12 +120,7 @@ def _ready(config: RunConfig) -> Iterator[Run]:
         with randomness.isolated(config.seed), warnings.catch_warnings():
             # torch's of a convolution with one input channel, whose strides say nothing
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-            problem = config.data.load(config.seed)
-            if not config.evaluation.test:
-                problem = replace(problem, test=None)
-            run = Run(config, Engine(config.hardware), problem)
-            run.evaluator.rehearse(run.module, config.loss.criterion(), problem.train)
-            yield run
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
@@ -131,7 +138,7 @@ def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Cal
                 observer.begin(run.config, run.plan.steps, run.position)
             batches = run.batches(range(run.position.epoch, run.config.epochs), run.position.step)
             while run.position.epoch < run.config.epochs:
-                _train_epoch(run, batches, keeper, observers, stop)
+                train_epoch(run, batches, keeper, observers, stop)
                 _end_epoch(run, keeper, observers)
             result = result_of(run, started)
             if out is not None and leads:
@@ -144,12 +151,12 @@ def _finish(run: Run, out: Path | None, observers: Sequence[Observer], stop: Cal
     return result
 
 
-def _train_epoch(
+def train_epoch(
     run: Run,
     batches: Iterator[list[Piece]],
     keeper: Keeper,
-    observers: Sequence[Observer],
-    stop: Callable[[], bool],
+    observers: Sequence[Observer] = (),
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train on what is left of the epoch: nothing, if the run was stopped before its evaluation."""
     run.model.train()
