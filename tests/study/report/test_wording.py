@@ -110,6 +110,11 @@ def several(*contexts):
             "M1 is above SGD at the last epoch in 2 of 2 contexts, as are m2 and m3, by +9.0",
         ),
         (
+            [[(UP, UP), (UP, UP)], [(UP, UP)]],
+            "M1 is above SGD at the last epoch in 2 of 2 contexts, by +9.0 (8.0 to 10.0) points on average over the 1 "
+            "where all were run; ",
+        ),
+        (
             [[(DOWN, UP)], [(UNCLEAR, UP)]],
             "No method is above SGD beyond chance at the last epoch in any of 2",
         ),

@@ -195,11 +195,17 @@ def _over_contexts(summary: Summary) -> str:
 
 
 def _in_contexts(summary: Summary, judged: Judged, row: Mapping[str, Any], point: str, also: str) -> str:
-    """``at the last epoch in 4 of 5 contexts, as is ASAM, by +2.1 (1.5 to 2.6) points on average``."""
+    """``at the last epoch in 4 of 5 contexts, as is ASAM, by +2.1 (1.5 to 2.6) points on average``.
+
+    The average is over the contexts that have all methods, which is said where these are not all that it is in.
+    """
     better, unclear, worse = sides(summary, judged, row["method"], point)
+    there, arms = better + unclear + worse, [one["method"] for one in summary["methods"]]
+    whole = sum([one["method"] for one in context["methods"]] == arms for context in summary["contexts"])
+    over = "on average" if whole == there else f"on average over the {whole} where all were run"
     mean, under = row["difference"][point], f" and {judged.worse} it in {worse}" if worse else ""
-    average = f", by {judged.in_steps(judged.change(mean))} on average" if mean["mean"] is not None else ""
-    return _sentence(judged.at(point), f"in {better} of {better + unclear + worse} contexts{under}{also}{average}")
+    average = f", by {judged.in_steps(judged.change(mean))} {over}" if mean["mean"] is not None else ""
+    return _sentence(judged.at(point), f"in {better} of {there} contexts{under}{also}{average}")
 
 
 def _few(names: Sequence[str]) -> str:
