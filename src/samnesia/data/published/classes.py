@@ -44,6 +44,11 @@ class ClassNumbers:
         """The names that stand for a class, in order."""
         return tuple(sorted(name for name, numbers in self.numbers.items() if numbers))
 
+    @property
+    def imagenet(self) -> tuple[str, ...]:
+        """Those of ImageNet's folders that stand for a class; all of them, where none is ImageNet's."""
+        return tuple(name for name in imagenet_classes() if self.numbers.get(name)) or self.folders
+
     def of(self, name: str, where: Path | str) -> tuple[int, ...]:
         """Numbers of a folder in ``where``; raises ConfigurationError if its name stands for no class."""
         if name not in self.numbers:
@@ -66,25 +71,36 @@ class ClassNumbers:
         return self.of(names[number], where)
 
 
-def classes_of(problem: Problem) -> ClassNumbers:
+def classes_of(problem: Problem, file: Path | str | None = None) -> ClassNumbers:
     """By the folders that a model's data came from; without folders, ImageNet's for a model of 1000 classes.
 
+    Args:
+        problem: the model's data.
+        file: of class numbers for more folders, or in the place of these; see :func:`read_classes`.
+
     Raises:
-        ConfigurationError: if it cannot be known.
+        ConfigurationError: if it cannot be known, or the file cannot be used.
     """
+    own, source = _own(problem)
+    if file is not None:
+        own, source = {**own, **read_classes(file, problem.num_outputs)}, f"{file} and {source}" if own else str(file)
+    if not own:
+        raise ConfigurationError(
+            f"cannot tell which of the {problem.num_outputs} classes of the model a folder stands for, because its own "
+            "data are not in a folder per class, and it has not ImageNet's 1000 classes; give a file of class numbers "
+            "for the folders (classes FILE.json)"
+        )
+    return ClassNumbers(own, problem.num_outputs, source)
+
+
+def _own(problem: Problem) -> tuple[dict[str, tuple[int, ...]], str]:
+    """Class numbers by folder, and where these names come from."""
     names = folder_names(problem.train) or (None if problem.test is None else folder_names(problem.test))
     if names is not None:
-        return ClassNumbers(
-            {name: (number,) for number, name in enumerate(names)}, problem.num_outputs, "the data of the model"
-        )
+        return {name: (number,) for number, name in enumerate(names)}, "the data of the model"
     if problem.num_outputs == IMAGENET:
-        numbers: dict[str, tuple[int, ...]] = {name: (number,) for number, name in enumerate(imagenet_classes())}
-        return ClassNumbers(numbers, IMAGENET, "ImageNet")
-    raise ConfigurationError(
-        f"cannot tell which of the {problem.num_outputs} classes of the model a folder stands for, because its own "
-        "data are not in a folder per class, and it has not ImageNet's 1000 classes; give a file of class numbers "
-        "for the folders (classes FILE.json)"
-    )
+        return {name: (number,) for number, name in enumerate(imagenet_classes())}, "ImageNet"
+    return {}, ""
 
 
 def folder_names(split: Split) -> tuple[str, ...] | None:
@@ -99,7 +115,7 @@ def folder_names(split: Split) -> tuple[str, ...] | None:
     return names if len(set(names)) == len(names) > 1 else None
 
 
-def read_classes(path: Path | str, outputs: int) -> ClassNumbers:
+def read_classes(path: Path | str, outputs: int) -> dict[str, tuple[int, ...]]:
     """Class numbers from a file: a JSON object, or lines of CSV.
 
     ``{"n01440764": 0, "tools": [3, 17], "other": null}``: one class; several, each of which is right; images that are
@@ -125,7 +141,7 @@ def read_classes(path: Path | str, outputs: int) -> ClassNumbers:
                     f"cannot use the class {number} of {name!r} in {path}, because the model has {outputs} classes, "
                     f"numbered from 0 to {outputs - 1}; correct the file"
                 )
-    return ClassNumbers(found, outputs, str(path))
+    return found
 
 
 def _of_json(text: str) -> dict[str, tuple[int, ...]]:

@@ -52,7 +52,7 @@ def open_sketch(root: Path | str, classes: ClassNumbers, *, skip: bool) -> Label
 
     Source: H. Wang et al., "Learning Robust Global Representations by Penalizing Local Predictive Power", NeurIPS 2019.
     """
-    return open_folder(root, lambda name: classes.of(name, root), expected=classes.folders, skip=skip)
+    return open_folder(root, lambda name: classes.of(name, root), expected=classes.imagenet, skip=skip)
 
 
 def open_own(root: Path | str, classes: ClassNumbers, *, restrict: bool) -> Labelled:
@@ -77,24 +77,21 @@ def open_folder(
     """
     root = Path(root)
     there = subfolders(root)
-    if expected is not None:
-        known = set(expected)
-        strangers = [name for name in there if name not in known]
-        if strangers:
-            raise ConfigurationError(
-                f"cannot evaluate on {root}, because its classes are folders such as {expected[0]}, and "
-                f"{some(strangers)} there; name the folder that holds the folders of the classes"
-            )
+    numbers = {name: numbered(name) for name in there}
+    if expected is not None and (strangers := sorted(set(there) - set(expected))):
+        raise ConfigurationError(
+            f"cannot evaluate on {root}, because {some(strangers)} there, and none of the {len(expected)} folders of "
+            f"the set, such as {expected[0]}; name the folder that holds them alone"
+        )
     files: list[str] = []
     rows: list[tuple[int, ...]] = []
     empty: list[str] = []
     for name in there:
-        numbers = numbered(name)
-        images = image_files(root / name) if numbers else []
-        if numbers and not images:
+        images = image_files(root / name) if numbers[name] else []
+        if numbers[name] and not images:
             empty.append(name)
         files += images
-        rows += [numbers] * len(images)
+        rows += [numbers[name]] * len(images)
     missing = [name for name in expected or () if name not in set(there)]
     absent = left_out([*missing, *(f"{name} (empty)" for name in empty)], root, skip=skip)
     if not files:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from samnesia.data.published.classes import ClassNumbers
@@ -53,10 +54,8 @@ class ImageNetC:
     def open(self, corruption: str, severity: int) -> Labelled:
         """The images of a corruption at a severity; those of classes that are not there are left out."""
         folder = self.places[corruption] / str(severity)
-        expected = self.classes.folders
-        return open_folder(
-            folder, lambda name: self.classes.of(name, folder), expected=expected, skip=bool(self.missing)
-        )
+        numbered, expected = partial(self.classes.of, where=folder), self.classes.imagenet
+        return open_folder(folder, numbered, expected=expected, skip=bool(self.missing))
 
 
 def open_imagenet_c(
@@ -80,6 +79,7 @@ def open_imagenet_c(
     places: dict[str, Path] = {}
     severities: dict[str, tuple[int, ...]] = {}
     missing: list[str] = []
+    expected = set(classes.imagenet)
     for name in corruptions:
         found = [folder / name for folder in above if (folder / name).is_dir()]
         if not found:
@@ -88,8 +88,8 @@ def open_imagenet_c(
         there = []
         for severity in SEVERITIES:
             folder = found[0] / str(severity)
-            absent = sorted(set(classes.folders) - set(subfolders(folder))) if folder.is_dir() else None
-            if absent is None or len(absent) == len(classes.folders):
+            absent = sorted(expected - set(subfolders(folder))) if folder.is_dir() else None
+            if absent is None or len(absent) == len(expected):
                 missing.append(f"{name}/{severity}")
                 continue
             missing += [f"{name}/{severity}/{one}" for one in absent]
