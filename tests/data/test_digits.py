@@ -154,3 +154,35 @@ def test_digits_are_mixed_in_training():
     own = shares[0, labels[0]]
     assert 0.0 < own < 1.0
     assert torch.allclose(mixed[0], images[0] * own + images[5] * (1 - own), atol=1e-6)
+
+
+def test_some_of_the_digits_are_told_apart():
+    low, high = (Digits(classes=tuple(range(first, first + 5)), train=100).load(3) for first in (0, 5))
+    assert low.num_outputs == 5 and low.class_counts is not None and min(low.class_counts) > 5
+    parts = [torch.cat([split.inputs for split in (one.train, one.validation, one.test)]) for one in (low, high)]
+    assert sum(map(len, parts)) == 1797
+    both = torch.cat(parts).flatten(1).numpy()
+    assert np.array_equal(_sorted(both), _sorted(torch.cat([
+        split.inputs for split in (digits(0).train, digits(0).validation, digits(0).test)]).flatten(1).numpy()))  # fmt: skip
+    labels = torch.cat([split.labels for split in (high.train, high.validation, high.test)])
+    wanted = [int((load_digits().target == digit).sum()) for digit in range(5, 10)]
+    assert torch.bincount(labels).tolist() == wanted  # places among the classes
+    assert [len(one.validation) for one in (low, high)] == [200, 200]
+    everything = Digits(classes=tuple(range(10))).load(3)
+    assert torch.equal(everything.train.inputs, digits(3).train.inputs)
+    assert torch.equal(everything.train.labels, digits(3).train.labels)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"classes": (3,)}, "two or more"),
+        ({"classes": (3, 3)}, "each once"),
+        ({"classes": (3, 10)}, "0 to 9"),
+        ({"classes": (3, 4), "marks": 0.5}, "about all ten"),
+        ({"classes": (3, 4), "train": 400}, "there are 364 images"),
+    ],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(changed, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        Digits(**changed).load(0)

@@ -9,12 +9,24 @@ from safetensors.torch import save_file
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.parts import models
-from samnesia.train.parts.models import CNN, MLP, VGG, CifarResNet, PyramidNet, ShakeShake, Timm, WideResNet
+from samnesia.train.parts.models import (
+    CNN,
+    MLP,
+    VGG,
+    CifarResNet,
+    LeNet,
+    PyramidNet,
+    ShakeShake,
+    Timm,
+    Transformer,
+    WideResNet,
+)
 from samnesia.train.plain import from_plain, to_plain
 
 SMALL = [
     CNN(channels=(4,)),
     MLP(hidden=(8,)),
+    LeNet(),
     CifarResNet(depth=8, width=4),
     WideResNet(depth=10, width=1, dropout=0.1),
     VGG(depth=11, width=2),
@@ -29,7 +41,8 @@ def named(model):
 
 
 def test_all_models_are_tried_here():
-    assert {type(model) for model in SMALL} == set(get_args(models.Model))
+    elsewhere = {Transformer}  # for tokens: test_transformer
+    assert {type(model) for model in SMALL} | elsewhere == set(get_args(models.Model))
 
 
 @pytest.mark.parametrize("model", SMALL, ids=named)

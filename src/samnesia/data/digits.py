@@ -10,6 +10,7 @@ Repository, 1998; scikit-learn holds its test part.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -59,6 +60,7 @@ def digits(
     relabel: str | None = None,
     mix: Mix | None = None,
     normalized: bool = True,
+    classes: Sequence[int] | None = None,
 ) -> Problem:
     """Split the digits by ``seed`` into ``train`` training, 200 validation and all other images for the test.
 
@@ -78,14 +80,17 @@ def digits(
             order, -1 for those that are not trained on; None is no file.
         mix: how batches are mixed in training; None is not at all.
         normalized: whether pixels are standardised; otherwise they are those of the images, 0 to 16.
+        classes: the digits that are told apart, whose labels are their places here; None is all ten.
 
     Raises:
         ConfigurationError: for a share outside 0 to 1, a number of training images that leaves none for the test,
-            marks together with flipped labels, or a file of labels that does not fit.
+            marks together with flipped labels, a file of labels that does not fit, or classes that are not two or
+            more different digits, or that stand beside marks or a file.
         MissingExtraError: if scikit-learn is not installed.
     """
-    _check(train, flipped, marks)
-    pixels, labels = _all_digits()
+    pixels, labels = _all_digits() if classes is None else _of_classes(tuple(classes), marks, relabel)
+    num_classes = NUM_CLASSES if classes is None else len(classes)
+    _check(train, flipped, marks, len(labels))
     members = np.split(permutation(len(labels), key=(seed, SPLIT)), [train, train + NUM_VALIDATION])
     replaced = None
     if relabel is not None:
@@ -95,7 +100,7 @@ def digits(
         images, clean = pixels[numbers], labels[numbers]
         seconds: tuple[SecondLabel, ...] = ()
         given = (
-            flip_labels(clean, flipped, num_classes=NUM_CLASSES, key=(seed, FLIPS[name])) if name in FLIPS else clean
+            flip_labels(clean, flipped, num_classes=num_classes, key=(seed, FLIPS[name])) if name in FLIPS else clean
         )
         if name == "train" and replaced is not None:
             given = replaced
@@ -114,7 +119,7 @@ def digits(
         train=split("train", members[0], Shift(shift, seed) if shift else None),
         validation=split("validation", members[1]),
         test=split("test", members[2]),
-        num_outputs=NUM_CLASSES,
+        num_outputs=num_classes,
         shape=(1, 8, 8),
         mix=mix,
         exposure=Standardised((PIXEL_MEAN / BRIGHTEST,), (PIXEL_STD / BRIGHTEST,))
@@ -141,11 +146,11 @@ def _channels_last(images: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(images).unsqueeze(-1).permute(0, 3, 1, 2)
 
 
-def _check(train: int, flipped: float, marks: float | None) -> None:
-    most = NUM_IMAGES - NUM_VALIDATION - 1
+def _check(train: int, flipped: float, marks: float | None, images: int) -> None:
+    most = images - NUM_VALIDATION - 1
     if not 1 <= train <= most:
         raise ConfigurationError(
-            f"cannot train on {train} digits, because there are {NUM_IMAGES:,} images, of which {NUM_VALIDATION} "
+            f"cannot train on {train} digits, because there are {images:,} images, of which {NUM_VALIDATION} "
             f"validate and at least one is for the test; use 1 to {most:,}"
         )
     if marks is not None and flipped:
@@ -161,3 +166,24 @@ def _all_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     datasets = require("sklearn.datasets", extra="train")
     bunch = datasets.load_digits()
     return bunch.images, bunch.target.astype(np.int64)
+
+
+def _of_classes(
+    classes: tuple[int, ...], marks: float | None, relabel: str | None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The images of these digits in scikit-learn's order, and the places of their digits among ``classes``."""
+    if len(classes) < 2 or len({*classes}) < len(classes) or not {*classes} <= set(range(NUM_CLASSES)):
+        raise ConfigurationError(
+            f"cannot tell the digits {', '.join(map(str, classes)) or 'of no class'} apart, because that requires two "
+            "or more of 0 to 9, each once; name others"
+        )
+    if marks is not None or relabel is not None:
+        raise ConfigurationError(
+            "cannot use some of the digits with marks or a file of labels, because both are about all ten; leave "
+            "classes out"
+        )
+    pixels, labels = _all_digits()
+    places = np.full(NUM_CLASSES, -1, dtype=np.int64)
+    places[list(classes)] = np.arange(len(classes))
+    members = places[labels] >= 0
+    return pixels[members], places[labels[members]]

@@ -8,8 +8,8 @@ drawn before. Interrupted runs, other numbers of workers or devices, and repeate
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -156,6 +156,7 @@ class Problem:
         shape: of one input, without the batch; what models are built for.
         mix: how batches are mixed in training (mixup), as (inputs, targets, epoch, indices) -> (inputs, targets).
         exposure: how a model sees the pixels of images; None where inputs are no images, or nothing is known of it.
+        made_from: what samples were made from where machines differ in it (versions, digests); runs write it down.
     """
 
     train: Split
@@ -165,6 +166,7 @@ class Problem:
     shape: tuple[int, ...]
     mix: Mix | None = None
     exposure: Exposure | None = None
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
     def pixels(self, split: Split, indices: Sequence[int]) -> Tensor:
         """Pixels of 0 to 1 of samples of a split as evaluation sees them, shape ``[n, channels, height, width]``.

@@ -16,7 +16,7 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.parts.augmentations import PadCropFlip, Plain, RandomResizedCropFlip
 from samnesia.train.parts.averages import EMA, SWA, Average
 from samnesia.train.parts.checks import MOST_EPOCHS, check_share, require
-from samnesia.train.parts.data import Data, Digits, Images, Photographs, Table
+from samnesia.train.parts.data import Data, Digits, Images, Photographs, Table, Text
 from samnesia.train.parts.hardware import Hardware
 from samnesia.train.parts.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from samnesia.train.parts.methods import (
@@ -65,7 +65,19 @@ from samnesia.train.parts.methods import (
     method_name,
 )
 from samnesia.train.parts.mixing import Mixing
-from samnesia.train.parts.models import CNN, MLP, VGG, CifarResNet, Model, PyramidNet, ShakeShake, Timm, WideResNet
+from samnesia.train.parts.models import (
+    CNN,
+    MLP,
+    VGG,
+    CifarResNet,
+    LeNet,
+    Model,
+    PyramidNet,
+    ShakeShake,
+    Timm,
+    Transformer,
+    WideResNet,
+)
 from samnesia.train.parts.optimizers import SGD, AdamW
 from samnesia.train.parts.own import OwnData, OwnLoss, OwnModel
 from samnesia.train.parts.recording import RecordForgetting, Recording, RecordSharpness
@@ -115,6 +127,7 @@ __all__ = [
     "LESAM",
     "LateSAM",
     "LayerSAM",
+    "LeNet",
     "Linear",
     "LinfSAM",
     "Logging",
@@ -158,8 +171,10 @@ __all__ = [
     "Steps",
     "TFDS",
     "Table",
+    "Text",
     "Timm",
     "Torchvision",
+    "Transformer",
     "Unperturbed",
     "VGG",
     "VaSSO",

@@ -70,6 +70,7 @@ def environment(run: Run) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(engine.device) if engine.device.type == "cuda" else engine.device.type,
         "precision": engine.precision,
         "processes": engine.ranks,
+        **({"data": dict(run.problem.made_from)} if run.problem.made_from else {}),
     }
 
 

@@ -10,6 +10,7 @@ from samnesia.train.parts.augmentations import Augmentation, PadCropFlip, Plain,
 from samnesia.train.parts.checks import check_share, require
 from samnesia.train.parts.mixing import Mixing
 from samnesia.train.parts.sources import TFDS, Folder, Hub, Shards, Source, Torchvision
+from samnesia.train.parts.text import Text
 
 if TYPE_CHECKING:
     from samnesia.data.problem import Problem
@@ -36,6 +37,7 @@ __all__ = [
     "Shards",
     "Source",
     "Table",
+    "Text",
     "Torchvision",
 ]
 
@@ -65,6 +67,8 @@ class Digits:
     """Mixup and CutMix; None is none."""
     normalized: bool = True
     """Standardise pixels by mean and standard deviation of all digits; otherwise they are as they come, 0 to 16."""
+    classes: tuple[int, ...] | None = None
+    """The digits that are told apart, some 180 images each; None is all ten."""
 
     def __post_init__(self) -> None:
         require(
@@ -93,7 +97,11 @@ class Digits:
     def says(self) -> str:
         """What the data are, in a sentence or two, for reports."""
         sizes = f"{self.train:,} training, 200 validation and {1597 - self.train:,} test images"
-        text = f"Scikit-learn's digits: {sizes}.{_says_flipped(self.flipped)}"
+        which = ""
+        if self.classes is not None:
+            sizes = f"{self.train:,} training and 200 validation images, all others for the test"
+            which = f" {', '.join(map(str, self.classes))}"
+        text = f"Scikit-learn's digits{which}: {sizes}.{_says_flipped(self.flipped)}"
         if self.relabel is not None:
             text += " Training labels are those of a file."
         if not self.normalized:
@@ -116,8 +124,11 @@ class Digits:
             train=self.train,
             marks=self.marks,
             relabel=self.relabel,
-            mix=None if self.mixing is None else self.mixing.mixer(NUM_CLASSES, seed),
+            mix=None
+            if self.mixing is None
+            else self.mixing.mixer(NUM_CLASSES if self.classes is None else len(self.classes), seed),
             normalized=self.normalized,
+            classes=self.classes,
         )
 
 
@@ -286,4 +297,4 @@ def _says_flipped(share: float, noise: str = "other") -> str:
     return f" {100 * share:g} % of the training and of the validation labels are {moved}; the test labels are clean."
 
 
-Data = Digits | Photographs | Table | Images
+Data = Digits | Photographs | Table | Images | Text

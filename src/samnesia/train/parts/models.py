@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from samnesia.train.parts.checks import check_positive, require
+from samnesia.train.parts.lenet import LeNet
+from samnesia.train.parts.net import MOST_LAYERS, MOST_UNITS, Net, check_rate
+from samnesia.train.parts.transformer import Transformer
 
 if TYPE_CHECKING:
     from torch import nn
-
-MOST_UNITS = 4096
-MOST_LAYERS = 10_000
-
-
-def _check_rate(value: float | None, what: str) -> None:
-    require(
-        value is None or 0.0 <= value < 1.0,
-        f"cannot build a net with {what} {value}, because it is a probability; use a value from 0 to below 1",
-    )
 
 
 def _check_depth(net: str, depth: int, per: int, rest: int) -> None:
@@ -47,46 +39,8 @@ def _channels(net: str, shape: tuple[int, ...]) -> int:
     return shape[0]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Loaded(ABC):
-    """What all models share: weights to start from."""
-
-    weights: str | None = None
-    """Start from the weights in this run or checkpoint directory, .safetensors or .pt file; None is at random."""
-    new_head: bool = False
-    """Do not take the last layer from there but start with a new one, as another number of classes needs."""
-
-    def __post_init__(self) -> None:
-        require(
-            self.weights is not None or not self.new_head,
-            "cannot start with a new head without weights, because all of such a model is new; give weights too",
-        )
-
-    def build(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
-        """Return the net for inputs of ``shape`` (images: channels, height, width), with its starting weights.
-
-        Raises:
-            ConfigurationError: for a shape that does not go with the net, and for weights that cannot be read or are
-                those of another model.
-        """
-        net = self._new(shape, num_outputs)
-        if self.weights is not None:
-            from samnesia.models.weights import load_weights
-
-            load_weights(net, self.weights, new_head=self.new_head)
-        return net
-
-    def at_random(self) -> Self:
-        """Return the model without weights to start from: they need not be there where others are put in."""
-        return replace(self, weights=None, new_head=False)
-
-    @abstractmethod
-    def _new(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
-        """The net with random weights."""
-
-
 @dataclass(frozen=True)
-class CNN(_Loaded):
+class CNN(Net):
     """A small convolutional net with BatchNorm."""
 
     channels: tuple[int, ...] = (16, 32)
@@ -115,7 +69,7 @@ class CNN(_Loaded):
 
 
 @dataclass(frozen=True)
-class MLP(_Loaded):
+class MLP(Net):
     """Fully connected layers, with BatchNorm or without."""
 
     hidden: tuple[int, ...] = (128, 128)
@@ -146,7 +100,7 @@ class MLP(_Loaded):
 
 
 @dataclass(frozen=True)
-class CifarResNet(_Loaded):
+class CifarResNet(Net):
     """Residual net for small images (He et al., 2016, section 4.2): three stages, shortcuts without weights."""
 
     depth: int = 20
@@ -166,7 +120,7 @@ class CifarResNet(_Loaded):
 
 
 @dataclass(frozen=True)
-class WideResNet(_Loaded):
+class WideResNet(Net):
     """Wide residual net WRN-depth-width (Zagoruyko & Komodakis, 2016)."""
 
     depth: int = 28
@@ -180,7 +134,7 @@ class WideResNet(_Loaded):
         super().__post_init__()
         _check_depth("WideResNet", self.depth, 6, 4)
         _check_width("WideResNet", self.width)
-        _check_rate(self.dropout, "dropout")
+        check_rate(self.dropout, "dropout")
 
     def _new(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         from samnesia.models.cifar import wide_resnet
@@ -191,7 +145,7 @@ class WideResNet(_Loaded):
 
 
 @dataclass(frozen=True)
-class VGG(_Loaded):
+class VGG(Net):
     """VGG with BatchNorm for small images of at least 32 pixels: one linear layer behind the convolutions."""
 
     depth: Literal[11, 13, 16, 19] = 16
@@ -220,7 +174,7 @@ class VGG(_Loaded):
 
 
 @dataclass(frozen=True)
-class ShakeShake(_Loaded):
+class ShakeShake(Net):
     """Shake-Shake-Image with two residual branches (Gastaldi, 2017); in ascent passes with the true gradient."""
 
     depth: int = 26
@@ -240,7 +194,7 @@ class ShakeShake(_Loaded):
 
 
 @dataclass(frozen=True)
-class PyramidNet(_Loaded):
+class PyramidNet(Net):
     """PyramidNet of bottlenecks (Han et al., 2017) with ShakeDrop; in ascent passes with the true gradient."""
 
     depth: int = 272
@@ -275,7 +229,7 @@ class PyramidNet(_Loaded):
 
 
 @dataclass(frozen=True)
-class Timm(_Loaded):
+class Timm(Net):
     """A model of timm by name. An option that is None is as timm has it; one that the model lacks is refused."""
 
     name: str = "resnet50"
@@ -341,8 +295,8 @@ class Timm(_Loaded):
         )
         if self.bn_eps is not None:
             check_positive(self.bn_eps, "use BatchNorm with eps", "1e-5")
-        _check_rate(self.drop_rate, "drop_rate")
-        _check_rate(self.drop_path_rate, "drop_path_rate")
+        check_rate(self.drop_rate, "drop_rate")
+        check_rate(self.drop_path_rate, "drop_path_rate")
         self._check_size()
 
     def _check_size(self) -> None:
@@ -398,4 +352,4 @@ class Timm(_Loaded):
         return net
 
 
-Model = CNN | MLP | CifarResNet | WideResNet | VGG | ShakeShake | PyramidNet | Timm
+Model = CNN | MLP | LeNet | CifarResNet | WideResNet | VGG | ShakeShake | PyramidNet | Timm | Transformer
