@@ -146,6 +146,12 @@ def _command(words: list[str]) -> Command:
         from samnesia.commands.measure import Measure
 
         return _parse(Measure, rest, prog="samnesia measure", default=Measure(runs=tyro.MISSING))
+    if name == "evaluate":  # its suites have
+        import tyro
+
+        from samnesia.commands.evaluate import Evaluate
+
+        return _parse(Evaluate, rest, prog="samnesia evaluate", default=Evaluate(runs=tyro.MISSING))
     return _parse(COMMANDS[name], rest, prog=f"samnesia {name}")
 
 

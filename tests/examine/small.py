@@ -37,7 +37,7 @@ class Told(Watch):
     def measured(self, seconds):
         assert seconds is None or seconds >= 0.0
 
-    def refused(self):
+    def refused(self, how):
         pass
 
     def stop(self):
@@ -65,5 +65,5 @@ def two_runs(directory):
 
 def examined(paths, out, parts=PARTS, look=LOOK, watch=None, draw=False, **options):
     """Measure them; figures take longer than all else."""
-    with nullcontext() if draw else patch.object(run, "_draw", lambda *_: []):
+    with nullcontext() if draw else patch.object(run, "_drawn", lambda *_: {}):
         return run.examine(choose(paths, **options), parts, look, out, watch or Told())

@@ -65,7 +65,7 @@ def test_what_cannot_be_told_apart_is_refused(run):
     for labels in (("x",), ("x", "x"), ("x", "y", "z")):
         with pytest.raises(ConfigurationError, match="as many --labels as runs"):
             choose([run, other], labels=labels)
-    with pytest.raises(ConfigurationError, match="without a run"):
+    with pytest.raises(ConfigurationError, match="cannot look at no run"):
         choose([])
     with pytest.raises(ConfigurationError, match="no such file"):
         choose([run.parent / "none"])

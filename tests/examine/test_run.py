@@ -157,7 +157,7 @@ def test_what_was_measured_is_not_measured_again(runs, tmp_path, monkeypatch):
     ):
         assert examined(runs[1:], tmp_path / "out", **other).reused == 0
     with monkeypatch.context() as patched:  # another version of samnesia
-        patched.setattr(engine, "code", lambda: "another")
+        patched.setattr(engine, "code", lambda _: "another")
         assert examined(runs[1:], tmp_path / "out", parts[:1]).reused == 0
     checkpoint = runs[1] / "checkpoints" / "epoch0002-step000000"
     assert examined([checkpoint], tmp_path / "out", parts[:1]).reused == 0

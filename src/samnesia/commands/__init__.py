@@ -2,6 +2,7 @@
 
 from samnesia.commands.compare import Compare, Demo
 from samnesia.commands.conformance import Conformance
+from samnesia.commands.evaluate import Evaluate, Options
 from samnesia.commands.measure import Measure
 from samnesia.commands.recipes import Recipes
 from samnesia.commands.study import Report, Study
@@ -9,7 +10,19 @@ from samnesia.commands.train import Resume, Train, TrainRecipe
 from samnesia.commands.tune import Tune, TuneRecipe
 
 Command = (
-    Train | TrainRecipe | Resume | Measure | Compare | Demo | Tune | TuneRecipe | Study | Recipes | Report | Conformance
+    Train
+    | TrainRecipe
+    | Resume
+    | Measure
+    | Options
+    | Compare
+    | Demo
+    | Tune
+    | TuneRecipe
+    | Study
+    | Recipes
+    | Report
+    | Conformance
 )
 
 COMMANDS: dict[str, type[Command]] = {
@@ -17,6 +30,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "resume": Resume,
     "measure": Measure,
+    "evaluate": Evaluate,
     "compare": Compare,
     "tune": Tune,
     "study": Study,

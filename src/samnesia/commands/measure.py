@@ -72,8 +72,9 @@ class Measure:
 
         from samnesia.examine.bench import Look
         from samnesia.examine.chosen import choose
+        from samnesia.examine.purpose import MEASURING
         from samnesia.examine.run import examine
-        from samnesia.examine.store import FIGURES, RESULT
+        from samnesia.examine.store import FIGURES
         from samnesia.examine.table import show
         from samnesia.examine.watch import watch
 
@@ -97,7 +98,7 @@ class Measure:
         show(examined, parts, console)
         for sentence in examined.refused:
             console.print(f"not measured: {sentence}", highlight=False, markup=False, soft_wrap=True)
-        where = f"written: {out / RESULT}" + (f", {out / FIGURES}" if examined.figures else "")
+        where = f"written: {out / MEASURING.result}" + (f", {out / FIGURES}" if examined.figures else "")
         console.print(where, highlight=False, markup=False, soft_wrap=True)
         return int(bool(examined.refused))
 

@@ -21,6 +21,7 @@ from samnesia.perturb.errors import ConfigurationError, SamnesiaError
 
 if TYPE_CHECKING:
     from samnesia.data.problem import Problem, Split
+    from samnesia.examine.bench import Look
     from samnesia.train.loaded import Loaded
 
 Change = Callable[[Tensor, Sequence[int]], Tensor]
@@ -71,6 +72,11 @@ class Sampled:
             return list(range(total))
         drawn = torch.randperm(total, generator=torch.Generator().manual_seed(self.seed))[: self.count]
         return sorted(drawn.tolist())
+
+
+def sampled_by(look: Look) -> Sampled:
+    """The samples that the options of a command name."""
+    return Sampled(look.split, look.samples, look.seed, look.batch_size)
 
 
 def batches(loaded: Loaded, sampled: Sampled, change: Change | None = None) -> Iterator[Rows]:
@@ -124,9 +130,17 @@ def predict_of(loaded: Loaded, source: Split, sampled: Sampled, change: Change |
 
 
 def together(parts: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Predictions:
-    """Predictions of all processes, from this one's outputs, targets and numbers of each of its batches."""
-    own = [tuple(part.detach().cpu() for part in batch) for batch in parts]
-    everything = _of_all(own)
+    """Predictions of all processes, from this one's outputs, targets and numbers of each of its batches.
+
+    What one process refuses is raised in all of them: none waits for one that does not come.
+    """
+    own: list[tuple[Tensor, ...]] = []
+    refused: SamnesiaError | None = None
+    try:
+        own.extend(tuple(part.detach().cpu() for part in batch) for batch in parts)
+    except SamnesiaError as error:
+        refused = error
+    everything = _of_all(own, refused)
     if not everything:
         raise ConfigurationError("cannot evaluate, because none of the samples can be read; see to their files")
     outputs, targets, rows = (torch.cat(column) for column in zip(*everything, strict=True))
@@ -141,13 +155,15 @@ def place() -> tuple[int, int]:
     return 0, 1
 
 
-def _of_all(own: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+def _of_all(own: list[tuple[Tensor, ...]], refused: SamnesiaError | None) -> list[tuple[Tensor, ...]]:
     _, ranks = place()
-    if ranks == 1:
-        return own
-    gathered: list[Any] = [None] * ranks
-    distributed.all_gather_object(gathered, own)
-    return [batch for batches in gathered for batch in batches]
+    gathered: list[Any] = [(own, refused)] * ranks
+    if ranks > 1:
+        distributed.all_gather_object(gathered, (own, refused))
+    for _, error in gathered:
+        if error is not None:
+            raise error
+    return [batch for batches, _ in gathered for batch in batches]
 
 
 class _Changed(Dataset[Any]):
@@ -172,6 +188,11 @@ class _Changed(Dataset[Any]):
         except SamnesiaError as error:
             return error
         return inputs, targets, torch.tensor(rows, dtype=torch.int64)
+
+
+def seen(values: Any, loaded: Loaded) -> Any:
+    """Inputs or targets on the model's device, in its precision."""
+    return _moved(values, next(loaded.model.parameters()))
 
 
 def _moved(values: Any, like: Tensor) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from samnesia.train.parts.checks import require
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from samnesia.measure.subject import Subject
     from samnesia.train.drawn import Drawn
     from samnesia.train.loaded import Loaded
+
+
+_INDECISIVE = ("device", "threads", "workers")
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,21 @@ class Look:
     """cpu or cuda; None is a GPU where there is one."""
     threads: int | None = None
     """CPU threads of torch; None is as the first run was trained with."""
+    workers: int | None = None
+    """Processes that load data; None is as the run was trained with."""
 
     def __post_init__(self) -> None:
-        for name, least in (("samples", 1), ("seed", 0), ("batch_size", 1), ("threads", 1)):
+        for name, least in (("samples", 1), ("seed", 0), ("batch_size", 1), ("threads", 1), ("workers", 0)):
             value = getattr(self, name)
             require(
                 value is None or value >= least,
-                f"cannot measure with {name} {value}, because it must be {least} or more; change it",
+                f"cannot look at runs with {name} {value}, because it must be {least} or more; change it",
             )
 
     @property
     def decisive(self) -> dict[str, Any]:
         """What of it decides the numbers, but for their last digits."""
-        return {name: value for name, value in asdict(self).items() if name not in ("device", "threads")}
+        return {name: value for name, value in asdict(self).items() if name not in _INDECISIVE}
 
 
 class Bench:
@@ -71,7 +76,15 @@ class Bench:
 
     def another(self, place: Place) -> Loaded:
         """A checkpoint beside the one on the bench."""
-        return place.run.load(place.position, averaged=place.averaged, device=self.look.device)
+        loaded = place.run.load(place.position, averaged=place.averaged, device=self.look.device)
+        if self.look.workers is None:
+            return loaded
+        hardware = replace(loaded.config.hardware, workers=self.look.workers)
+        return replace(loaded, config=replace(loaded.config, hardware=hardware))
+
+    def prepare(self, place: Place) -> None:
+        """Put a checkpoint on the bench; raises ConfigurationError where it cannot be looked at."""
+        self.subject(place)
 
     def samples(self, place: Place, split: str | None = None) -> Drawn:
         """The samples of a split, by default the one that is looked at."""

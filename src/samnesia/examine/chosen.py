@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.checkpoint import Position
 from samnesia.train.loaded import SavedRun, find
 from samnesia.train.log import CONFIG
 
+if TYPE_CHECKING:
+    import torch
+
+    from samnesia.train.config import RunConfig
+    from samnesia.train.loaded import Loaded
+
 CELLS = "cells"
 """Where a study has its runs."""
+
+
+class Entrant(Protocol):
+    """What is looked at: a run on disk (:class:`samnesia.train.loaded.SavedRun`), or what stands for one."""
+
+    directory: Path
+    config: RunConfig
+    positions: tuple[Position, ...]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch."""
+
+    def stage(self, position: Position) -> str:
+        """How far it had come there, in words."""
+
+    def digest(self, position: Position, *, averaged: bool = False) -> str:
+        """What stands for weights and configuration."""
+
+    def load(self, position: Position, *, averaged: bool = False, device: str | torch.device | None = None) -> Loaded:
+        """Read a checkpoint."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +48,14 @@ class Place:
     """A checkpoint of a run."""
 
     label: str
-    run: SavedRun
+    run: Entrant
     position: Position
     averaged: bool
 
     @property
     def name(self) -> str:
         """In words."""
-        epoch, step = self.position.epoch, self.position.step
-        return f"{self.label}, epoch {epoch}" + (f" and {step} steps" if step else "")
+        return f"{self.label}, {self.run.stage(self.position)}"
 
     @property
     def epoch(self) -> float:
@@ -46,15 +73,24 @@ class Chosen:
     """A run, by what it is called in tables and figures."""
 
     label: str
-    run: SavedRun
+    run: Entrant
     places: tuple[Place, ...]
     """The checkpoints to look at, in order; the last one stands for the run."""
     kept: tuple[Place, ...]
     """All that were kept until then: its trajectory."""
 
 
+Find = Callable[[str | Path], tuple[Entrant, Position]]
+"""From what a user names to the run and the checkpoint that it means."""
+
+
 def choose(
-    paths: Sequence[str | Path], *, along: bool = False, averaged: bool = False, labels: Sequence[str] = ()
+    paths: Sequence[str | Path],
+    *,
+    along: bool = False,
+    averaged: bool = False,
+    labels: Sequence[str] = (),
+    find: Find | None = None,
 ) -> list[Chosen]:
     """Find the runs and checkpoints that paths name.
 
@@ -63,6 +99,7 @@ def choose(
         along: look at all checkpoints that each run has kept, until the one that is named.
         averaged: at the averages of the weights.
         labels: what to call them, one for each path; none names them after their directories.
+        find: what a path means; None is a run or a checkpoint.
 
     Raises:
         ConfigurationError: for a path that is no run or checkpoint, one that is given twice, or labels that do not
@@ -70,10 +107,10 @@ def choose(
     """
     if not paths:
         raise ConfigurationError(
-            "cannot measure without a run, because there would be nothing to look at; name the directory of a run, or "
+            "cannot look at no run, because there would be nothing to look at; name the directory of a run, or "
             "one of its checkpoints"
         )
-    found = [_find(Path(path)) for path in paths]
+    found = [(find or find_run)(path) for path in paths]
     _check_once([(run.directory.resolve(), position) for run, position in found], paths)
     names = list(labels) or _names([(run.directory, position) for run, position in found])
     if len(names) != len(found) or len(set(names)) != len(names):
@@ -88,12 +125,13 @@ def choose(
     return chosen
 
 
-def _find(path: Path) -> tuple[SavedRun, Position]:
+def find_run(path: str | Path) -> tuple[SavedRun, Position]:
     """The run and the checkpoint; a study is pointed to its cells."""
+    path = Path(path)
     cells = sorted(cell for cell in (path / CELLS).glob("*") if cell.is_dir())
     if cells and not (path / CONFIG).exists():
         raise ConfigurationError(
-            f"cannot measure {path}, because it is a study, whose {len(cells)} runs are in {path / CELLS}; name those "
+            f"cannot look at {path}, because it is a study, whose {len(cells)} runs are in {path / CELLS}; name those "
             f"that are meant, such as {cells[0]}"
         )
     return find(path)
@@ -103,7 +141,7 @@ def _check_once(found: Sequence[tuple[Path, Position]], paths: Sequence[str | Pa
     for index, one in enumerate(found):
         if one in found[:index]:
             raise ConfigurationError(
-                f"cannot measure {paths[index]} twice, because the second would say what the first does; name it once"
+                f"cannot look at {paths[index]} twice, because the second would say what the first does; name it once"
             )
 
 

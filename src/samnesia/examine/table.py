@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from samnesia.examine.parts import Part
 from samnesia.examine.parts.part import Entry, in_order, latest
+from samnesia.examine.purpose import MEASURING
 from samnesia.examine.run import Examined
-from samnesia.examine.store import RESULT
 from samnesia.extras import require
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _foot(examined: Examined, entries: Mapping[str, Sequence[Entry]], parts: Seq
         yield "* not converged to the tolerance"
     if any(len({entry.epoch for entry in found if entry.label == label}) > 1
            for found in entries.values() for label in in_order(found)):  # fmt: skip
-        yield f"the table shows the last epoch; the others are in {RESULT} and the figures"
+        yield f"the table shows the last epoch; the others are in {MEASURING.result} and the figures"
     yield from _fewer(examined)
     for part, last in at:
         for label, entry in last.items():
@@ -60,21 +60,34 @@ def _fewer(examined: Examined) -> Iterator[str]:
 def _print(
     entries: Mapping[str, Sequence[Entry]], parts: Sequence[Part], labels: Sequence[str], console: Console
 ) -> None:
+    every = [entry for found in entries.values() for entry in found]
+    heads = [f"{label}\nepoch {max(one.epoch for one in every if one.label == label):g}" for label in labels]
+    cells = {}
+    for part in parts:
+        at = latest(entries[part.name])
+        cells[part.name] = [part.rows(at[label].values) if label in at else {} for label in labels]
+    print_columns(heads, cells, console)
+
+
+def print_columns(heads: Sequence[str], cells: Mapping[str, Sequence[Mapping[str, str]]], console: Console) -> None:
+    """Print a table.
+
+    Args:
+        heads: of its columns.
+        cells: by part, for each column, its lines by name.
+        console: where to.
+    """
     rich = require("rich.table", extra="train")
     text = require("rich.text", extra="train").Text
     table = rich.Table(box=require("rich.box", extra="train").SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("", no_wrap=True)
-    every = [entry for found in entries.values() for entry in found]
-    for label in labels:
-        last = max(entry.epoch for entry in every if entry.label == label)
-        table.add_column(text(f"{label}\nepoch {last:g}"), justify="right")
-    for part in parts:
-        at = latest(entries[part.name])
-        cells = {label: part.rows(at[label].values) for label in labels if label in at}
-        names = list(dict.fromkeys(name for rows in cells.values() for name in rows))
+    for head in heads:
+        table.add_column(text(head), justify="right")
+    for part, columns in cells.items():
+        names = list(dict.fromkeys(name for rows in columns for name in rows))
         if names:
-            table.add_row(text(part.name, style="bold"), *([""] * len(labels)))
+            table.add_row(text(part, style="bold"), *([""] * len(heads)))
         for number, name in enumerate(names):
-            row = [text(cells.get(label, {}).get(name, "")) for label in labels]
+            row = [text(rows.get(name, "")) for rows in columns]
             table.add_row(text(f"  {name}"), *row, end_section=number + 1 == len(names))
     console.print(table)

@@ -27,8 +27,8 @@ class Watch(ABC):
         """It is done; None where it had been measured before."""
 
     @abstractmethod
-    def refused(self) -> None:
-        """It cannot be done."""
+    def refused(self, how: str) -> None:
+        """It is not done, and why in a few words."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -72,7 +72,7 @@ class Bars(Watch):
         self._done += 1
         self._bar.update(self._all, completed=self._done)
 
-    def refused(self) -> None:
+    def refused(self, how: str) -> None:
         """One less to do."""
         self.measured(None)
 
@@ -113,9 +113,9 @@ class Lines(Watch):
         """Say it."""
         self._say("there already" if seconds is None else f"measured in {seconds:.1f} s")
 
-    def refused(self) -> None:
-        """Say it; why comes at the end."""
-        self._say("cannot be measured")
+    def refused(self, how: str) -> None:
+        """Say it."""
+        self._say(how)
 
     def _say(self, how: str) -> None:
         self._done += 1

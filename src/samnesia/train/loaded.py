@@ -217,6 +217,10 @@ class SavedRun:
         """Optimizer steps of an epoch."""
         return _plan(self.config, self.problem).steps
 
+    def stage(self, position: Position) -> str:
+        """How far it had come there, in words."""
+        return f"epoch {position.epoch}" + (f" and {position.step} steps" if position.step else "")
+
     def digest(self, position: Position, *, averaged: bool = False) -> str:
         """What stands for weights and configuration of a checkpoint; the weights are not read.
 

@@ -1,8 +1,11 @@
 """The suites of ``samnesia evaluate``: a part each, with its options, its figures, and its lines in the table."""
 
+from samnesia.evaluate.suites.clean import Clean
 from samnesia.evaluate.suites.suite import Score, Suite
 
-SUITES: dict[str, type[Suite]] = {}
+SUITES: dict[str, type[Suite]] = {
+    "clean": Clean,
+}
 """Every suite by its name on the command line, in the order in which they are evaluated and shown."""
 
-__all__ = ["SUITES", "Score", "Suite"]
+__all__ = ["SUITES", "Clean", "Score", "Suite"]

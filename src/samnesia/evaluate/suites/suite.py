@@ -5,12 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from samnesia.examine.parts.part import Part, Values
-
-if TYPE_CHECKING:
-    from samnesia.train.loaded import Loaded
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,8 @@ class Suite(Part):
     """A kind of evaluation; a frozen dataclass whose fields are its options.
 
     As a part of ``samnesia measure`` (:class:`samnesia.examine.parts.part.Part`), it measures the checkpoint on the
-    bench, and tells its figures and the lines of the table.
+    bench, and tells its figures and the lines of the table. ``against(loaded)`` says why it does not apply.
     """
-
-    def against(self, loaded: Loaded) -> str | None:
-        """Why it does not apply to this model and these data, in words (``the data are no images``); None if it does."""
-        return None
 
     @abstractmethod
     def scores(self, values: Values) -> Mapping[str, Score]:

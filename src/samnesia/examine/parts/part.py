@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from samnesia.examine.bench import Bench
     from samnesia.examine.chosen import Chosen, Place
+    from samnesia.train.loaded import Loaded
 
 _DECIMALS = 6  # more are written with an exponent
 
@@ -30,6 +31,12 @@ class Entry:
     """How many epochs it had been trained for."""
     values: Values
     """What was measured."""
+    group: str = ""
+    """Of the runs that differ from this one by their seed alone, and this one; its label where there are none."""
+
+
+def _never(loaded: Loaded) -> str | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class Task:
     options: Values
     measure: Callable[[Bench], Values]
     """Does it."""
+    against: Callable[[Loaded], str | None] = _never
+    """Why it cannot be done of the last of the checkpoints, in words."""
 
 
 class Part(ABC):
@@ -67,7 +76,11 @@ class Part(ABC):
         """What there is to do; a task for each checkpoint, if nothing else is said."""
         for one in chosen:
             for place in one.places:
-                yield Task(self.name, one.label, (place,), self.options, self._at(place))
+                yield Task(self.name, one.label, (place,), self.options, self._at(place), self.against)
+
+    def against(self, loaded: Loaded) -> str | None:
+        """Why it does not apply to this model and these data (``the data are no images``); None if it does."""
+        return None
 
     def _at(self, place: Place) -> Callable[[Bench], Values]:
         return lambda bench: self.measure(bench, place)
@@ -113,7 +126,7 @@ def latest(entries: Sequence[Entry]) -> dict[str, Entry]:
         if known is None or entry.epoch > known.epoch:
             found[entry.label] = entry
         elif entry.epoch == known.epoch:
-            found[entry.label] = Entry(entry.label, entry.epoch, {**known.values, **entry.values})
+            found[entry.label] = replace(entry, values={**known.values, **entry.values})
     return found
 
 

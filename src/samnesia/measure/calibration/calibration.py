@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samnesia.extras import require
-from samnesia.measure.batches import Batch
 from samnesia.measure.calibration.links import Link, Sigmoid, Softmax, gathered
 from samnesia.measure.estimate import Estimate, plain
 from samnesia.measure.subject import Subject
@@ -198,12 +197,11 @@ def calibration_of(
         UnsupportedError: for outputs that are no logits of two or more classes, or targets that are no class indices.
         ConfigurationError: for fewer than one bin, outputs that are not finite, or groups of another length.
     """
-    if bins < 1:
-        raise ConfigurationError(f"cannot sort confidences into {bins} bins, because one is the least; give bins >= 1")
+    _check_bins(bins)
     link = link or Softmax()
     parts: list[dict[str, Tensor]] = []
     with subject.counting("calibration", 1), subject.looking():
-        parts.extend(_of_batch(subject, batch, link) for batch in subject.batches())
+        parts.extend(_of_samples(subject.model(batch[0]), batch[1], link) for batch in subject.batches())
     table = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     masks = _checked(groups or {}, len(table["right"]))
     if subject.distributed:
@@ -213,9 +211,26 @@ def calibration_of(
     )
 
 
-def _of_batch(subject: Subject, batch: Batch, link: Link) -> dict[str, Tensor]:
+def calibration_of_outputs(
+    outputs: Tensor,
+    targets: Tensor,
+    *,
+    link: Link | None = None,
+    bins: int = 15,
+    groups: Mapping[str, Tensor] | None = None,
+) -> Calibration:
+    """The same of outputs ``[n, K]`` that are there already, and their targets ``[n]``; see :func:`calibration_of`."""
+    _check_bins(bins)
+    link = link or Softmax()
+    table = _of_samples(outputs, targets, link)
+    masks = _checked(groups or {}, len(targets))
+    return _summary(
+        {name: values.numpy() for name, values in table.items()}, link, bins, {k: m.numpy() for k, m in masks.items()}
+    )
+
+
+def _of_samples(output: Any, targets: Tensor, link: Link) -> dict[str, Tensor]:
     """What is known of each sample, in double precision on the CPU."""
-    output, targets = subject.model(batch[0]), batch[1]
     _check(output, targets)
     logits, targets = output.double(), targets.long()
     probabilities = link.probabilities(logits)
@@ -257,6 +272,11 @@ def _summary(table: Mapping[str, Array], link: Link, bins: int, masks: Mapping[s
             if mask.any()
         },
     )
+
+
+def _check_bins(bins: int) -> None:
+    if bins < 1:
+        raise ConfigurationError(f"cannot sort confidences into {bins} bins, because one is the least; give bins >= 1")
 
 
 def _calibration_error(confidence: Array, right: Array, bins: int, norm: str) -> float:

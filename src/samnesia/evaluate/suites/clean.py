@@ -1,0 +1,108 @@
+"""Accuracy, calibration, selective accuracy and memorization on samples as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from samnesia.evaluate.suites.suite import Score, Suite
+from samnesia.examine.parts.part import Entry, Values, latest
+from samnesia.train.parts.checks import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from samnesia.evaluate.selection import Selective
+    from samnesia.examine.bench import Bench
+    from samnesia.examine.chosen import Place
+    from samnesia.train.loaded import Loaded
+
+
+@dataclass(frozen=True)
+class Clean(Suite):
+    """Samples as they are: accuracy, calibration, accuracy on those of which the model is most sure, memorization."""
+
+    bins: int = 15
+    """Bins of equal width for the expected calibration error."""
+
+    def __post_init__(self) -> None:
+        require(self.bins >= 1, f"cannot sort confidences into {self.bins} bins, because 1 is the least; change it")
+
+    @property
+    def name(self) -> str:
+        """On the command line."""
+        return "clean"
+
+    def against(self, loaded: Loaded) -> str | None:
+        """It is for classifiers."""
+        targets = loaded.problem.train.batch([0])[1]
+        if targets.ndim != 1 or targets.is_floating_point() or loaded.problem.num_outputs < 2:
+            return "the targets are no classes"
+        return None
+
+    def measure(self, bench: Bench, place: Place) -> Values:
+        """Of the split that is looked at; memorization also of the training split."""
+        from samnesia.evaluate.accuracy import clean_accuracy
+        from samnesia.evaluate.predictions import sampled_by
+
+        return clean_accuracy(bench.loaded(place), sampled_by(bench.look), bins=self.bins).as_dict()
+
+    def scores(self, values: Values) -> Mapping[str, Score]:
+        """Accuracy, top-5, loss, calibration, selective accuracy, memorization."""
+        calibration, selective = values["calibration"], values["selective"]
+        found = {"accuracy": _percent(values["accuracy"]["value"], main=True)}
+        if values["top5"] is not None:
+            found["top-5 accuracy"] = _percent(values["top5"]["value"])
+        found |= {
+            "loss": Score(values["loss"], "", 3),
+            "NLL": Score(calibration["nll"]["value"], "nats", 3),
+            "Brier": Score(calibration["brier"]["value"], "", 3),
+            "ECE": Score(calibration["ece"], "", 3, main=True),
+            "AURC": Score(selective["aurc"], "", 4),
+        }
+        for share, value in selective["accuracy_at"].items():
+            found[f"accuracy at {100 * float(share):g} % coverage"] = _percent(value)
+        for one in values["memorized"]:
+            first, second = _words(one["second"], one["split"])
+            found[first], found[second] = _percent(one["as_label"]), _percent(one["as_second"])
+        return found
+
+    def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
+        """Reliability and risk over coverage, a line for each run."""
+        from samnesia.evaluate.accuracy import CleanAccuracy
+        from samnesia.measure.calibration.figures import draw_reliability
+        from samnesia.measure.figures import panels
+
+        found = {label: CleanAccuracy.from_dict(entry.values) for label, entry in latest(entries).items()}
+        figure, (axes,) = panels(1, height=3.4)
+        draw_reliability(axes, {label: one.calibration for label, one in found.items()})
+        yield "reliability", figure
+        figure, (axes,) = panels(1, height=3.4)
+        draw_risk(axes, {label: one.selective for label, one in found.items()})
+        yield "risk-coverage", figure
+
+
+def draw_risk(axes: Axes, found: Mapping[str, Selective]) -> None:
+    """Errors among the samples that are answered, over their share: a line for each run."""
+    from samnesia.measure.figures import colour, tidy
+
+    for index, (label, one) in enumerate(found.items()):
+        name = f"{label} (AURC {one.area:.4f})"
+        axes.plot(100 * one.coverage, 100 * one.risk, color=colour(index), linewidth=1.3, label=name)
+    axes.set(xlim=(0, 100), xlabel="samples that are answered (%)", ylabel="errors among them (%)")
+    axes.set_title("Risk over coverage")
+    axes.set_ylim(bottom=0)
+    tidy(axes, legend=True)
+
+
+def _percent(share: float, *, main: bool = False) -> Score:
+    return Score(100.0 * share, "%", 1, main)
+
+
+def _words(second: str, split: str) -> tuple[str, str]:
+    """What the two shares are called."""
+    if second == "true":
+        return f"flipped {split} labels: predicted as flipped", f"flipped {split} labels: predicted as true"
+    return f"{split}, wrong {second}: predicted as label", f"{split}, wrong {second}: predicted as {second}"
