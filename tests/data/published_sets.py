@@ -6,12 +6,12 @@ An image shows a class of ImageNet's by its colour: 1000 classes are 10 steps of
 import io
 import json
 from functools import cache
-from itertools import cycle
 
 import numpy as np
 from PIL import Image
 
 from samnesia.data.published.classes import imagenet_classes
+from samnesia.data.published.imagenet_c import FOLDERS
 
 SIZE = 8
 
@@ -25,9 +25,12 @@ COLOURS = np.stack([colour(number) for number in range(1000)])
 
 
 def nearest(shown, among=range(1000)):
-    """What a model that compares colours says of an image, by brute force."""
+    """What a model that compares colours says of an image, by brute force; None where two classes are as near."""
     among = np.array(sorted(among))
-    return int(among[((COLOURS[among] - colour(shown)) ** 2).sum(1).argmin()])
+    pixels = np.asarray(Image.open(io.BytesIO(encoded(shown))), dtype=np.float64)
+    distances = ((COLOURS[among] - pixels.mean((0, 1))) ** 2).sum(1)
+    first, second = np.sort(distances)[:2]
+    return int(among[distances.argmin()]) if second - first > 1.0 else None
 
 
 @cache
@@ -65,26 +68,21 @@ def real(path, rows):
 
 
 def imagenet_c(root, corruptions, names, shows, severities=(1, 2, 3, 4, 5)):
-    """CORRUPTION/SEVERITY/WNID/*.JPEG; shows(corruption, severity, name) is the class that the image shows."""
+    """CORRUPTION/SEVERITY/WNID/*.JPEG; shows(family, severity, name) is the class that the image shows."""
     for corruption in corruptions:
         for severity in severities:
             for name in names:
                 shown = shows(corruption, severity, name)
-                image(root / corruption / str(severity) / name / "ILSVRC2012_val_00000293.JPEG", shown)
+                image(root / FOLDERS[corruption] / str(severity) / name / "ILSVRC2012_val_00000293.JPEG", shown)
     return root
 
 
 def cifar_c(root, corruptions, labels, shows):
-    """CORRUPTION.npy and labels.npy; shows(corruption, severity, label) is the class that the image shows."""
+    """CORRUPTION.npy and labels.npy; shows(family, severity, label) is the class that the image shows."""
     root.mkdir(parents=True, exist_ok=True)
     np.save(root / "labels.npy", np.tile(labels, 5).astype(np.int64))
     for corruption in corruptions:
         shown = [shows(corruption, severity, label) for severity in (1, 2, 3, 4, 5) for label in labels]
         pixels = np.stack([np.broadcast_to(colour(number).astype(np.uint8), (32, 32, 3)) for number in shown])
-        np.save(root / f"{corruption}.npy", pixels)
+        np.save(root / f"{FOLDERS[corruption]}.npy", pixels)
     return root
-
-
-def numbered(count):
-    """0, 1, ... over and over."""
-    return [number for number, _ in zip(cycle(range(10)), range(count), strict=False)]

@@ -6,15 +6,16 @@ import shutil
 import numpy as np
 import pytest
 
+from samnesia.data.corruptions import EXTRA, MAIN
 from samnesia.data.published.cifar_c import open_cifar_c
 from samnesia.data.published.classes import ClassNumbers, imagenet_classes
-from samnesia.data.published.imagenet_c import EXTRA, GROUPS, MAIN, open_imagenet_c
+from samnesia.data.published.imagenet_c import FOLDERS, open_imagenet_c
 from samnesia.perturb.errors import ConfigurationError
 from tests.data.published_sets import cifar_c, colour, imagenet_c
 
 WNIDS = sorted(imagenet_classes()[number] for number in (5, 70, 300))
 CLASSES = ClassNumbers({name: (number,) for number, name in enumerate(WNIDS)}, 3, "the data of the model")
-SOME = ("gaussian_noise", "fog")
+SOME = ("gaussian-noise", "jpeg")
 LABELS = [3, 1, 0, 2]
 
 
@@ -38,13 +39,14 @@ def arrays(tmp_path):
     return cifar_c(tmp_path / "CIFAR-10-C", SOME, LABELS, shows)
 
 
-def test_fifteen_corruptions_and_four_more():
-    assert len(MAIN) == len(set(MAIN)) == 15 and len(EXTRA) == 4 and sum(map(len, GROUPS.values())) == 19
+def test_families_have_their_names_on_disk():
+    assert FOLDERS["jpeg"] == "jpeg_compression" and FOLDERS["elastic-transform"] == "elastic_transform"
+    assert len({FOLDERS[name] for name in (*MAIN, *EXTRA)}) == 19
 
 
 def test_imagenet_c_has_a_folder_for_each_corruption_severity_and_class(root):
     found = open_imagenet_c(root, CLASSES, corruptions=SOME)
-    assert list(found.places) == list(SOME) and found.severities["fog"] == (1, 2, 3, 4, 5) and not found.missing
+    assert list(found.places) == list(SOME) and found.severities["jpeg"] == (1, 2, 3, 4, 5) and not found.missing
     for corruption in SOME:
         for severity in (1, 5):
             labelled = found.open(corruption, severity)
@@ -55,39 +57,41 @@ def test_imagenet_c_has_a_folder_for_each_corruption_severity_and_class(root):
 
 
 def test_archives_unpacked_into_a_folder_each(root):
-    for name, group in (("gaussian_noise", "noise"), ("fog", "weather")):
+    for name, group in (("gaussian_noise", "noise"), ("jpeg_compression", "digital")):
         (root / group).mkdir()
         shutil.move(root / name, root / group / name)
     found = open_imagenet_c(root, CLASSES, corruptions=SOME)
-    assert found.places["fog"] == root / "weather" / "fog"
-    assert len(found.open("gaussian_noise", 3).samples) == 3
+    assert found.places["jpeg"] == root / "digital" / "jpeg_compression"
+    assert len(found.open("gaussian-noise", 3).samples) == 3
 
 
 def test_what_is_missing_of_imagenet_c_is_named_and_the_rest_read_when_told_to(root):
-    shutil.rmtree(root / "fog" / "2")
-    shutil.rmtree(root / "fog" / "4" / WNIDS[1])
-    next((root / "fog" / "5" / WNIDS[0]).iterdir()).unlink()
+    shutil.rmtree(root / "jpeg_compression" / "2")
+    shutil.rmtree(root / "jpeg_compression" / "4" / WNIDS[1])
+    next((root / "jpeg_compression" / "5" / WNIDS[0]).iterdir()).unlink()
     with pytest.raises(
         ConfigurationError,
-        match=rf"cannot evaluate on .*, because it is incomplete: fog/2, fog/4/{WNIDS[1]}, snow are missing; .*skip",
+        match=rf"it is incomplete: jpeg_compression/2, jpeg_compression/4/{WNIDS[1]}, snow are missing; .*skip",
     ):
         open_imagenet_c(root, CLASSES, corruptions=(*SOME, "snow"))
     found = open_imagenet_c(root, CLASSES, corruptions=(*SOME, "snow"), skip=True)
-    assert found.severities == {"gaussian_noise": (1, 2, 3, 4, 5), "fog": (1, 3, 4, 5)}
-    assert found.missing == ("fog/2", f"fog/4/{WNIDS[1]}", "snow")
-    assert found.open("fog", 4).answers.tolist() == [[0], [2]]
-    assert found.open("fog", 5).missing == (f"{WNIDS[0]} (empty)",)
+    assert found.severities == {"gaussian-noise": (1, 2, 3, 4, 5), "jpeg": (1, 3, 4, 5)}
+    assert found.missing == ("jpeg_compression/2", f"jpeg_compression/4/{WNIDS[1]}", "snow")
+    assert found.open("jpeg", 4).answers.tolist() == [[0], [2]]
+    assert found.open("jpeg", 5).missing == (f"{WNIDS[0]} (empty)",)
 
 
 def test_an_empty_class_of_a_complete_set_is_named(root):
-    next((root / "fog" / "5" / WNIDS[0]).iterdir()).unlink()
-    with pytest.raises(ConfigurationError, match=rf"fog/5, because it is incomplete: {WNIDS[0]} \(empty\) is missing"):
-        open_imagenet_c(root, CLASSES, corruptions=SOME).open("fog", 5)
+    next((root / "jpeg_compression" / "5" / WNIDS[0]).iterdir()).unlink()
+    with pytest.raises(
+        ConfigurationError, match=rf"jpeg_compression/5, because it is incomplete: {WNIDS[0]} \(empty\) is missing"
+    ):
+        open_imagenet_c(root, CLASSES, corruptions=SOME).open("jpeg", 5)
 
 
 def test_folders_that_are_no_imagenet_c(root, tmp_path):
     with pytest.raises(ConfigurationError, match="folders CORRUPTION/SEVERITY/CLASS.*, and none is there"):
-        open_imagenet_c(root / "fog", CLASSES)
+        open_imagenet_c(root / "jpeg_compression", CLASSES)
     with pytest.raises(ConfigurationError, match="is no directory that can be read"):
         open_imagenet_c(tmp_path / "missing", CLASSES)
     other = ClassNumbers({"n02": (0,)}, 1, "other data")
@@ -97,18 +101,18 @@ def test_folders_that_are_no_imagenet_c(root, tmp_path):
 
 def test_cifar_c_has_five_blocks_by_severity(arrays):
     found = open_cifar_c(arrays, 4, corruptions=SOME)
-    assert found.corruptions == SOME and found.severities["fog"] == (1, 2, 3, 4, 5)
+    assert found.corruptions == SOME and found.severities["jpeg"] == (1, 2, 3, 4, 5)
     for corruption in SOME:
         for severity in (1, 2, 5):
             labelled = found.open(corruption, severity)
             assert labelled.answers[:, 0].tolist() == LABELS
             for index, label in enumerate(LABELS):
                 np.testing.assert_array_equal(colour_of(labelled, index), colour(shows(corruption, severity, label)))
-    assert found.open("fog", 2).samples.name(1) == f"image 5 of {arrays / 'fog.npy'}"
+    assert found.open("jpeg", 2).samples.name(1) == f"image 5 of {arrays / 'jpeg_compression.npy'}"
 
 
 def test_arrays_stay_on_disk_and_are_opened_by_each_process(arrays):
-    samples = open_cifar_c(arrays, 4, corruptions=SOME).open("fog", 3).samples
+    samples = open_cifar_c(arrays, 4, corruptions=SOME).open("jpeg", 3).samples
     before = samples.image(0)
     assert isinstance(samples._pixels, np.memmap)
     written = pickle.dumps(samples)
@@ -135,16 +139,16 @@ def test_what_is_missing_of_cifar_c_is_named_and_the_rest_read_when_told_to(arra
     ],
 )
 def test_images_of_wrong_sizes(arrays, array, why):
-    np.save(arrays / "fog.npy", array)
-    with pytest.raises(ConfigurationError, match=rf"cannot evaluate on .*fog.npy, because it holds {why}"):
+    np.save(arrays / "jpeg_compression.npy", array)
+    with pytest.raises(ConfigurationError, match=rf"cannot evaluate on .*jpeg_compression.npy, because it holds {why}"):
         open_cifar_c(arrays, 4, corruptions=SOME)
 
 
 def test_arrays_that_cannot_be_read(arrays):
-    whole = (arrays / "fog.npy").read_bytes()
+    whole = (arrays / "jpeg_compression.npy").read_bytes()
     for part in (whole[: len(whole) // 2], b"", b"not an array"):
-        (arrays / "fog.npy").write_bytes(part)
-        with pytest.raises(ConfigurationError, match=r"fog.npy, because it cannot be read as an array of NumPy"):
+        (arrays / "jpeg_compression.npy").write_bytes(part)
+        with pytest.raises(ConfigurationError, match=r"n.npy, because it cannot be read as an array"):
             open_cifar_c(arrays, 4, corruptions=SOME)
     (arrays / "labels.npy").unlink()
     with pytest.raises(ConfigurationError, match=r"labels.npy, because it cannot be read .*No such file"):

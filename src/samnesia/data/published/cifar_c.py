@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samnesia.data.published.imagenet_c import MAIN, SEVERITIES
+from samnesia.data.corruptions import MAIN, SEVERITIES
+from samnesia.data.published.imagenet_c import FOLDERS
 from samnesia.data.published.labelled import Labelled, left_out
 from samnesia.data.samples import Labels, Samples, as_labels
 from samnesia.perturb.errors import ConfigurationError
@@ -64,7 +65,7 @@ class CifarC:
     Attributes:
         root: the folder.
         labels: of the test images, int64; the same at each severity.
-        corruptions: that are there.
+        corruptions: the families that are there.
         missing: corruptions that are not there, and are left out.
     """
 
@@ -81,7 +82,7 @@ class CifarC:
     def open(self, corruption: str, severity: int) -> Labelled:
         """The images of a corruption at a severity."""
         start = (severity - 1) * len(self.labels)
-        return Labelled(MappedImages(self.root / f"{corruption}.npy", start, self.labels), self.labels[:, None])
+        return Labelled(MappedImages(_path(self.root, corruption), start, self.labels), self.labels[:, None])
 
 
 def open_cifar_c(root: Path | str, outputs: int, *, corruptions: Sequence[str] = MAIN, skip: bool = False) -> CifarC:
@@ -90,7 +91,7 @@ def open_cifar_c(root: Path | str, outputs: int, *, corruptions: Sequence[str] =
     Args:
         root: holds the arrays.
         outputs: number of classes of the model.
-        corruptions: those that are evaluated.
+        corruptions: the families that are evaluated.
         skip: evaluate on what is there of them.
 
     Raises:
@@ -99,16 +100,20 @@ def open_cifar_c(root: Path | str, outputs: int, *, corruptions: Sequence[str] =
     """
     root = Path(root)
     labels = _labels(root / LABELS, outputs)
-    there = tuple(name for name in corruptions if (root / f"{name}.npy").is_file())
+    there = tuple(name for name in corruptions if _path(root, name).is_file())
     if not there:
         raise ConfigurationError(
             f"cannot evaluate on {root}, because CIFAR-C is in arrays such as gaussian_noise.npy, and none is there; "
             "name the folder that holds them"
         )
     for name in there:
-        _check_images(root / f"{name}.npy", len(labels) * len(SEVERITIES))
-    missing = [f"{name}.npy" for name in corruptions if name not in there]
+        _check_images(_path(root, name), len(labels) * len(SEVERITIES))
+    missing = [_path(root, name).name for name in corruptions if name not in there]
     return CifarC(root, labels, there, left_out(missing, root, skip=skip))
+
+
+def _path(root: Path, corruption: str) -> Path:
+    return root / f"{FOLDERS[corruption]}.npy"
 
 
 def _labels(path: Path, outputs: int) -> Labels:

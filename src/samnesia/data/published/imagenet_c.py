@@ -15,22 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from samnesia.data.corruptions import FAMILIES, MAIN, SEVERITIES
 from samnesia.data.published.classes import ClassNumbers
 from samnesia.data.published.folders import open_folder, subfolders
 from samnesia.data.published.labelled import Labelled, left_out
 from samnesia.perturb.errors import ConfigurationError
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
-    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    "weather": ("snow", "frost", "fog", "brightness"),
-    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
-    "extra": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
-}
-"""The corruptions by the archives that they come in; the mean corruption error is over all but ``extra``."""
-MAIN = tuple(name for group, names in GROUPS.items() if group != "extra" for name in names)
-EXTRA = GROUPS["extra"]
-SEVERITIES = (1, 2, 3, 4, 5)
+ARCHIVES = ("noise", "blur", "weather", "digital", "extra")
+"""What the corruptions are packed in."""
+FOLDERS = {name: {"jpeg": "jpeg_compression"}.get(name, name.replace("-", "_")) for name in FAMILIES}
+"""What each family of corruptions is called on disk, here and in CIFAR-C."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +33,7 @@ class ImageNetC:
 
     Attributes:
         root: the folder.
-        places: where the corruptions are that are there, in order.
+        places: folders of the corruptions that are there, by family, in order.
         severities: of each of them, those that are there.
         classes: of the model.
         missing: what is not there, and is left out.
@@ -66,14 +60,14 @@ def open_imagenet_c(
     Args:
         root: holds the corruptions, or the folders of the archives with them.
         classes: of the model.
-        corruptions: those that are evaluated.
+        corruptions: the families that are evaluated.
         skip: evaluate on what is there of them.
 
     Raises:
         ConfigurationError: if there is nothing, or, without ``skip``, not all: corruptions, severities and classes.
     """
     root = Path(root)
-    above = [root, *(root / group for group in GROUPS)]
+    above = [root, *(root / archive for archive in ARCHIVES)]
     if not subfolders(root):
         raise _nothing(root)
     places: dict[str, Path] = {}
@@ -81,18 +75,19 @@ def open_imagenet_c(
     missing: list[str] = []
     expected = set(classes.imagenet)
     for name in corruptions:
-        found = [folder / name for folder in above if (folder / name).is_dir()]
+        called = FOLDERS[name]
+        found = [folder / called for folder in above if (folder / called).is_dir()]
         if not found:
-            missing.append(name)
+            missing.append(called)
             continue
         there = []
         for severity in SEVERITIES:
             folder = found[0] / str(severity)
             absent = sorted(expected - set(subfolders(folder))) if folder.is_dir() else None
             if absent is None or len(absent) == len(expected):
-                missing.append(f"{name}/{severity}")
+                missing.append(f"{called}/{severity}")
                 continue
-            missing += [f"{name}/{severity}/{one}" for one in absent]
+            missing += [f"{called}/{severity}/{one}" for one in absent]
             there.append(severity)
         if there:
             places[name], severities[name] = found[0], tuple(there)
