@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 SPLIT, FLIP_TRAIN, FLIP_VALIDATION, SHUFFLE, AUGMENT, MIX = range(6)
 MARK_TRAIN, MARK_VALIDATION, MARK_TEST, REGIONS, PATCHES, RECORD = range(6, 12)
-CORRUPT = 12
+CORRUPT, ATTACK = range(12, 14)
 """Second entry of a key, after the seed: what the draw is for."""
 
 
