@@ -43,17 +43,27 @@ def isolated(seed: int) -> Iterator[None]:
     with preserved_generators():
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        seed_torch(seed)
         try:
             yield
         finally:
             restore_torch(before)
 
 
+def seed_torch(seed: int) -> None:
+    """Seed torch's generators as `torch.manual_seed` does, but not those of devices that are not there.
+
+    For each of them it would keep the call and where it came from: too much, where a run seeds thousands of times.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+
+
 def seed_rank(seed: int, rank: int) -> None:
     """Let ranks other than the first draw other numbers from here on: dropout must not be the same on all."""
     if rank:
-        torch.manual_seed(int(words(1, key=(seed, RANK, rank))[0] >> np.uint64(1)))
+        seed_torch(int(words(1, key=(seed, RANK, rank))[0] >> np.uint64(1)))
 
 
 def seed_step(seed: int, rank: int, step: int) -> None:
