@@ -25,3 +25,18 @@ def trained(tmp_path_factory):
 def loaded(trained):
     """The last checkpoint of the run with SAM."""
     return load(trained["sam"])
+
+
+@pytest.fixture(scope="session")
+def imagenet_run(tmp_path_factory):
+    """The directory of a run on made images of ImageNet's 1000 classes, each of which it knows by its colour."""
+    from tests.data.published_sets import imagenet
+    from tests.evaluate.colours import run
+
+    return run(imagenet(tmp_path_factory.mktemp("imagenet")), tmp_path_factory.mktemp("runs") / "colours")
+
+
+@pytest.fixture(scope="session")
+def seeing(imagenet_run):
+    """Its last checkpoint."""
+    return load(imagenet_run)

@@ -11,22 +11,15 @@ from samnesia.data.published.real import open_real
 from samnesia.evaluate.predictions import Sampled, predict_of
 from samnesia.evaluate.shifts import Shift, right, shift_accuracies, views_of
 from samnesia.perturb.errors import ConfigurationError, DamagedSampleWarning, UnsupportedError
-from samnesia.train.loaded import load
-from tests.data.published_sets import folders, imagenet, nearest, real
-from tests.evaluate.colours import run
+from tests.data.published_sets import folders, nearest, real
 
 WNIDS = imagenet_classes()
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return imagenet(tmp_path_factory.mktemp("imagenet"))
-
-
-@pytest.fixture(scope="module")
-def seeing(root, tmp_path_factory):
-    """A model that knows each class by its colour."""
-    return load(run(root, tmp_path_factory.mktemp("runs") / "colours"))
+def validation(seeing):
+    """Where its validation images lie."""
+    return f"{seeing.config.data.source.root}/val"
 
 
 def accuracy(found):
@@ -74,11 +67,11 @@ def test_parts_are_judged_among_their_classes_and_so_are_the_own_images(seeing, 
     assert (found.among, found.classes, found.clean.count, found.clean.value) == (200, 200, 200, 1.0)
 
 
-def test_real_labels_against_a_table_and_against_timms(seeing, root, tmp_path):
+def test_real_labels_against_a_table_and_against_timms(seeing, validation, tmp_path):
     rows = [[number] for number in range(1000)]
     rows[:4] = [[5], [1, 7], [], [2]]  # wrong; right, beside another; left out; wrong
     file = real(tmp_path / "real.json", rows)
-    labelled = open_real(file, root / "val", classes_of(seeing.problem), skip=False)
+    labelled = open_real(file, validation, classes_of(seeing.problem), skip=False)
     found = shift_accuracies(seeing, {"ReaL": labelled})["ReaL"]
     assert accuracy(found) == (pytest.approx(997 / 999), 999) and found.clean.value == 1.0
 

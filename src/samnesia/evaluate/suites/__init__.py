@@ -1,11 +1,13 @@
 """The suites of ``samnesia evaluate``: a part each, with its options, its figures, and its lines in the table."""
 
 from samnesia.evaluate.suites.clean import Clean
+from samnesia.evaluate.suites.shifts import Shifts
 from samnesia.evaluate.suites.suite import Score, Suite
 
 SUITES: dict[str, type[Suite]] = {
     "clean": Clean,
+    "shifts": Shifts,
 }
 """Every suite by its name on the command line, in the order in which they are evaluated and shown."""
 
-__all__ = ["SUITES", "Clean", "Score", "Suite"]
+__all__ = ["SUITES", "Clean", "Score", "Shifts", "Suite"]

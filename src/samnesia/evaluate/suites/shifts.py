@@ -105,13 +105,13 @@ class Shifts(Suite):
     def measure(self, bench: Bench, place: Place) -> Values:
         """Accuracy on each set, and on the split that is looked at."""
         from samnesia.data.published.classes import classes_of
-        from samnesia.evaluate.predictions import sampled
+        from samnesia.evaluate.predictions import sampled_by
         from samnesia.evaluate.shifts import shift_accuracies
 
         loaded = bench.loaded(place)
         classes = classes_of(loaded.problem, self.classes)
         sets = {name: opens(classes) for name, opens in self._sets().items()}
-        found = shift_accuracies(loaded, sets, sampled(bench.look), skip_damaged=self.damaged == "skip")
+        found = shift_accuracies(loaded, sets, sampled_by(bench.look), skip_damaged=self.damaged == "skip")
         return {"split": bench.look.split, "sets": {name: shift.as_dict() for name, shift in found.items()}}
 
     def scores(self, values: Values) -> Mapping[str, Score]:
