@@ -58,7 +58,7 @@ class GlassBlur(Corruption):
     """A Gaussian filter, pixels swapped with neighbours, and the filter again.
 
     In each round, all pixels in turn, from the last row to the first and from right to left, swap places with one that
-    is drawn from ``-reach`` to ``reach - 1`` pixels away on each axis.
+    is drawn from ``-reach`` to ``reach - 1`` pixels away on each axis; where the share is below 1, the others stay.
     """
 
     sigma: float
@@ -66,6 +66,8 @@ class GlassBlur(Corruption):
     reach: int
     """In pixels; rounded where it is scaled, and at least 1."""
     rounds: int
+    share: float = 1.0
+    """Of the pixels that are swapped."""
 
     def of(self, images: Images, scale: float, draws: Draws) -> Images:
         """Blurred images; the pixels of all channels move together."""
@@ -73,6 +75,8 @@ class GlassBlur(Corruption):
         reach = max(1, round(self.reach * scale))
         flat = smoothed(images, self.sigma * scale).reshape(count, channels, -1)
         moves = np.floor(draws.uniforms(self.rounds, 2, height, width) * 2 * reach).astype(np.int64) - reach
+        if self.share < 1.0:
+            moves *= draws.uniforms(self.rounds, 1, height, width, part=1) < self.share
         moved = np.stack([one[:, _swapped(own, reach)] for one, own in zip(flat, moves, strict=True)])
         return smoothed(moved.reshape(images.shape), self.sigma * scale)
 

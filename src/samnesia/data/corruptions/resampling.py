@@ -53,24 +53,25 @@ def magnified(images: Floats, factor: float) -> Floats:
     return images
 
 
-def smeared(images: Floats, angles: Floats, *, radius: float, sigma: float) -> Floats:
+def smeared(images: Floats, angles: Floats, *, radius: float, sigma: float, beyond: str = "edge") -> Floats:
     """Motion blur: each pixel is a mean along a way that starts at it, with the weights of half a Gaussian.
 
-    The way is ``2 * ceil(radius) + 1`` pixels long, each rounded to the grid, as in ImageMagick's motion blur; beyond
-    the border the outermost pixels go on.
+    The way is ``2 * ceil(radius) + 1`` pixels long, each rounded to the grid, as in ImageMagick's motion blur.
 
     Args:
         images: shape ``[n, channels, height, width]``.
         angles: of the ways, in degrees, shape ``[n]``.
         radius: in pixels.
         sigma: standard deviation of the Gaussian in pixels.
+        beyond: how images go on beyond their border, as a mode of ``numpy.pad``: by their outermost pixels, or zeros.
     """
     height, width = images.shape[-2:]
     steps = np.arange(2 * int(np.ceil(radius)) + 1)
     weights = np.exp(-(steps**2) / (2.0 * sigma**2))
     weights /= weights.sum()
     margin = len(steps)
-    padded = np.pad(images, ((0, 0), (0, 0), (margin, margin), (margin, margin)), mode="edge")
+    room = ((0, 0), (0, 0), (margin, margin), (margin, margin))
+    padded = np.pad(images, room, mode=beyond)  # type: ignore[call-overload]
     radians = np.deg2rad(angles)[:, None]
     down, right = ((margin + np.ceil(steps * slope(radians) - 0.5)).astype(int) for slope in (np.sin, np.cos))
     found = np.zeros_like(images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from samnesia.data.corruptions.kinds import Layers
-from samnesia.data.corruptions.resampling import smoothed
+from samnesia.data.corruptions.resampling import smeared, smoothed
 from samnesia.data.corruptions.sampling import Draws
 
 
@@ -45,17 +45,23 @@ def plasma(draws: Draws, height: int, width: int, *, decay: float, part: int = 0
 
 
 def crystals(draws: Draws, height: int, width: int) -> Layers:
-    """Frost of 0 to 1, shape ``[n, height, width]``: bright veins between cells, in front of clouds; ours.
+    """Frost of 0 to 1, shape ``[n, height, width]``; ours.
 
-    Veins lie where a plasma passes its middle, fine ones where a rougher one does; clouds decide where frost is dense.
+    Seeds, which are the few high values of noise, grow needles in six directions, 60 degrees apart; clouds decide where
+    they are dense, and make the ground.
     """
+    side = min(height, width)
     clouds = plasma(draws, height, width, decay=1.5)
-    veins, fine = (
-        1.0 - np.abs(2.0 * plasma(draws, height, width, decay=decay, part=part) - 1.0)
-        for part, decay in ((1, 1.35), (2, 1.15))
-    )
-    found = 0.25 + 0.35 * clouds + 0.6 * veins**3 * clouds + 0.5 * fine**4 * clouds
-    return np.clip(found, 0.0, 1.0)
+    seeds = np.maximum(draws.normals(height, width, part=1) - 1.5, 0.0)
+    seeds /= np.maximum(seeds.mean(axis=(1, 2), keepdims=True), 1e-12)
+    first = 60.0 * draws.uniforms(part=2)
+    needles = np.zeros_like(clouds)
+    for turn in range(0, 360, 60):
+        grown = smeared(seeds[:, None], first + turn, radius=side / 12, sigma=side / 18, beyond="constant")
+        needles = np.maximum(needles, grown[:, 0])
+    covered = 1.0 - np.exp(-needles * (0.1 + 1.9 * clouds**2))
+    found: Layers = 0.1 + 0.3 * clouds + 0.6 * covered
+    return found
 
 
 def drops(draws: Draws, height: int, width: int, *, mean: float, std: float, sigma: float) -> Layers:
