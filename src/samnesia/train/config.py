@@ -16,8 +16,10 @@ from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.parts.augmentations import PadCropFlip, Plain, RandomResizedCropFlip
 from samnesia.train.parts.averages import EMA, SWA, Average
 from samnesia.train.parts.checks import MOST_EPOCHS, check_share, require
+from samnesia.train.parts.consolidation import Consolidation
 from samnesia.train.parts.data import Data, Digits, Images, Photographs, Table, Text
 from samnesia.train.parts.hardware import Hardware
+from samnesia.train.parts.heads import Headed
 from samnesia.train.parts.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from samnesia.train.parts.methods import (
     AESAM,
@@ -84,6 +86,7 @@ from samnesia.train.parts.recording import RecordForgetting, Recording, RecordSh
 from samnesia.train.parts.saving import Checkpoints, Evaluation, Logging
 from samnesia.train.parts.schedules import Constant, Cosine, Linear, Schedule, Steps
 from samnesia.train.parts.sources import TFDS, Folder, Hub, Shards, Torchvision
+from samnesia.train.parts.tasks import Balanced, ByClasses, Permuted, Reservoir, Task
 from samnesia.train.parts.when import Perturbed, Window
 from samnesia.train.plain import from_plain, to_plain
 
@@ -99,10 +102,13 @@ __all__ = [
     "ASAMAfterNorm",
     "ASAMBeforeNorm",
     "AdamW",
+    "Balanced",
     "BinaryCrossEntropy",
+    "ByClasses",
     "CNN",
     "Checkpoints",
     "CifarResNet",
+    "Consolidation",
     "Constant",
     "Cosine",
     "CrossEntropy",
@@ -120,6 +126,7 @@ __all__ = [
     "GSAM",
     "GradientNormPenalty",
     "Hardware",
+    "Headed",
     "Hub",
     "Images",
     "ImbSAM",
@@ -147,6 +154,7 @@ __all__ = [
     "OwnLoss",
     "OwnModel",
     "PadCropFlip",
+    "Permuted",
     "Perturbed",
     "Photographs",
     "Plain",
@@ -157,6 +165,7 @@ __all__ = [
     "RecordForgetting",
     "RecordSharpness",
     "Recording",
+    "Reservoir",
     "RunConfig",
     "SAF",
     "SAM",
@@ -171,6 +180,7 @@ __all__ = [
     "Steps",
     "TFDS",
     "Table",
+    "Task",
     "Text",
     "Timm",
     "Torchvision",
@@ -193,9 +203,9 @@ class RunConfig:
 
     recipe: str
     """Name under which the results are filed: the recipe that the run started from."""
-    data: Data | OwnData = field(default_factory=Digits)
+    data: Data | OwnData | Task = field(default_factory=Digits)
     """The data set, with its augmentation."""
-    model: Model | OwnModel = field(default_factory=CNN)
+    model: Model | OwnModel | Headed = field(default_factory=CNN)
     """The model."""
     loss: Loss | OwnLoss = field(default_factory=CrossEntropy)
     """What is minimised, and what the run is judged by."""
@@ -223,6 +233,8 @@ class RunConfig:
     """An average of the weights to evaluate as well."""
     shrink_perturb: float = 0.0
     """Shrink and perturb: each step moves the weights by this share (times lr / highest lr) to the initial ones."""
+    consolidation: Consolidation | None = None
+    """Hold the weights to those of earlier tasks; None is not at all."""
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     """What is saved, and when."""
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -273,8 +285,10 @@ class RunConfig:
     def training(
         self, model: nn.Module, optimizer: Optimizer, problem: Problem, steps_per_epoch: int, *, smoothed: bool = True
     ) -> Training:
-        """Return what the method is built for; not ``smoothed`` with the criterion of evaluation."""
+        """Return what the method is built for; not ``smoothed`` with the criterion of evaluation, without a penalty."""
         loss = self.loss.criterion() if smoothed else self.loss.of_evaluation()
+        if self.consolidation is not None and smoothed:
+            loss = self.consolidation.added(loss, model)
         return Training(
             model,
             optimizer,

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
@@ -55,6 +56,34 @@ def _groups(model: nn.Module, weight_decay: float, decayed: Decayed, rates: tupl
     return [group for group in groups if group["params"]]
 
 
+def _with_state(optimizer: torch.optim.Optimizer, run: str | None) -> torch.optim.Optimizer:
+    """The optimizer with the state that the one of another run had in the end; its own settings stay."""
+    if run is None:
+        return optimizer
+    from pathlib import Path
+
+    from samnesia.train.checkpoint import Store
+
+    store = Store(Path(run))
+    positions = store.positions()
+    require(
+        bool(positions),
+        f"cannot start with the state of the optimizer of {run}, because it has no checkpoint; name another run",
+    )
+    state: dict[str, Any] = store.read(positions[-1]).state["optimizer"]
+    settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    try:
+        optimizer.load_state_dict(state)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"cannot start with the state of the optimizer of {run}, because it is of another model or optimizer "
+            f"({' '.join(str(error).split())}); start without one"
+        ) from None
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
+    return optimizer
+
+
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent, as in torch.optim.SGD; decoupled: as in timm.optim.SGDW."""
@@ -73,6 +102,8 @@ class SGD:
     """What decays: all weights, or matrices only (no bias, no scale of a normalization)."""
     rates: tuple[float, ...] = ()
     """Factor of the learning rate for each tensor that is trained, in their order; each decays as fast as without."""
+    state: str | None = None
+    """Start with the state (momentum, say) of the optimizer of this run, at its last checkpoint; None is none."""
 
     def __post_init__(self) -> None:
         _check(self.lr, self.weight_decay)
@@ -108,7 +139,7 @@ class SGD:
             weight_decay=self.weight_decay,
             nesterov=self.nesterov,
         )
-        return optimizer
+        return _with_state(optimizer, self.state)
 
 
 @dataclass(frozen=True)
@@ -125,6 +156,8 @@ class AdamW:
     """The weights shrink by lr * weight_decay at each update; it is no part of the perturbation."""
     decayed: Decayed = "matrices"
     """What decays: all weights, or matrices only (no bias, no scale of a normalization)."""
+    state: str | None = None
+    """Start with the state (momentum, say) of the optimizer of this run, at its last checkpoint; None is none."""
 
     def __post_init__(self) -> None:
         _check(self.lr, self.weight_decay)
@@ -143,10 +176,11 @@ class AdamW:
         import torch
 
         first, second = self.betas
-        return torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             _groups(model, self.weight_decay, self.decayed),
             lr=self.lr,
             betas=(first, second),
             eps=self.eps,
             weight_decay=self.weight_decay,
         )
+        return _with_state(optimizer, self.state)
