@@ -140,18 +140,25 @@ def _command(words: list[str]) -> Command:
             return _parse(TuneRecipe, rest, prog=f"samnesia tune {source}", default=TuneRecipe(config, source=source))
         default = TrainRecipe(config=config, out=tyro.MISSING)
         return _parse(TrainRecipe, rest, prog=f"samnesia train {source}", default=default)
+    if name == "federate":
+        from samnesia.commands.federate import parsed
+
+        return parsed(rest, _parse)
     if name == "measure":  # its parts have options of their own
         import tyro
 
         from samnesia.commands.measure import Measure
 
         return _parse(Measure, rest, prog="samnesia measure", default=Measure(runs=tyro.MISSING))
-    if name == "evaluate":  # its suites have
+    if name == "evaluate":  # its suites have, and so has each kind of data
         import tyro
 
         from samnesia.commands.evaluate import Evaluate
+        from samnesia.commands.words import chosen_data
 
-        return _parse(Evaluate, rest, prog="samnesia evaluate", default=Evaluate(runs=tyro.MISSING))
+        data, rest = chosen_data(rest)
+        default: Command = Evaluate(runs=tyro.MISSING, data=data)
+        return _parse(Evaluate, rest, prog="samnesia evaluate", default=default)
     return _parse(COMMANDS[name], rest, prog=f"samnesia {name}")
 
 

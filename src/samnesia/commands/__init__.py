@@ -3,6 +3,7 @@
 from samnesia.commands.compare import Compare, Demo
 from samnesia.commands.conformance import Conformance
 from samnesia.commands.evaluate import Evaluate, Options
+from samnesia.commands.federate import Federate, FederateRecipe
 from samnesia.commands.measure import Measure
 from samnesia.commands.recipes import Recipes
 from samnesia.commands.study import Report, Study
@@ -10,7 +11,9 @@ from samnesia.commands.train import Resume, Train, TrainRecipe
 from samnesia.commands.tune import Tune, TuneRecipe
 
 Command = (
-    Train
+    Federate
+    | FederateRecipe
+    | Train
     | TrainRecipe
     | Resume
     | Measure
@@ -29,6 +32,7 @@ COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
     "train": Train,
     "resume": Resume,
+    "federate": Federate,
     "measure": Measure,
     "evaluate": Evaluate,
     "compare": Compare,

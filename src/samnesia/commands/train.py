@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from samnesia.commands.federate import go_on, is_federated
 from samnesia.commands.termination import Termination
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
@@ -88,10 +89,12 @@ class Resume:
 
     def run(self) -> int:
         """Go on; a run that has finished is left as it is."""
+        if is_federated(self.directory) and not (self.directory / RESULT).exists():
+            return go_on(self.directory)
         if (self.directory / RESULT).exists():
             result = read_result(self.directory)
             print(f"the run in {self.directory} has finished: there is nothing left to do")
-            print(_summary(result, self.directory))
+            print(summary(result, self.directory))
             return 0
         with Termination() as termination:
             from samnesia.train.loop import resume
@@ -120,7 +123,7 @@ def _run(start: "Callable[..., RunResult]", out: Path, stop: Callable[[], bool],
             f"it, and go on with: samnesia resume {out}"
         ) from error
     _leave_the_others()
-    print(_summary(result, out))
+    print(summary(result, out))
     return 0
 
 
@@ -142,7 +145,8 @@ def _interrupted(out: Path) -> str:
     return f"interrupted{kept}; go on with: samnesia resume {out}"
 
 
-def _summary(result: "RunResult", out: Path) -> str:
+def summary(result: "RunResult", out: Path) -> str:
+    """What came out of a run, in a few lines."""
     skipped: tuple[str, ...] = ()
     if result.skipped_steps:
         attempted = result.steps + result.skipped_steps

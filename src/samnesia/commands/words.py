@@ -6,10 +6,10 @@ import dataclasses
 import json
 import types
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.train.config import METHODS, Recording, RunConfig
+from samnesia.train.config import METHODS, Images, Recording, RunConfig
 from samnesia.train.log import CONFIG
 from samnesia.train.parts.names import advice_on_method
 from samnesia.train.plain import nearest
@@ -18,13 +18,31 @@ from samnesia.train.recipes import find
 ALIASES = {"--log-wandb": "--logging.wandb"}
 
 
+class Configuration(Protocol):
+    """What options are about: a dataclass of parts that goes through JSON."""
+
+    @property
+    def recipe(self) -> str:
+        """The recipe that it started from."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any], /) -> Self:
+        """Of plain values."""
+
+
+C = TypeVar("C", bound=Configuration)
+
+
 def configuration(words: list[str], command: str = "train") -> tuple[RunConfig, str, list[str]]:
     """Return the configuration that the words after a command start from, how they name it, and the words left.
 
     Raises:
         ConfigurationError: when they name none, or two, or it cannot be read.
     """
-    words = _with_method(_recorded([_alias(word) for word in words]))
+    words = with_method(_recorded([_alias(word) for word in words]))
     path, rest = take(words, "--config")
     if path is not None:
         if rest and not rest[0].startswith("-"):
@@ -40,7 +58,7 @@ def configuration(words: list[str], command: str = "train") -> tuple[RunConfig, 
         )
     else:
         config, source, rest = find(rest[0]), rest[0], rest[1:]
-    config, rest = _exchange(config, rest)
+    config, rest = exchange(config, rest)
     return config, source, rest
 
 
@@ -73,6 +91,26 @@ def take(words: list[str], option: str) -> tuple[str | None, list[str]]:
     if values == [""]:
         raise ConfigurationError(f"cannot set {option}, because its value is missing; write it behind the option")
     return (values[0] if values else None), rest
+
+
+def chosen_data(words: list[str]) -> tuple[Any, list[str]]:
+    """Return the data that ``--data`` and ``--data.…`` name, with their kinds; None where there are none.
+
+    ``--data DIR`` is a directory of images, ``--data.kind Digits`` (or any other kind) the data of a configuration.
+    Options of the kind are left among the words.
+
+    Raises:
+        ConfigurationError: for a directory that is not there, or a kind that is none.
+    """
+    directory, words = take(words, "--data")
+    if directory is None and not any(word.startswith("--data.") for word in words):
+        return None, words
+    from samnesia.evaluate.entrants import image_folder
+
+    config = RunConfig("evaluate", data=Images() if directory is None else image_folder(Path(directory)))
+    ours = [word for word in words if word.startswith("--data.") and word.partition("=")[0].endswith(".kind")]
+    config, words = exchange(config, words) if ours else (config, words)
+    return config.data, words
 
 
 def kinds(hint: Any) -> tuple[str, ...]:
@@ -115,7 +153,7 @@ def _recorded(words: list[str]) -> list[str]:
     return [*words[:start], *expanded, *words[stop:]]
 
 
-def _with_method(words: list[str]) -> list[str]:
+def with_method(words: list[str]) -> list[str]:
     """``--method NAME`` as the kind of the method that results call so.
 
     Raises:
@@ -142,8 +180,12 @@ def _read(path: Path) -> RunConfig:
     return RunConfig.from_json(plain)
 
 
-def _exchange(config: RunConfig, words: list[str]) -> tuple[RunConfig, list[str]]:
-    """Give parts the kinds that ``--PART.kind NAME`` asks for, each with its defaults, outer parts first."""
+def exchange(config: C, words: list[str]) -> tuple[C, list[str]]:
+    """Give parts the kinds that ``--PART.kind NAME`` asks for, each with its defaults, outer parts first.
+
+    Raises:
+        ConfigurationError: for a part that comes in no kinds, or an unknown kind.
+    """
     names = {word.partition("=")[0] for word in words if word.startswith("--")}
     options = sorted((name for name in names if name.endswith(".kind")), key=lambda name: (name.count("."), name))
     for option in options:
@@ -153,7 +195,7 @@ def _exchange(config: RunConfig, words: list[str]) -> tuple[RunConfig, list[str]
     return config, words
 
 
-def _with_kind(config: RunConfig, path: list[str], kind: str, words: list[str]) -> RunConfig:
+def _with_kind(config: C, path: list[str], kind: str, words: list[str]) -> C:
     plain = config.to_json()
     parent: Any = plain
     for name in path[:-1]:
@@ -164,10 +206,10 @@ def _with_kind(config: RunConfig, path: list[str], kind: str, words: list[str]) 
             f"see samnesia train {config.recipe} --help"
         )
     parent[path[-1]] = None if kind == "None" else {"kind": kind, **_texts(path, words)}
-    return RunConfig.from_json(plain)
+    return config.from_json(plain)
 
 
-def _choices(config: RunConfig, path: list[str]) -> tuple[str, ...]:
+def _choices(config: Configuration, path: list[str]) -> tuple[str, ...]:
     part: Any = config
     for name in path[:-1]:
         part = getattr(part, name)

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import logging
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from samnesia.data.draws import words
 from samnesia.federated.config import FederatedConfig
@@ -34,6 +33,7 @@ from samnesia.train.checkpoint import Position
 from samnesia.train.engine import Engine
 from samnesia.train.keeper import Keeper
 from samnesia.train.loop import computing, train_epoch
+from samnesia.train.randomness import seed_torch
 from samnesia.train.run import Run
 from samnesia.train.totals import Totals
 
@@ -70,7 +70,7 @@ class Clients:
         with computing(config):
             run = Run(config, self.engine, of_client(self.problem, indices))
             drawn = int(words(1, key=(config.seed, CLIENT, round_))[0] >> np.uint64(1))
-            torch.manual_seed(drawn)  # what dropout draws belongs to client and round
+            seed_torch(drawn)  # what dropout draws belongs to client and round
             state.put(run.module)
             run.position = Position(round_ * local)
             run.method.load_state_dict({**run.method.state_dict(), "steps": run.steps_done})
@@ -93,7 +93,7 @@ def who(message: Message, context: Context) -> Message:
     """Say which part of the samples this client has."""
     from flwr.app import ConfigRecord, Message, RecordDict
 
-    found = {name: int(context.node_config[name]) for name in (PARTITION_ID, NUM_PARTITIONS)}
+    found: dict[str, Any] = {name: int(context.node_config[name]) for name in (PARTITION_ID, NUM_PARTITIONS)}
     return Message(RecordDict({CONFIG: ConfigRecord(found)}), reply_to=message)
 
 
@@ -101,18 +101,19 @@ def train(message: Message, context: Context) -> Message:
     """Train for a round, and send what came out."""
     from flwr.app import Message, RecordDict
 
-    settings = message.content[CONFIG]
+    content: dict[str, Any] = dict(message.content)
+    settings = content[CONFIG]
     clients = clients_of(str(settings[SETTINGS]))
     client = int(context.node_config[PARTITION_ID])
-    state = State.read(message.content)
-    kept = context.state.get(BUFFERS)
+    state = State.read(content)
+    kept: Any = context.state.get(BUFFERS)
     if clients.config.statistics == "local" and kept is not None:
         state = State(state.weights, tensors(kept))
     trained, totals = clients.train(client, int(settings[ROUND]) - 1, state)  # Flower counts rounds from 1
     if clients.config.statistics == "local":
         context.state[BUFFERS] = arrays(trained.buffers)
-    content = {**trained.records(), METRICS: metrics(len(clients.parts[client]), totals)}
-    return Message(RecordDict(content), reply_to=message)
+    answer: dict[str, Any] = {**trained.records(), METRICS: metrics(len(clients.parts[client]), totals)}
+    return Message(RecordDict(answer), reply_to=message)
 
 
 def client_app() -> ClientApp:

@@ -50,11 +50,11 @@ class State:
     @torch.no_grad()
     def put(self, module: nn.Module) -> None:
         """Let the module hold this."""
-        for name, value in module.named_parameters():
-            value.copy_(self.weights[name])
-        for name, value in module.named_buffers():
+        for name, weight in module.named_parameters():
+            weight.copy_(self.weights[name])
+        for name, buffer in module.named_buffers():
             if name in self.buffers:
-                value.copy_(self.buffers[name])
+                buffer.copy_(self.buffers[name])
 
     def records(self) -> dict[str, ArrayRecord]:
         """As two records of arrays."""

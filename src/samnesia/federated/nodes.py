@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samnesia.extras import require
 from samnesia.federated.client import client_app
@@ -12,7 +12,7 @@ from samnesia.federated.messages import CONFIG, NUM_PARTITIONS, PARTITION_ID
 from samnesia.perturb.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from flwr.app import Context, Message, RecordDict
+    from flwr.app import Context, Message
     from flwr.clientapp import ClientApp
     from flwr.serverapp import Grid
 
@@ -57,7 +57,8 @@ class Here:
             return self.app(message, self.contexts[message.metadata.dst_node_id - SERVER - 1])
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            return kinds.Message(kinds.Error(code=1, reason=reason), reply_to=message)
+            failed: Message = kinds.Message(kinds.Error(code=1, reason=reason), reply_to=message)
+            return failed
 
 
 class Drawn:
@@ -114,10 +115,8 @@ class Nodes:
                     f"cannot begin, because a node does not say which client it is ({answer.error.reason}); start it "
                     "with --node-config 'partition-id=0 num-partitions=20', say"
                 )
-            content: RecordDict = answer.content
-            found = content.config_records[CONFIG]
-            client, of = found[PARTITION_ID], found[NUM_PARTITIONS]
-            assert isinstance(client, int)
+            found: Any = answer.content[CONFIG]
+            client, of = int(found[PARTITION_ID]), int(found[NUM_PARTITIONS])
             if of != self._clients or client in self._known or not 0 <= client < self._clients:
                 raise ConfigurationError(
                     f"cannot begin with a node that says it is client {client} of {of}, because the run has "

@@ -36,7 +36,7 @@ class Watch:
         """The run is over, or was stopped."""
 
 
-class RoundJournal(Journal, Watch):  # type: ignore[misc]
+class RoundJournal(Journal, Watch):
     """Lines in ``rounds.jsonl`` and ``metrics.jsonl``."""
 
     def __init__(self, run: Path) -> None:

@@ -63,6 +63,7 @@ class Partition:
         """
         known, of_class = np.unique(labels.numpy(), return_inverse=True)
         pools = [_shuffled(np.flatnonzero(of_class == k), seed, k) for k in range(len(known))]
+        parts: Sequence[Sequence[int] | Indices]
         if self.alpha == 0.0:
             parts = _one_class_each(pools, clients)
         elif self.sizes == "drawn":

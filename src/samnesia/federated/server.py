@@ -6,6 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.utils._pytree import tree_map_only
 from samnesia.federated import messages
 from samnesia.federated.client import Clients
 from samnesia.federated.config import FederatedConfig
-from samnesia.federated.messages import BUFFERS, CONFIG, METRICS, SETTINGS, WEIGHTS, State
+from samnesia.federated.messages import BUFFERS, METRICS, SETTINGS, State
 from samnesia.federated.nodes import Drawn, Here, Nodes
 from samnesia.federated.partitions import participants
 from samnesia.perturb.errors import ConfigurationError, SamnesiaWarning
@@ -46,8 +47,6 @@ class Server(Run):
     def __init__(self, config: FederatedConfig, clients: Clients) -> None:
         problem = clients.problem
         if not config.training.evaluation.test:
-            from dataclasses import replace
-
             problem = replace(problem, test=None)
         super().__init__(config.central, clients.engine, problem)
         self.federated = config
@@ -97,8 +96,9 @@ class Server(Run):
             message.content[BUFFERS] = messages.arrays(state.buffers)
         replies = self._replies(asked)
         faults = {client: messages.fault(replies.get(client), state) for client in drawn}
-        whole = {client: replies[client] for client, fault in faults.items() if fault is None}
+        whole: dict[int, Any] = {client: replies[client] for client, fault in faults.items() if fault is None}
         left_out = {str(client): fault for client, fault in faults.items() if fault is not None}
+        samples = sum(int(reply.content[METRICS][messages.SAMPLES]) for reply in whole.values())
         before = self.totals.gradient_evaluations
         taken = bool(whole) and self._take(list(whole.values()), state, number + 1)
         if whole and not taken:
@@ -111,7 +111,7 @@ class Server(Run):
             "round": number,
             "clients": drawn,
             "left_out": left_out,
-            "samples": sum(int(reply.content[METRICS][messages.SAMPLES]) for reply in whole.values()),
+            "samples": samples,
             "learning_rate": config.local(drawn[0], 2, number).optimizer.lr,
             "gradient_norm": finite(self.totals.mean("gradient_norm")),
             "gradient_evaluations": self.totals.gradient_evaluations - before,
@@ -124,15 +124,13 @@ class Server(Run):
         answers = self.nodes.grid.send_and_receive(asked, timeout=self.federated.timeout)
         return {clients[answer.metadata.src_node_id]: answer for answer in answers}
 
-    def _take(self, replies: list[Message], state: State, number: int) -> bool:
+    def _take(self, replies: list[Any], state: State, number: int) -> bool:
         """Let the module hold what the strategy makes of the replies; whether that is finite."""
         from flwr.app import RecordDict
         from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 
         counted = [reply.content[METRICS] for reply in replies]
-        buffers = [
-            RecordDict({BUFFERS: reply.content[BUFFERS], METRICS: reply.content[METRICS]}) for reply in replies
-        ]
+        buffers = [RecordDict({BUFFERS: reply.content[BUFFERS], METRICS: reply.content[METRICS]}) for reply in replies]
         for reply in replies:
             del reply.content[BUFFERS]  # a strategy steps parameters alone: statistics are averaged
         kept = self._memory()
@@ -167,8 +165,8 @@ class Server(Run):
         self._lost = self._lost + 1 if lost else 0
         if self._lost >= MOST_LOST:
             raise ConfigurationError(
-                f"cannot go on after round {self.round}, because {self._lost} rounds in a row have brought nothing that "
-                f"can be averaged ({'; '.join(dict.fromkeys(left_out.values()))}); mend the clients, or lower the learning rate"
+                f"cannot go on after round {self.round}, because {self._lost} rounds in a row have brought nothing to "
+                f"average ({'; '.join(dict.fromkeys(left_out.values()))}); mend the clients, or lower the learning rate"
             )
 
     # -- what a checkpoint holds beside a run's ------------------------------------------------------------------------
@@ -205,7 +203,7 @@ class Server(Run):
     def _contexts(self) -> dict[int, messages.Tensors]:
         if self._here is None:
             return {}
-        states = {client: context.state.get(BUFFERS) for client, context in self._here.contexts.items()}
+        states: dict[int, Any] = {client: context.state.get(BUFFERS) for client, context in self._here.contexts.items()}
         return {client: messages.tensors(kept) for client, kept in states.items() if kept is not None}
 
     def _restore_contexts(self) -> None:
@@ -217,6 +215,3 @@ class Server(Run):
 def _like(values: messages.Tensors, expected: messages.Tensors) -> messages.Tensors:
     """In the types of the model: adaptive steps come in float64."""
     return {name: values[name].to(value.dtype).reshape(value.shape) for name, value in expected.items()}
-
-
-__all__ = ["MOST_LOST", "WEIGHTS", "CONFIG", "ClientLeftOutWarning", "Server"]
