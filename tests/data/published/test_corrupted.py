@@ -78,7 +78,7 @@ def test_what_is_missing_of_imagenet_c_is_named_and_the_rest_read_when_told_to(r
     assert found.severities == {"gaussian-noise": (1, 2, 3, 4, 5), "jpeg": (1, 3, 4, 5)}
     assert found.missing == ("jpeg_compression/2", f"jpeg_compression/4/{WNIDS[1]}", "snow")
     assert found.open("jpeg", 4).answers.tolist() == [[0], [2]]
-    assert found.open("jpeg", 5).missing == (f"{WNIDS[0]} (empty)",)
+    assert found.open("jpeg", 5).missing == (f"jpeg_compression/5/{WNIDS[0]} (empty)",)
 
 
 def test_an_empty_class_of_a_complete_set_is_named(root):
@@ -87,6 +87,8 @@ def test_an_empty_class_of_a_complete_set_is_named(root):
         ConfigurationError, match=rf"jpeg_compression/5, because it is incomplete: {WNIDS[0]} \(empty\) is missing"
     ):
         open_imagenet_c(root, CLASSES, corruptions=SOME).open("jpeg", 5)
+    found = open_imagenet_c(root, CLASSES, corruptions=SOME, skip=True)
+    assert not found.missing and found.open("jpeg", 5).answers.tolist() == [[1], [2]]
 
 
 def test_folders_that_are_no_imagenet_c(root, tmp_path):

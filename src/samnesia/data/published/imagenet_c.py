@@ -11,7 +11,7 @@ Perturbations", ICLR 2019.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class ImageNetC:
         severities: of each of them, those that are there.
         classes: of the model.
         missing: what is not there, and is left out.
+        skip: whether more may be left out: classes without images.
     """
 
     root: Path
@@ -44,12 +45,15 @@ class ImageNetC:
     severities: dict[str, tuple[int, ...]]
     classes: ClassNumbers
     missing: tuple[str, ...]
+    skip: bool
 
     def open(self, corruption: str, severity: int) -> Labelled:
         """The images of a corruption at a severity; those of classes that are not there are left out."""
         folder = self.places[corruption] / str(severity)
-        numbered, expected = partial(self.classes.of, where=folder), self.classes.imagenet
-        return open_folder(folder, numbered, expected=expected, skip=bool(self.missing))
+        numbered = partial(self.classes.of, where=folder)
+        found = open_folder(folder, numbered, expected=self.classes.imagenet, skip=self.skip)
+        where = f"{FOLDERS[corruption]}/{severity}"
+        return replace(found, missing=tuple(f"{where}/{one}" for one in found.missing))
 
 
 def open_imagenet_c(
@@ -67,37 +71,38 @@ def open_imagenet_c(
         ConfigurationError: if there is nothing, or, without ``skip``, not all: corruptions, severities and classes.
     """
     root = Path(root)
+    subfolders(root)  # refuses what is no directory
     above = [root, *(root / archive for archive in ARCHIVES)]
-    if not subfolders(root):
-        raise _nothing(root)
     places: dict[str, Path] = {}
     severities: dict[str, tuple[int, ...]] = {}
     missing: list[str] = []
-    expected = set(classes.imagenet)
     for name in corruptions:
         called = FOLDERS[name]
-        found = [folder / called for folder in above if (folder / called).is_dir()]
-        if not found:
+        place = next((folder / called for folder in above if (folder / called).is_dir()), None)
+        if place is None:
             missing.append(called)
             continue
-        there = []
-        for severity in SEVERITIES:
-            folder = found[0] / str(severity)
-            absent = sorted(expected - set(subfolders(folder))) if folder.is_dir() else None
-            if absent is None or len(absent) == len(expected):
-                missing.append(f"{called}/{severity}")
-                continue
-            missing += [f"{called}/{severity}/{one}" for one in absent]
-            there.append(severity)
+        there, absent = _there(place, set(classes.imagenet))
+        missing += [f"{called}/{one}" for one in absent]
         if there:
-            places[name], severities[name] = found[0], tuple(there)
+            places[name], severities[name] = place, there
     if not places:
-        raise _nothing(root)
-    return ImageNetC(root, places, severities, classes, left_out(missing, root, skip=skip))
+        raise ConfigurationError(
+            f"cannot evaluate on {root}, because ImageNet-C is in folders CORRUPTION/SEVERITY/CLASS, such as "
+            "gaussian_noise/1/n01440764, and none is there; unpack its archives there, or name another folder"
+        )
+    return ImageNetC(root, places, severities, classes, left_out(missing, root, skip=skip), skip)
 
 
-def _nothing(root: Path) -> ConfigurationError:
-    return ConfigurationError(
-        f"cannot evaluate on {root}, because ImageNet-C is in folders CORRUPTION/SEVERITY/CLASS, such as "
-        "gaussian_noise/1/n01440764, and none is there; unpack its archives there, or name another folder"
-    )
+def _there(place: Path, classes: set[str]) -> tuple[tuple[int, ...], list[str]]:
+    """The severities of a corruption that have any of the classes, and what is missing of it."""
+    there, missing = [], []
+    for severity in SEVERITIES:
+        folder = place / str(severity)
+        absent = classes - set(subfolders(folder)) if folder.is_dir() else classes
+        if len(absent) == len(classes):
+            missing.append(f"{severity}")
+        else:
+            there.append(severity)
+            missing += [f"{severity}/{one}" for one in sorted(absent)]
+    return tuple(there), missing
