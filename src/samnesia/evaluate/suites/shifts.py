@@ -169,6 +169,7 @@ def draw_shift(axes: Axes, found: Mapping[str, Shift | None]) -> None:
                 color=colour(place),
                 markersize=5,
                 elinewidth=1.0,
+                clip_on=False,  # models that are right on all of it lie on the edge
             )
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="own images, same classes: accuracy (%)")
     axes.set_ylabel("shifted images: accuracy (%)")
