@@ -1,13 +1,15 @@
 """The suites of ``samnesia evaluate``: a part each, with its options, its figures, and its lines in the table."""
 
 from samnesia.evaluate.suites.clean import Clean
+from samnesia.evaluate.suites.corruptions import Corruptions
 from samnesia.evaluate.suites.shifts import Shifts
 from samnesia.evaluate.suites.suite import Score, Suite
 
 SUITES: dict[str, type[Suite]] = {
     "clean": Clean,
+    "corruptions": Corruptions,
     "shifts": Shifts,
 }
 """Every suite by its name on the command line, in the order in which they are evaluated and shown."""
 
-__all__ = ["SUITES", "Clean", "Score", "Shifts", "Suite"]
+__all__ = ["SUITES", "Clean", "Corruptions", "Score", "Shifts", "Suite"]
