@@ -161,9 +161,9 @@ def test_some_of_the_digits_are_told_apart():
     assert low.num_outputs == 5 and low.class_counts is not None and min(low.class_counts) > 5
     parts = [torch.cat([split.inputs for split in (one.train, one.validation, one.test)]) for one in (low, high)]
     assert sum(map(len, parts)) == 1797
-    both = torch.cat(parts).flatten(1).numpy()
-    assert np.array_equal(_sorted(both), _sorted(torch.cat([
-        split.inputs for split in (digits(0).train, digits(0).validation, digits(0).test)]).flatten(1).numpy()))  # fmt: skip
+    whole = digits(0)
+    known = torch.cat([split.inputs for split in (whole.train, whole.validation, whole.test)])
+    assert np.array_equal(*(_sorted(images.flatten(1).numpy()) for images in (torch.cat(parts), known)))
     labels = torch.cat([split.labels for split in (high.train, high.validation, high.test)])
     wanted = [int((load_digits().target == digit).sum()) for digit in range(5, 10)]
     assert torch.bincount(labels).tolist() == wanted  # places among the classes
