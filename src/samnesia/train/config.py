@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from samnesia.models.subspaces.shapes import AnyShape, Curve, Line, Simplex
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.parts.augmentations import PadCropFlip, Plain, RandomResizedCropFlip
 from samnesia.train.parts.averages import EMA, SWA, Average
@@ -112,6 +113,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "CrossEntropy",
+    "Curve",
     "Digits",
     "EMA",
     "ESAM",
@@ -135,6 +137,7 @@ __all__ = [
     "LateSAM",
     "LayerSAM",
     "LeNet",
+    "Line",
     "Linear",
     "LinfSAM",
     "Logging",
@@ -175,6 +178,7 @@ __all__ = [
     "ShakeShake",
     "Shards",
     "ShrinkAndPerturb",
+    "Simplex",
     "SparseSAM",
     "StableSAM",
     "Steps",
@@ -207,6 +211,8 @@ class RunConfig:
     """The data set, with its augmentation."""
     model: Model | OwnModel | Headed = field(default_factory=CNN)
     """The model."""
+    subspace: AnyShape | None = None
+    """Train a line, a curve or a simplex of such models, and evaluate its centre; None is one model."""
     loss: Loss | OwnLoss = field(default_factory=CrossEntropy)
     """What is minimised, and what the run is judged by."""
     optimizer: SGD | AdamW = field(default_factory=SGD)
@@ -266,6 +272,18 @@ class RunConfig:
             "use 1, say, or None for no clipping",
         )
         check_share(self.shrink_perturb, "move the weights by")
+
+    def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+        """Return the model for inputs of ``shape``, with its starting weights; of a subspace, all its endpoints.
+
+        Raises:
+            ConfigurationError: for what cannot be built, and endpoints that would start equal.
+        """
+        if self.subspace is None:
+            return self.model.build(shape, num_outputs)
+        from samnesia.models.subspaces.subspace import Subspace
+
+        return Subspace.of(lambda: self.model.build(shape, num_outputs), self.subspace)
 
     def window(self, steps_per_epoch: int) -> Window:
         """Return the optimizer steps on which the method perturbs: those of ``when`` that are the method's as well."""

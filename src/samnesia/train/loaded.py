@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from samnesia.data.loader import Plan
 from samnesia.data.problem import Problem, Split
+from samnesia.models.subspaces.subspace import Subspace
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.perturb.parts.ascents import Ascent
 from samnesia.perturb.parts.ball import Ball
@@ -84,6 +86,7 @@ class Loaded:
         problem: the splits.
         averaged: whether the weights are those of the average.
         digest: of weights and configuration: what was measured of equal digests need not be measured again.
+        subspace: the line, curve or simplex that was trained, whose centre the model is; None for one net.
     """
 
     directory: Path
@@ -94,6 +97,7 @@ class Loaded:
     problem: Problem = field(repr=False)
     averaged: bool
     digest: str
+    subspace: Subspace | None = field(default=None, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -140,8 +144,11 @@ class Loaded:
         """The perturbation of the method that it was trained with.
 
         None for the base optimizer alone, and where weights and a batch do not decide it, but also what earlier steps
-        have left: averages of gradients, a momentum, the rounds before on the same batch.
+        have left: averages of gradients, a momentum, the rounds before on the same batch. None for a subspace too,
+        where it is one of all endpoints.
         """
+        if self.subspace is not None:
+            return None
         config, plan = self.config, _plan(self.config, self.problem)
         total = config.epochs * plan.steps
         step = min(self.position.epoch * plan.steps + self.position.step, total - 1)
@@ -170,6 +177,8 @@ class Loaded:
             found.append("mixing of samples")
         if "mixed" in config.hardware.precision:
             found.append(f"precision {config.hardware.precision}")
+        if self.subspace is not None:
+            found.append(f"all of {self.subspace.shape.called} but its {self.subspace.shape.centre_called}")
         return found
 
     def describe(self) -> dict[str, Any]:
@@ -182,10 +191,17 @@ class Loaded:
             "epoch": self.position.epoch,
             "step": self.position.step,
             "epochs": self.config.epochs,
-            "weights": type(self.config.average).__name__ if self.averaged else "as trained",
+            "weights": self._weights(),
             "perturbation": None if own is None else own.describe(),
             "left_out": self.left_out(),
         }
+
+
+    def _weights(self) -> str:
+        as_trained = type(self.config.average).__name__ if self.averaged else "as trained"
+        if self.subspace is None:
+            return as_trained
+        return f"{as_trained}, {self.subspace.shape.centre_called} of {self.subspace.shape.called}"
 
 
 class SavedRun:
@@ -258,7 +274,8 @@ class SavedRun:
             raise self._without_average(position)
         problem = self.problem
         with randomness.isolated(self.config.seed):
-            model = self.config.model.at_random().build(problem.shape, problem.num_outputs)
+            config = replace(self.config, model=self.config.model.at_random())
+            model = config.network(problem.shape, problem.num_outputs)
         if self.config.hardware.precision == "64-true":
             model = model.double()
         try:
@@ -268,9 +285,26 @@ class SavedRun:
                 f"cannot load {self._store.path(position)}, because it is of another model than {log.CONFIG} says "
                 f"({' '.join(str(error).split())}); restore the {log.CONFIG} that the run began with"
             ) from None
+        subspace = model if isinstance(model, Subspace) else None
+        if subspace is not None:
+            self._check_statistics(subspace, position, averaged=averaged)
+            model = subspace.net()
         model.eval().to(_device(device))
         criterion = self.config.loss.of_evaluation()
-        return Loaded(self.directory, position, self.config, model, criterion, problem, averaged, digest)
+        if subspace is not None:
+            subspace.eval().to(next(model.parameters()).device)
+        return Loaded(self.directory, position, self.config, model, criterion, problem, averaged, digest, subspace)
+
+    def _check_statistics(self, subspace: Subspace, position: Position, *, averaged: bool) -> None:
+        """Refuse a checkpoint whose BatchNorm statistics are means over a subspace: those of no net."""
+        every, last = self.config.evaluation.every_epochs, self.config.epochs
+        anew = position.step == 0 and (position.epoch == last or (not averaged and position.epoch % every == 0))
+        if not anew and any(isinstance(module, _BatchNorm) for module in subspace.endpoints[0].modules()):
+            raise ConfigurationError(
+                f"cannot look at {self._store.path(position)}, because BatchNorm's statistics at the centre of "
+                f"{subspace.shape.called} are estimated where a run is evaluated, of averages at the end; "
+                "name a checkpoint of such an epoch"
+            )
 
     def _damaged(self, position: Position, reason: str) -> ConfigurationError:
         others = [other.name for other in self.positions if other != position]

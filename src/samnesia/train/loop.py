@@ -202,6 +202,7 @@ def _step(run: Run, chunks: list[list[Part]], total: float) -> Row | None:
     """Take one optimizer step on this rank's part of a batch of ``total`` samples; return its line if it is logged."""
     config, method, optimizer, step = run.config, run.method, run.optimizer, run.steps_done
     randomness.seed_step(config.seed, run.engine.rank, step)
+    run.draw()
     rate = config.learning_rate(step, run.plan.steps)
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("rate", 1.0)
@@ -280,6 +281,8 @@ def _end_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer]) -> None:
     row: Row | None = None
     if last or (epoch + 1) % run.config.evaluation.every_epochs == 0:
         rate = run.config.learning_rate((epoch + 1) * steps - 1, steps)
+        if run.subspace is not None:  # what training has left are means over places
+            run.estimate_statistics()
         row = {"epoch": epoch, "learning_rate": rate, **run.evaluator.row(run.module)}
         if run.average is not None:
             row |= _row_of_average(run, run.average, row, last=last)
@@ -293,12 +296,11 @@ def _end_epoch(run: Run, keeper: Keeper, observers: Sequence[Observer]) -> None:
 def _row_of_average(run: Run, average: AveragedWeights, row: Row, *, last: bool) -> Row:
     """The figures of the averaged weights; where BatchNorm's statistics must come anew, after the last epoch only."""
     figures: Row = {name: None for name in row if name not in ("epoch", "learning_rate")}
-    if average.seen and (last or not average.statistics_anew):
+    anew = average.statistics_anew or run.subspace is not None
+    if average.seen and (last or not anew):
         with average.applied():
-            if average.statistics_anew:
-                again = run.batches(range(run.position.epoch, run.position.epoch + 1))
-                batches = (piece[0] for pieces in again for piece in pieces)
-                run.engine.estimate_statistics(run.module, batches)
+            if anew:
+                run.estimate_statistics()
                 average.take_over()
             figures = run.evaluator.row(run.module)
     return {f"average_{name}": value for name, value in figures.items()}

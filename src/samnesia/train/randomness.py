@@ -17,8 +17,9 @@ import torch
 from samnesia.data.draws import words
 from samnesia.data.generators import preserved_generators
 
-RANK, STEP = 1000, 1001
-"""Second entries of keys, after the seed: what a rank other than the first draws, and what a step draws."""
+RANK, STEP, PLACE = 1000, 1001, 1002
+"""Second entries of keys, after the seed: what a rank other than the first draws, what a step draws, and the place on a
+subspace at which a step stands."""
 
 
 def torch_state() -> dict[str, Any]:
@@ -64,6 +65,11 @@ def seed_rank(seed: int, rank: int) -> None:
     """Let ranks other than the first draw other numbers from here on: dropout must not be the same on all."""
     if rank:
         seed_torch(int(words(1, key=(seed, RANK, rank))[0] >> np.uint64(1)))
+
+
+def generator(seed: int, purpose: int, step: int) -> torch.Generator:
+    """Return a generator of the CPU for what a step draws for one purpose: the same on every rank."""
+    return torch.Generator().manual_seed(int(words(1, key=(seed, purpose, step))[0] >> np.uint64(1)))
 
 
 def seed_step(seed: int, rank: int, step: int) -> None:

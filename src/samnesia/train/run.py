@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from samnesia.data.loader import Plan, TrainingKeys, TrainingView, training_loader
 from samnesia.data.problem import Batch, Problem
 from samnesia.models.ascent import aware_layers
+from samnesia.models.subspaces.subspace import Penalised, Subspace
 from samnesia.perturb.errors import ConfigurationError, IdleScheduleWarning
 from samnesia.perturb.tensors import local
 from samnesia.train import randomness
@@ -23,9 +26,10 @@ from samnesia.train.cutting import Piece
 from samnesia.train.engine import Engine, State
 from samnesia.train.evaluation import Evaluator
 from samnesia.train.log import Row
-from samnesia.train.parts.methods import method_name
+from samnesia.train.parts.methods import Training, method_name
 from samnesia.train.plain import differences
 from samnesia.train.record.recorder import Recorder
+from samnesia.train.spanning import check_subspace
 from samnesia.train.totals import Totals
 
 
@@ -56,14 +60,17 @@ class Run:
             ranks=engine.ranks,
         )
         engine.launch()
-        self.module = config.model.build(problem.shape, problem.num_outputs)
+        self.module = config.network(problem.shape, problem.num_outputs)
+        self.subspace = self.module if isinstance(self.module, Subspace) else None
+        if self.subspace is not None:
+            check_subspace(config, self.subspace, in_parts=engine.in_parts)
         randomness.seed_rank(config.seed, engine.rank)
         self.model, self.optimizer = engine.setup(self.module, config.optimizer.build, compiled=config.hardware.compile)
         self.window = config.window(self.plan.steps)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", IdleScheduleWarning)  # told below, with the options of a run
             self.method = config.method.build(
-                config.training(self.model, self.optimizer, problem, self.plan.steps),
+                self._training(),
                 when=self.window,
                 seed=config.seed,
                 # samples that a rank perturbs on its own are never averaged with those of others
@@ -108,6 +115,24 @@ class Run:
         loader = training_loader(view, keys, workers=self.config.hardware.workers, pin=pin)
         for pieces in keys.steps():
             yield [_numbered(next(loader), [index for _, index in keys]) for keys in pieces]
+
+    def _training(self) -> Training:
+        training = self.config.training(self.model, self.optimizer, self.problem, self.plan.steps)
+        if self.subspace is None or not self.subspace.shape.beta:
+            return training
+        return replace(training, loss=Penalised(training.loss, self.subspace))
+
+    def draw(self) -> None:
+        """Draw what a step draws, the same on every rank: the place on a subspace, where all its passes stand."""
+        if self.subspace is not None:
+            self.subspace.draw(randomness.generator(self.config.seed, randomness.PLACE, self.steps_done))
+
+    def estimate_statistics(self) -> None:
+        """Estimate BatchNorm's statistics anew, over the samples of the epoch; of a subspace, those at its centre."""
+        again = self.batches(range(self.position.epoch, self.position.epoch + 1))
+        batches = (piece[0] for pieces in again for piece in pieces)
+        with nullcontext() if self.subspace is None else self.subspace.at():
+            self.engine.estimate_statistics(self.module, batches)
 
     def floating(self) -> list[Tensor]:
         """Weights and floating-point buffers; of a model in parts, this process's part."""

@@ -37,7 +37,7 @@ def write_predictions(run: Path | str, *, batch_size: int = 512) -> Path:
         raise ConfigurationError(
             f"cannot write predictions for {run}, because only images take labels from a file; use a run on images"
         )
-    net = config.model.build(problem.shape, problem.num_outputs)
+    net = config.network(problem.shape, problem.num_outputs)
     load_weights(net, run)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     net.to(device).eval()
