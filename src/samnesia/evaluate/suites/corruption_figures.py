@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from samnesia.data.corruptions import FAMILIES
-from samnesia.measure.figures import colour, name_below, panels, run_samples, tidy
+from samnesia.measure.figures import RULE, colour, name_below, panels, run_samples, tidy
 from samnesia.study.report.figures.parallel import Axis, draw_parallel
 from samnesia.study.report.figures.style import LIGHT
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Groups = Mapping[str, "Sequence[CorruptionErrors]"]
 """Errors of each run, by the name of its group; not empty."""
 _ROW = 0.21  # inches
+_ACROSS = 5
 
 
 def by_family(groups: Groups) -> Figure:
@@ -37,7 +38,7 @@ def by_family(groups: Groups) -> Figure:
     axes.set_xlabel("error, mean over severities (%)")
     axes.set_title("Error under each corruption")
     tidy(axes)
-    axes.grid(axis="x", color="#dcdde1", linewidth=0.6)
+    axes.grid(axis="x", color=RULE, linewidth=0.6)
     name_below(figure, run_samples(list(groups)))
     return figure
 
@@ -45,11 +46,12 @@ def by_family(groups: Groups) -> Figure:
 def over_severity(groups: Groups) -> Figure:
     """Error over severity, from 0 for clean samples: a panel for the mean and for each family, a line for each run."""
     names = _families(groups)
-    figure, axes = panels(1 + len(names), columns=5, width=1.65, height=1.5)
-    for one, name in zip(axes, [None, *names], strict=True):
+    figure, axes = panels(1 + len(names), columns=_ACROSS, width=1.65, height=1.55)
+    for place, (one, name) in enumerate(zip(axes, [None, *names], strict=True)):
         _draw_over_severity(one, groups, name)
         one.set_title("Mean" if name is None else FAMILIES[name].words)
-    figure.supxlabel("severity, 0 is clean", fontsize=8.5)
+        if place >= len(axes) - _ACROSS:
+            one.set_xlabel("severity, 0 is clean")
     figure.supylabel("error (%)", fontsize=8.5)
     name_below(figure, run_samples(list(groups)))
     return figure
