@@ -47,6 +47,9 @@ class Train:
     """Directory of the run; must be empty, or not exist."""
     config: Path | None = None
     """In place of RECIPE: a configuration that a run, or `samnesia recipes --out`, has written."""
+    start_from: Path | None = None
+    """Transfer: take model and weights of this run, or of one of its checkpoints, with a new head; all else is that of
+    RECIPE."""
     log_wandb: str | None = None
     """Log to this project on Weights & Biases: short for --logging.wandb."""
 

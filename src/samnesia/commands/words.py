@@ -39,10 +39,13 @@ C = TypeVar("C", bound=Configuration)
 def configuration(words: list[str], command: str = "train") -> tuple[RunConfig, str, list[str]]:
     """Return the configuration that the words after a command start from, how they name it, and the words left.
 
+    ``--start-from RUN`` puts the model and the weights of another run into it, with a new head.
+
     Raises:
         ConfigurationError: when they name none, or two, or it cannot be read.
     """
     words = with_method(_recorded([_alias(word) for word in words]))
+    start, words = take(words, "--start-from")
     path, rest = take(words, "--config")
     if path is not None:
         if rest and not rest[0].startswith("-"):
@@ -58,6 +61,10 @@ def configuration(words: list[str], command: str = "train") -> tuple[RunConfig, 
         )
     else:
         config, source, rest = find(rest[0]), rest[0], rest[1:]
+    if start is not None:
+        from samnesia.train.transfer import starting_from
+
+        config = starting_from(config, start)
     config, rest = exchange(config, rest)
     return config, source, rest
 

@@ -154,5 +154,5 @@ def _check_fit(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], heads: 
             difference = f"{name!r} has shape {tuple(mine.shape)} here and {tuple(other.shape)} there"
         raise ConfigurationError(
             f"cannot start from {file}, because it is a checkpoint of another model: {difference}; configure the model "
-            "that it was saved from"
+            "that it was saved from, for inputs of the same size"
         )

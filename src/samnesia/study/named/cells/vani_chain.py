@@ -52,6 +52,15 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class Scratch(Tuning):
+    """The same run from random weights: what is left without a pretraining."""
+
+    def starting_from(self, directory: Path) -> RunConfig:
+        """The run as it is."""
+        return self.config
+
+
+@dataclass(frozen=True)
 class Chain:
     """Pretrain, measure the final weights, disturb the test images, and fine-tune on other data.
 
@@ -61,8 +70,8 @@ class Chain:
 
     pretraining: Measured
     """The first run, and what is measured of it."""
-    disturbances: Disturbances
-    """Of the test images."""
+    disturbances: Disturbances | None = None
+    """Of the test images; None is none."""
     tunings: tuple[Tuning, ...] = ()
     """What follows."""
 
@@ -80,9 +89,10 @@ class Chain:
     @property
     def settings(self) -> dict[str, Any]:
         """All runs, what is measured, and how images are disturbed."""
+        disturbed = None if self.disturbances is None else asdict(self.disturbances)
         return {
             **self.pretraining.settings,
-            "disturbances": {kind: list(sizes) for kind, sizes in asdict(self.disturbances).items()},
+            "disturbances": disturbed and {kind: list(sizes) for kind, sizes in disturbed.items()},
             "tunings": {
                 one.name: {"run": one.config.to_json(), "plain": None if one.plain is None else one.plain.to_json()}
                 for one in self.tunings
@@ -97,7 +107,9 @@ class Chain:
         _do(self.pretraining, first)
         found = self.pretraining.read(first)
         began = time.perf_counter()
-        values = {**found.values, **self.disturbances.of(load(first / TRAINING))}
+        values = {**found.values}
+        if self.disturbances is not None:
+            values |= self.disturbances.of(load(first / TRAINING))
         seconds = found.seconds + time.perf_counter() - began
         for one in self.tunings:
             start = first / TRAINING
