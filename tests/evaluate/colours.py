@@ -38,6 +38,7 @@ def run(root, out, **options):
         optimizer=SGD(lr=1e-12, momentum=0.0),
         epochs=1,
         batch_size=500,
+        drop_last=False,
         checkpoints=Checkpoints(last=1, best=False),
         evaluation=Evaluation(batch_size=64),
     )

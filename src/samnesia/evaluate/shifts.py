@@ -116,15 +116,24 @@ def right(outputs: Tensor, answers: Tensor, among: Tensor | None = None) -> Tens
     return (predicted[:, None] == answers).any(1)
 
 
+def unseen(loaded: Loaded) -> str | None:
+    """Why it cannot be known how images in files look to the model, in words; None if it can."""
+    return None if _views(loaded) else "the model's own data are not images in files"
+
+
 def views_of(loaded: Loaded) -> Views:
     """How images look to the model; raises UnsupportedError where this is not known."""
-    for split in (loaded.problem.test, loaded.problem.train):
-        if isinstance(split, SampleSplit):
-            return split.views
+    if views := _views(loaded):
+        return views
     raise UnsupportedError(
         "cannot evaluate on images in files with this model, because its own data do not say how such images look to "
         "it; use a model that was trained on Images"
     )
+
+
+def _views(loaded: Loaded) -> Views | None:
+    splits = (loaded.problem.test, loaded.problem.train)
+    return next((split.views for split in splits if isinstance(split, SampleSplit)), None)
 
 
 def _own(clean: Predictions, covered: Tensor, among: Tensor | None) -> Estimate | None:

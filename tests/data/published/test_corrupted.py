@@ -81,6 +81,13 @@ def test_what_is_missing_of_imagenet_c_is_named_and_the_rest_read_when_told_to(r
     assert found.open("jpeg", 5).missing == (f"jpeg_compression/5/{WNIDS[0]} (empty)",)
 
 
+def test_severities_that_are_not_evaluated_need_not_be_there(root):
+    for severity in (1, 2, 4):
+        shutil.rmtree(root / "jpeg_compression" / str(severity))
+    found = open_imagenet_c(root, CLASSES, corruptions=SOME, severities=(3, 5))
+    assert found.severities == dict.fromkeys(SOME, (3, 5)) and not found.missing
+
+
 def test_an_empty_class_of_a_complete_set_is_named(root):
     next((root / "jpeg_compression" / "5" / WNIDS[0]).iterdir()).unlink()
     with pytest.raises(
@@ -96,6 +103,8 @@ def test_folders_that_are_no_imagenet_c(root, tmp_path):
         open_imagenet_c(root / "jpeg_compression", CLASSES)
     with pytest.raises(ConfigurationError, match="is no directory that can be read"):
         open_imagenet_c(tmp_path / "missing", CLASSES)
+    with pytest.raises(ConfigurationError, match="'mist', because there is no such family; use some of gaussian-noise"):
+        open_imagenet_c(root, CLASSES, corruptions=["mist"])
     other = ClassNumbers({"n02": (0,)}, 1, "other data")
     with pytest.raises(ConfigurationError, match="because ImageNet-C is in folders"):
         open_imagenet_c(root, other, corruptions=SOME)
@@ -103,7 +112,7 @@ def test_folders_that_are_no_imagenet_c(root, tmp_path):
 
 def test_cifar_c_has_five_blocks_by_severity(arrays):
     found = open_cifar_c(arrays, 4, corruptions=SOME)
-    assert found.corruptions == SOME and found.severities["jpeg"] == (1, 2, 3, 4, 5)
+    assert found.severities == dict.fromkeys(SOME, (1, 2, 3, 4, 5))
     for corruption in SOME:
         for severity in (1, 2, 5):
             labelled = found.open(corruption, severity)
@@ -126,7 +135,7 @@ def test_what_is_missing_of_cifar_c_is_named_and_the_rest_read_when_told_to(arra
     with pytest.raises(ConfigurationError, match=r"incomplete: shot_noise.npy, impulse_noise.npy, .* and 8 more are"):
         open_cifar_c(arrays, 4)
     found = open_cifar_c(arrays, 4, skip=True)
-    assert found.corruptions == SOME and len(found.missing) == 13
+    assert tuple(found.severities) == SOME and len(found.missing) == 13
     with pytest.raises(ConfigurationError, match="and none is there"):
         open_cifar_c(arrays, 4, corruptions=["snow"], skip=True)
 

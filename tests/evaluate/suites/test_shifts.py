@@ -7,12 +7,10 @@ import pytest
 from samnesia.data.published.classes import imagenet_classes, imagenet_part
 from samnesia.evaluate.suites.shifts import Shifts
 from samnesia.examine.bench import Look
-from samnesia.examine.chosen import choose
-from samnesia.examine.run import examine
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.loaded import load
 from tests.data.published_sets import folders, real
-from tests.examine.small import Told
+from tests.examine.small import examined
 
 WNIDS = imagenet_classes()
 PART = imagenet_part("a")
@@ -36,7 +34,7 @@ def test_accuracies_in_json_table_notes_and_figure(imagenet_run, sets, tmp_path)
         v2=str(sets / "v2"), a=str(sets / "a"), real=str(sets / "real.json"), real_images=f"{images}/val"
     )  # fmt: skip
     runs = shutil.copytree(imagenet_run, tmp_path / "one"), shutil.copytree(imagenet_run, tmp_path / "two")
-    found = examine(choose(runs), [suite], LOOK, tmp_path / "out", Told())
+    found = examined(runs, tmp_path / "out", [suite], LOOK, draw=True)
     assert not found.refused
     entries = found.entries("shifts")
     assert [entry.label for entry in entries] == ["one", "two"]
@@ -57,9 +55,9 @@ def test_accuracies_in_json_table_notes_and_figure(imagenet_run, sets, tmp_path)
 def test_an_incomplete_set_is_refused_and_skipped_when_told_to(imagenet_run, sets, tmp_path):
     some = folders(tmp_path / "r", PART[:20], {name: [0] for name in PART[:20]})
     with pytest.raises(ConfigurationError, match=r'incomplete: .* 175 more are missing; .* missing "skip"'):
-        examine(choose([imagenet_run]), [Shifts(a=str(some))], LOOK, tmp_path / "out", Told())
+        examined([imagenet_run], tmp_path / "out", [Shifts(a=str(some))], LOOK)
     suite = Shifts(a=str(some), missing="skip")
-    (entry,) = examine(choose([imagenet_run]), [suite], LOOK, tmp_path / "out", Told()).entries("shifts")
+    (entry,) = examined([imagenet_run], tmp_path / "out", [suite], LOOK).entries("shifts")
     assert entry.values["sets"]["ImageNet-A"]["accuracy"]["count"] == 20
     notes = list(suite.notes(entry.values))
     assert notes[0].endswith("among 200 classes") and notes[1].startswith("ImageNet-A is incomplete: n")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samnesia.data.corruptions import MAIN, SEVERITIES
-from samnesia.data.published.imagenet_c import FOLDERS
+from samnesia.data.published.imagenet_c import called
 from samnesia.data.published.labelled import Labelled, left_out
 from samnesia.data.samples import Labels, Samples, as_labels
 from samnesia.perturb.errors import ConfigurationError
@@ -65,19 +65,14 @@ class CifarC:
     Attributes:
         root: the folder.
         labels: of the test images, int64; the same at each severity.
-        corruptions: the families that are there.
-        missing: corruptions that are not there, and are left out.
+        severities: that are evaluated, of each family that is there.
+        missing: families that are not there, and are left out.
     """
 
     root: Path
     labels: Labels
-    corruptions: tuple[str, ...]
+    severities: dict[str, tuple[int, ...]]
     missing: tuple[str, ...]
-
-    @property
-    def severities(self) -> dict[str, tuple[int, ...]]:
-        """Of each corruption that is there; an array has them all."""
-        return dict.fromkeys(self.corruptions, SEVERITIES)
 
     def open(self, corruption: str, severity: int) -> Labelled:
         """The images of a corruption at a severity."""
@@ -85,13 +80,21 @@ class CifarC:
         return Labelled(MappedImages(_path(self.root, corruption), start, self.labels), self.labels[:, None])
 
 
-def open_cifar_c(root: Path | str, outputs: int, *, corruptions: Sequence[str] = MAIN, skip: bool = False) -> CifarC:
+def open_cifar_c(
+    root: Path | str,
+    outputs: int,
+    *,
+    corruptions: Sequence[str] = MAIN,
+    severities: Sequence[int] = SEVERITIES,
+    skip: bool = False,
+) -> CifarC:
     """See what there is of CIFAR-10-C or CIFAR-100-C.
 
     Args:
         root: holds the arrays.
         outputs: number of classes of the model.
         corruptions: the families that are evaluated.
+        severities: of each of them.
         skip: evaluate on what is there of them.
 
     Raises:
@@ -109,11 +112,12 @@ def open_cifar_c(root: Path | str, outputs: int, *, corruptions: Sequence[str] =
     for name in there:
         _check_images(_path(root, name), len(labels) * len(SEVERITIES))
     missing = [_path(root, name).name for name in corruptions if name not in there]
-    return CifarC(root, labels, there, left_out(missing, root, skip=skip))
+    found = dict.fromkeys(there, tuple(severities))
+    return CifarC(root, labels, found, left_out(missing, root, skip=skip))
 
 
 def _path(root: Path, corruption: str) -> Path:
-    return root / f"{FOLDERS[corruption]}.npy"
+    return root / f"{called(corruption)}.npy"
 
 
 def _labels(path: Path, outputs: int) -> Labels:

@@ -27,6 +27,16 @@ FOLDERS = {name: {"jpeg": "jpeg_compression"}.get(name, name.replace("-", "_")) 
 """What each family of corruptions is called on disk, here and in CIFAR-C."""
 
 
+def called(family: str) -> str:
+    """What a family is called on disk; raises ConfigurationError if there is none of this name."""
+    if family not in FOLDERS:
+        raise ConfigurationError(
+            f"cannot evaluate on images corrupted with {family!r}, because there is no such family; use some of "
+            f"{', '.join(FOLDERS)}"
+        )
+    return FOLDERS[family]
+
+
 @dataclass(frozen=True, eq=False)
 class ImageNetC:
     """What there is of ImageNet-C in a folder; images are looked for as a corruption is opened.
@@ -34,7 +44,7 @@ class ImageNetC:
     Attributes:
         root: the folder.
         places: folders of the corruptions that are there, by family, in order.
-        severities: of each of them, those that are there.
+        severities: of each of them, those that are evaluated and there.
         classes: of the model.
         missing: what is not there, and is left out.
         skip: whether more may be left out: classes without images.
@@ -57,7 +67,12 @@ class ImageNetC:
 
 
 def open_imagenet_c(
-    root: Path | str, classes: ClassNumbers, *, corruptions: Sequence[str] = MAIN, skip: bool = False
+    root: Path | str,
+    classes: ClassNumbers,
+    *,
+    corruptions: Sequence[str] = MAIN,
+    severities: Sequence[int] = SEVERITIES,
+    skip: bool = False,
 ) -> ImageNetC:
     """See what there is of ImageNet-C.
 
@@ -65,6 +80,7 @@ def open_imagenet_c(
         root: holds the corruptions, or the folders of the archives with them.
         classes: of the model.
         corruptions: the families that are evaluated.
+        severities: of each of them.
         skip: evaluate on what is there of them.
 
     Raises:
@@ -74,30 +90,30 @@ def open_imagenet_c(
     subfolders(root)  # refuses what is no directory
     above = [root, *(root / archive for archive in ARCHIVES)]
     places: dict[str, Path] = {}
-    severities: dict[str, tuple[int, ...]] = {}
+    found: dict[str, tuple[int, ...]] = {}
     missing: list[str] = []
     for name in corruptions:
-        called = FOLDERS[name]
-        place = next((folder / called for folder in above if (folder / called).is_dir()), None)
+        own = called(name)
+        place = next((folder / own for folder in above if (folder / own).is_dir()), None)
         if place is None:
-            missing.append(called)
+            missing.append(own)
             continue
-        there, absent = _there(place, set(classes.imagenet))
-        missing += [f"{called}/{one}" for one in absent]
+        there, absent = _there(place, severities, set(classes.imagenet))
+        missing += [f"{own}/{one}" for one in absent]
         if there:
-            places[name], severities[name] = place, there
+            places[name], found[name] = place, there
     if not places:
         raise ConfigurationError(
             f"cannot evaluate on {root}, because ImageNet-C is in folders CORRUPTION/SEVERITY/CLASS, such as "
             "gaussian_noise/1/n01440764, and none is there; unpack its archives there, or name another folder"
         )
-    return ImageNetC(root, places, severities, classes, left_out(missing, root, skip=skip), skip)
+    return ImageNetC(root, places, found, classes, left_out(missing, root, skip=skip), skip)
 
 
-def _there(place: Path, classes: set[str]) -> tuple[tuple[int, ...], list[str]]:
+def _there(place: Path, severities: Sequence[int], classes: set[str]) -> tuple[tuple[int, ...], list[str]]:
     """The severities of a corruption that have any of the classes, and what is missing of it."""
     there, missing = [], []
-    for severity in SEVERITIES:
+    for severity in severities:
         folder = place / str(severity)
         absent = classes - set(subfolders(folder)) if folder.is_dir() else classes
         if len(absent) == len(classes):

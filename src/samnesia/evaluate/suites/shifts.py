@@ -72,14 +72,9 @@ class Shifts(Suite):
 
     def against(self, loaded: Loaded) -> str | None:
         """It needs data sets, and a model of images in files."""
-        from samnesia.evaluate.shifts import views_of
-        from samnesia.perturb.errors import UnsupportedError
+        from samnesia.evaluate.shifts import unseen
 
-        try:
-            views_of(loaded)
-        except UnsupportedError:
-            return "the model's own data are not images in files"
-        return None if self._sets() else "no data set is named, such as --shifts.v2 FOLDER"
+        return unseen(loaded) if self._sets() else "no data set is named, such as --shifts.v2 FOLDER"
 
     def _sets(self) -> dict[str, Opens]:
         """How each set is opened, by name."""
