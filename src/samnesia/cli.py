@@ -144,6 +144,10 @@ def _command(words: list[str]) -> Command:
         from samnesia.commands.federate import parsed
 
         return parsed(rest, _parse)
+    if name == "lifelong":
+        from samnesia.commands import lifelong
+
+        return lifelong.parsed(rest, _parse)
     if name == "measure":  # its parts have options of their own
         import tyro
 
@@ -157,8 +161,10 @@ def _command(words: list[str]) -> Command:
         from samnesia.commands.words import chosen_data
 
         data, rest = chosen_data(rest)
-        default: Command = Evaluate(runs=tyro.MISSING, data=data)
-        return _parse(Evaluate, rest, prog="samnesia evaluate", default=default)
+        evaluation: Command = _parse(
+            Evaluate, rest, prog="samnesia evaluate", default=Evaluate(runs=tyro.MISSING, data=data)
+        )
+        return evaluation
     return _parse(COMMANDS[name], rest, prog=f"samnesia {name}")
 
 

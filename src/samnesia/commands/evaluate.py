@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, make_dataclass
+import logging
+from dataclasses import dataclass, field, make_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,11 +12,13 @@ import tyro
 
 from samnesia.evaluate.suites import SUITES, Suite
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.processes import alone
+from samnesia.train.config import OwnData
+from samnesia.train.parts.data import Data
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from samnesia.examine.run import Examined
+    from samnesia.examine.bench import Look
+    from samnesia.examine.company import Company
 
 EVALUATED = "evaluated"
 """Where the evaluation of a single run goes, in its directory."""
@@ -33,16 +36,25 @@ class Options:
 
     samnesia evaluate runs/sgd-* runs/sam-* --suite clean corruptions --out runs/evaluated
 
+    A pretrained model of timm, on a folder of images per class:
+
+    samnesia evaluate timm:resnet50.a1_in1k --data /data/imagenet --out runs/resnet50
+
     What has been evaluated with the same options is not evaluated again, also after an interruption. Several processes:
     `torchrun --nproc-per-node 2 -m samnesia.cli evaluate runs/sam --out DIR`.
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN|CHECKPOINT...")]
-    """Directories of runs (their last checkpoint is taken), or of checkpoints."""
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN|CHECKPOINT|timm:NAME...")]
+    """Directories of runs (their last checkpoint is taken), or of checkpoints; or pretrained models of timm."""
     suite: tuple[str, ...] = ()
     """What to evaluate; none is all that apply."""
     out: Path | None = None
     """Directory for it; None is RUN/evaluated, where a single run is evaluated."""
+    data: Data | OwnData | None = None
+    """Data to evaluate on in place of the run's own: --data DIR with a folder of images per class (in train and val, or
+    at once), or in the words of a configuration, as in --data.kind Digits --data.flipped 0.2."""
+    weights: Path | None = None
+    """A file of weights for the one model of timm that is named; None takes timm's own."""
     average: bool = False
     """The averages of the weights (EMA, SWA) in their place."""
     labels: tuple[str, ...] = ()
@@ -66,31 +78,38 @@ class Options:
         """Evaluate, and print the table; 1 where something that was asked for cannot be evaluated."""
         from rich.console import Console
 
-        from samnesia.evaluate.bench import EvaluationBench
+        from samnesia.evaluate.entrants import Finder
+        from samnesia.evaluate.purpose import EVALUATING
+        from samnesia.evaluate.report import write_report
         from samnesia.evaluate.summary import summary
+        from samnesia.evaluate.table import show
         from samnesia.examine.bench import Look
         from samnesia.examine.chosen import choose
-        from samnesia.examine.purpose import Purpose
         from samnesia.examine.run import examine
+        from samnesia.examine.store import Store
         from samnesia.examine.watch import watch
 
         suites = self._suites()
         look = Look(
             self.split, self.samples, self.seed, self.batch_size, False, self.device, self.threads, self.workers
         )
-        chosen = choose(self.runs, averaged=self.average, labels=self.labels)
+        find = Finder(self.data, self.weights)
+        find.check(self.runs)
+        chosen = choose(self.runs, averaged=self.average, labels=self.labels, find=find)
         out = self.out or self._own(chosen[0].run.directory)
-        purpose = Purpose(
-            "evaluate", "evaluated", "evaluations", "evaluate.json", ("evaluate", "measure", "perturb", "data"),
-            EvaluationBench, named=bool(self.suite), summary=partial(summary, suites=suites),
-        )  # fmt: skip
+        purpose = replace(EVALUATING, named=bool(self.suite), summary=partial(summary, suites=suites))
+        Store(out, purpose)  # what all processes refuse is refused before they meet
+        company, look = _met(look)
         console = Console()
         try:
-            examined = examine(chosen, suites, look, out, watch(console), purpose)
+            examined = examine(chosen, suites, look, out, watch(console), replace(purpose, company=company))
         except KeyboardInterrupt:
             kept = f"; what has been evaluated is kept in {out}, and the same command goes on from there"
             raise KeyboardInterrupt(f"interrupted{kept}") from None
-        _show(examined, suites, console)
+        if company.leads:
+            write_report(examined, suites)
+            show(examined, suites, console)
+        company.part()
         return int(bool(examined.refused))
 
     def _suites(self) -> list[Suite]:
@@ -111,6 +130,10 @@ class Options:
                 "cannot evaluate several runs without --out, because what is about all of them belongs into none of "
                 "them; say --out DIR"
             )
+        if not run.is_dir():
+            raise ConfigurationError(
+                f"cannot evaluate {run} without --out, because it has no directory of its own; say --out DIR"
+            )
         return run / EVALUATED
 
 
@@ -128,35 +151,18 @@ Evaluate: Any = make_dataclass(
 """The command, with the options of each suite."""
 
 
-def _show(examined: Examined, suites: list[Suite], console: Console) -> None:
-    """Print the table, and below it what has to be said of it."""
-    from samnesia.evaluate.summary import groups, means
-    from samnesia.examine.store import FIGURES
-    from samnesia.examine.table import print_columns
+def _met(look: Look) -> tuple[Company, Look]:
+    """The processes that torchrun has started, if it has, and what is looked at on the device of this one."""
+    from samnesia.examine.company import Company, Several
 
-    content = examined.content
-    found = groups(content)
-    cells = {}
-    for suite in suites:
-        of_group = means(content, suite)
-        cells[suite.name] = [{name: one.text for name, one in of_group[group.name].items()} for group in found]
-    print_columns([group.head for group in found], cells, console)
-    if any(len(group.runs) > 1 for group in found):
-        _say(f"of several seeds: mean [{100 * content['confidence']:g} % t-interval, from 3 seeds on]", console)
-    for suite in suites:
-        for one in content["measures"]:
-            if one["what"] == suite.name:
-                for note in suite.notes(one["values"]):
-                    _say(f"{one['run']}: {note}", console)
-    reasons = dict.fromkeys((one["what"], one["why"]) for one in content["left_out"])
-    for what, why in reasons:
-        who = ", ".join(one["run"] for one in content["left_out"] if (one["what"], one["why"]) == (what, why))
-        _say(f"{what} left out of {who}, because {why}", console)
-    for sentence in examined.refused:
-        _say(f"not evaluated: {sentence}", console)
-    figures = f", {examined.out / FIGURES}" if examined.figures else ""
-    _say(f"written: {examined.out / 'evaluate.json'}{figures}", console)
+    if alone():
+        return Company(), look
+    from samnesia.extras import require
+    from samnesia.train.config import Hardware
+    from samnesia.train.engine import Engine
 
-
-def _say(sentence: str, console: Console) -> None:
-    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    require("lightning.fabric", extra="train")
+    for name in ("lightning.fabric", "lightning.pytorch"):  # they announce every process
+        logging.getLogger(name).setLevel(logging.WARNING)
+    company = Several(Engine(Hardware(accelerator="cpu" if str(look.device).startswith("cpu") else "auto")))
+    return company, replace(look, device=company.device)

@@ -38,12 +38,12 @@ class Mean:
 
     @property
     def text(self) -> str:
-        """``93.4 [92.8, 94.1] %``; without an interval ``93.4 %``."""
+        """``93.4 ± 0.7``, the mean and half the width of its interval; without one ``93.4``. The unit is not there."""
         score = self.score
-        if self.low is None or self.high is None:
+        if score.value is None:
             return score.text
-        ends = f"[{self.low:.{score.digits}f}, {self.high:.{score.digits}f}]"
-        return f"{score.value:.{score.digits}f} {ends}" + (f" {score.unit}" if score.unit else "")
+        mean = f"{score.value:.{score.digits}f}"
+        return mean if self.high is None else f"{mean} ± {self.high - score.value:.{score.digits}f}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -91,6 +91,30 @@ def means(content: Mapping[str, Any], suite: Suite) -> dict[str, dict[str, Mean]
         names = list(dict.fromkeys(name for one in scores for name in one))
         found[group.name] = {name: Mean.of([one[name] for one in scores if name in one]) for name in names}
     return found
+
+
+def notes(content: Mapping[str, Any], suites: Sequence[Suite]) -> list[str]:
+    """What the suites have to say of their numbers: a sentence each, of all runs that it is true of."""
+    found: dict[str, list[str]] = {}
+    for suite in suites:
+        for one in content["measures"]:
+            for note in suite.notes(one["values"]) if one["what"] == suite.name else ():
+                found.setdefault(f"{suite.name}: {note}", []).append(one["run"])
+    everybody = len(content["runs"])
+    return [note if len(runs) == everybody else f"{', '.join(runs)}: {note}" for note, runs in found.items()]
+
+
+def missing(content: Mapping[str, Any]) -> list[str]:
+    """What was not evaluated, and why: what does not apply, and what failed."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in content["left_out"]:
+        found.setdefault((one["what"], one["why"]), []).append(one["run"])
+    everybody = len(content["runs"])
+    left = [
+        f"{what} left out of {'all' if len(runs) == everybody else ', '.join(runs)}, because {why}"
+        for (what, why), runs in found.items()
+    ]
+    return [*left, *(f"not evaluated: {sentence}" for sentence in content["refused"])]
 
 
 def summary(content: Mapping[str, Any], suites: Sequence[Suite]) -> dict[str, Any]:

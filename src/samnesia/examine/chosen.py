@@ -60,7 +60,8 @@ class Place:
     @property
     def epoch(self) -> float:
         """How many epochs it had been trained for, with the share of the one under way."""
-        return self.position.epoch + self.position.step / self.run.steps_per_epoch
+        epoch, step = self.position.epoch, self.position.step
+        return epoch + (step / self.run.steps_per_epoch if step else 0.0)
 
     @property
     def digest(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from samnesia.examine.bench import Bench, Look
+from samnesia.examine.company import Company
 
 if TYPE_CHECKING:
     from samnesia.measure.progress import Progress
@@ -14,17 +15,6 @@ if TYPE_CHECKING:
 
 def _nothing(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
-
-
-class Company:
-    """The processes that examine together; here one alone."""
-
-    leads = True
-    """Whether this one writes."""
-
-    def share(self, item: Any) -> Any:
-        """The item of the process that leads."""
-        return item
 
 
 @dataclass(frozen=True)

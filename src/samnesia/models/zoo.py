@@ -10,7 +10,7 @@ from torch import nn
 
 from samnesia.extras import require
 from samnesia.models.weights import first_sentence, head_names
-from samnesia.perturb.errors import ConfigurationError
+from samnesia.perturb.errors import ConfigurationError, UnsupportedError
 
 _TIMM_NAMES = {
     "channels": "in_chans",
@@ -184,6 +184,31 @@ def use_small_stem(net: nn.Module, name: str) -> None:
     nn.init.kaiming_normal_(small.weight, mode="fan_out", nonlinearity="relu")
     net.add_module("conv1", small)
     net.add_module("maxpool", nn.Identity())
+
+
+def pretrained_look(name: str) -> dict[str, Any]:
+    """How images look to a pretrained model: ``image_size``, ``mean``, ``std``, ``crop_pct``, ``interpolation``.
+
+    Raises:
+        ConfigurationError: for an unknown name (with the nearest ones).
+        UnsupportedError: for a model that does not see the centre of the image.
+    """
+    timm = require("timm", extra="vision")
+    _check_name(timm, name)
+    config = timm.models.get_pretrained_cfg(name)
+    found = require("timm.data", extra="vision").resolve_data_config({}, pretrained_cfg=config.to_dict())
+    if found["crop_mode"] != "center":
+        raise UnsupportedError(
+            f"cannot show images to {name} as it was pretrained, because it saw them with crop_mode "
+            f"{found['crop_mode']!r}, and only the centre of an image can be cropped here; use another model"
+        )
+    return {
+        "image_size": found["input_size"][1],
+        "mean": tuple(found["mean"]),
+        "std": tuple(found["std"]),
+        "crop_pct": found["crop_pct"],
+        "interpolation": found["interpolation"],
+    }
 
 
 def pretrained_classes(net: nn.Module) -> int | None:

@@ -289,7 +289,7 @@ class SavedRun:
         if subspace is not None:
             self._check_statistics(subspace, position, averaged=averaged)
             model = subspace.net()
-        model.eval().to(_device(device))
+        model.eval().to(device_of(device))
         criterion = self.config.loss.of_evaluation()
         if subspace is not None:
             subspace.eval().to(next(model.parameters()).device)
@@ -369,7 +369,8 @@ def _plan(config: RunConfig, problem: Problem) -> Plan:
     return Plan(len(problem.train), config.batch_size, None, None, config.drop_last, config.seed)
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def device_of(device: str | torch.device | None) -> torch.device:
+    """The device of this name; None is a GPU where there is one. Raises ConfigurationError where it is not there."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -69,6 +69,15 @@ class Clean(Suite):
             found[first], found[second] = _percent(one["as_label"]), _percent(one["as_second"])
         return found
 
+    def captions(self) -> Mapping[str, str]:
+        """How to read the figures."""
+        return {
+            "reliability": "Accuracy over confidence, a mark for each bin of equal width, the larger the more samples. "
+            "On the dotted line a model is as often right as it is sure; below it, it is too sure of itself.",
+            "risk-coverage": "Errors among the samples of which the model is most sure, over the share of samples that "
+            "is answered. At 100 % all are. A curve that stays low for long tells errors apart by its confidence.",
+        }
+
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """Reliability and risk over coverage, a line for each run."""
         from samnesia.evaluate.accuracy import CleanAccuracy

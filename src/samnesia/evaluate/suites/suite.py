@@ -41,6 +41,10 @@ class Suite(Part):
     bench, and tells its figures and the lines of the table. ``against(loaded)`` says why it does not apply.
     """
 
+    def captions(self) -> Mapping[str, str]:
+        """How to read its figures, a sentence or two each, by the names of their files."""
+        return {}
+
     @abstractmethod
     def scores(self, values: Values) -> Mapping[str, Score]:
         """The lines of the table, by name."""

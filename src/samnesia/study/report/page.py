@@ -51,7 +51,7 @@ class Page:
     def render(self) -> str:
         """The page as HTML, with its figures drawn."""
         text: str = (
-            _environment()
+            environment()
             .get_template("report.html")
             .render(
                 summary=self.summary,
@@ -89,17 +89,18 @@ class Page:
         return [*parts, numbers.counted(len(design.seeds), "seed")]
 
 
-def _environment() -> Any:
+def environment(*packages: str) -> Any:
+    """The templates of pages, with their filters: those here, and those of other packages."""
     import jinja2
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("samnesia.study.report"),
+    made = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in ("samnesia.study.report", *packages)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         label=label,
         capital=wording.capital,
         plural=numbers.plural,
@@ -107,7 +108,7 @@ def _environment() -> Any:
         unbroken=wording.unbroken,
         entry=wording.entry,
     )
-    return environment
+    return made
 
 
 def _marked(svgs: Sequence[str]) -> list[Any]:

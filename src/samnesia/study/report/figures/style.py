@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,11 +125,15 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
 
     Identifiers get ``name`` as a prefix, because several figures share one document.
     """
+    return inline(svg(figure), name, description)
+
+
+def inline(text: str, name: str, description: str, colours: Mapping[str, str] = CSS_COLOURS) -> str:
+    """The same of the text of an SVG file; ``colours`` are the page's variables by the colours that stand for them."""
     from html import escape
 
-    text = svg(figure)
     text = text[text.index("<svg") :]
-    for token, variable in CSS_COLOURS.items():
+    for token, variable in colours.items():
         text = text.replace(token, variable)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', text).replace("url(#", f"url(#{name}-")
