@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from samnesia.models.subspaces.shapes import AnyShape, Curve, Line, Simplex
 from samnesia.perturb.errors import ConfigurationError
+from samnesia.train.parts.adversaries import Adversary
 from samnesia.train.parts.augmentations import PadCropFlip, Plain, RandomResizedCropFlip
 from samnesia.train.parts.averages import EMA, SWA, Average
 from samnesia.train.parts.checks import MOST_EPOCHS, check_share, require
@@ -103,6 +104,7 @@ __all__ = [
     "ASAMAfterNorm",
     "ASAMBeforeNorm",
     "AdamW",
+    "Adversary",
     "Balanced",
     "BinaryCrossEntropy",
     "ByClasses",
@@ -235,6 +237,8 @@ class RunConfig:
     """Drop what is left of an epoch after the last full batch; otherwise it makes a smaller batch."""
     clip_norm: float | None = None
     """Clip the final gradient to this norm; None is not at all."""
+    adversary: Adversary | None = None
+    """Adversarial training: attacked images in the place of those of a batch; None is none."""
     average: Average | None = None
     """An average of the weights to evaluate as well."""
     shrink_perturb: float = 0.0
@@ -298,7 +302,8 @@ class RunConfig:
     def gradient_evaluations(self, steps_per_epoch: int) -> float:
         """Gradient evaluations of the run, in batches; a forward pass alone counts as a third of one."""
         steps = self.epochs * steps_per_epoch
-        return steps + self.window(steps_per_epoch).count(steps) * self.method.added_gradients
+        attacks = 0 if self.adversary is None else self.adversary.gradient_evaluations(steps, steps_per_epoch)
+        return steps + attacks + self.window(steps_per_epoch).count(steps) * self.method.added_gradients
 
     def training(
         self, model: nn.Module, optimizer: Optimizer, problem: Problem, steps_per_epoch: int, *, smoothed: bool = True

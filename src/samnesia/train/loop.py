@@ -210,13 +210,14 @@ def _step(run: Run, chunks: list[list[Part]], total: float) -> Row | None:
         optimizer_of(run).state.clear()
     scaler = run.engine.scaler
     scale = 1.0 if scaler is None else float(scaler.get_scale())  # before the step, which may change it
-    _pass(run, chunks, total)
+    attacks = run.attacker.evaluations(step)
+    _pass(run, run.attacker.attacked(run.module, chunks, run.position.epoch, step), total)
     report = method.last_step
     usable = report.finite
-    run.totals.note(report, finite=usable, scale=scale)
+    run.totals.note(report, finite=usable, scale=scale, attacks=attacks)
     line = None
     if config.logging.every_steps and step % config.logging.every_steps == 0:
-        line = {"step": step, "epoch": run.position.epoch, **_line(run, rate, scale)}
+        line = {"step": step, "epoch": run.position.epoch, **_line(run, rate, scale, attacks)}
     optimizer.zero_grad()
     if method.steps <= step:  # skipped, but behind us: epochs and intervals of the schedule go on
         method.load_state_dict({**method.state_dict(), "steps": step + 1, "micro_batch": 0})
@@ -259,7 +260,7 @@ def _take(run: Run) -> None:
         optimizer.step()
 
 
-def _line(run: Run, rate: float, scale: float) -> Row:
+def _line(run: Run, rate: float, scale: float, attacks: int) -> Row:
     report = run.method.last_step
     norm = report.gradient_norm
     return {
@@ -269,7 +270,7 @@ def _line(run: Run, rate: float, scale: float) -> Row:
         "perturbation_norm": finite(report.perturbation_norm),
         "cosine": finite(report.cosine),
         "gradient_norm": finite(None if norm is None else norm / scale),
-        "gradient_evaluations": report.gradient_evaluations // max(1, report.micro_batches),
+        "gradient_evaluations": attacks + report.gradient_evaluations // max(1, report.micro_batches),
         "finite": report.finite,
     }
 

@@ -19,9 +19,10 @@ from samnesia.models.subspaces.subspace import Penalised, Subspace
 from samnesia.perturb.errors import ConfigurationError, IdleScheduleWarning
 from samnesia.perturb.tensors import local
 from samnesia.train import randomness
+from samnesia.train.attacking import Attacker
 from samnesia.train.averaging import AveragedWeights
 from samnesia.train.checkpoint import Checkpoint, Position
-from samnesia.train.config import RunConfig
+from samnesia.train.config import RunConfig, renewed
 from samnesia.train.cutting import Piece
 from samnesia.train.engine import Engine, State
 from samnesia.train.evaluation import Evaluator
@@ -59,6 +60,7 @@ class Run:
             seed=config.seed,
             ranks=engine.ranks,
         )
+        self.attacker = Attacker(config, engine, problem, self.plan.steps)
         engine.launch()
         self.module = config.network(problem.shape, problem.num_outputs)
         self.subspace = self.module if isinstance(self.module, Subspace) else None
@@ -174,6 +176,8 @@ class Run:
             )
         if config.average is not None and config.average.start_epoch >= config.epochs:
             late.append(f"the average begins after epoch {config.average.start_epoch:g}")
+        if config.adversary is not None and not config.adversary.window(self.plan.steps).count(self.total_steps):
+            late.append(f"adversarial training begins after epoch {config.adversary.start_epoch:g}")
         if max(config.checkpoints.keep_epochs, default=0) > config.epochs:
             late.append(f"a checkpoint is to be kept after epoch {max(config.checkpoints.keep_epochs)}")
         for what in late:
@@ -192,7 +196,7 @@ class Run:
                 f"cannot go on with {self.engine.ranks} process{'es' * (self.engine.ranks > 1)}, because the run was "
                 f"begun with {processes}, and an exact continuation requires as many; start as many with torchrun"
             )
-        changed = differences(_decisive(checkpoint.state["config"]), _decisive(self.config.to_json()))
+        changed = differences(_decisive(renewed(checkpoint.state["config"])), _decisive(self.config.to_json()))
         if changed:
             raise ConfigurationError(
                 f"cannot go on from the checkpoint {checkpoint.position.name} with another configuration than the one "

@@ -25,9 +25,12 @@ class Totals:
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
-    def note(self, report: StepReport, *, finite: bool, scale: float) -> None:
-        """Take in what the method reports of a step; its gradients were multiplied with ``scale``."""
-        self.gradient_evaluations += report.gradient_evaluations // max(1, report.micro_batches)
+    def note(self, report: StepReport, *, finite: bool, scale: float, attacks: int = 0) -> None:
+        """Take in what the method reports of a step; its gradients were multiplied with ``scale``.
+
+        ``attacks`` are the gradient evaluations of adversarial training.
+        """
+        self.gradient_evaluations += attacks + report.gradient_evaluations // max(1, report.micro_batches)
         self._add("gradient_norm", None if report.gradient_norm is None else report.gradient_norm / scale)
         if report.perturbed:
             self.perturbed += 1

@@ -1,0 +1,7 @@
+"""Adversaries: small changes of the pixels that raise the loss most, for evaluation and for adversarial training."""
+
+from samnesia.adversaries.attack import Attack, fgsm, pgd
+from samnesia.adversaries.norms import L2, NORMS, Linf, Norm
+from samnesia.adversaries.worst import Found, worst
+
+__all__ = ["L2", "NORMS", "Attack", "Found", "Linf", "Norm", "fgsm", "pgd", "worst"]
