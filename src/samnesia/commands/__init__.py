@@ -4,6 +4,7 @@ from samnesia.commands.compare import Compare, Demo
 from samnesia.commands.conformance import Conformance
 from samnesia.commands.evaluate import Evaluate, Options
 from samnesia.commands.federate import Federate, FederateRecipe
+from samnesia.commands.lifelong import Lifelong, LifelongRecipe
 from samnesia.commands.measure import Measure
 from samnesia.commands.recipes import Recipes
 from samnesia.commands.study import Report, Study
@@ -13,6 +14,8 @@ from samnesia.commands.tune import Tune, TuneRecipe
 Command = (
     Federate
     | FederateRecipe
+    | Lifelong
+    | LifelongRecipe
     | Train
     | TrainRecipe
     | Resume
@@ -33,6 +36,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "resume": Resume,
     "federate": Federate,
+    "lifelong": Lifelong,
     "measure": Measure,
     "evaluate": Evaluate,
     "compare": Compare,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from samnesia.commands.federate import go_on, is_federated
+from samnesia.commands.lifelong import go_on as go_on_learning
+from samnesia.commands.lifelong import is_lifelong
 from samnesia.commands.termination import Termination
 from samnesia.extras import require
 from samnesia.perturb.errors import ConfigurationError
@@ -92,6 +94,8 @@ class Resume:
 
     def run(self) -> int:
         """Go on; a run that has finished is left as it is."""
+        if is_lifelong(self.directory):
+            return go_on_learning(self.directory)
         if is_federated(self.directory) and not (self.directory / RESULT).exists():
             return go_on(self.directory)
         if (self.directory / RESULT).exists():
