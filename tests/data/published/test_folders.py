@@ -1,16 +1,19 @@
 """ImageNet-V2, -R, -A, -Sketch, ReaL and folders of a user's own, on made images in the layout of each."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from samnesia.data.published.classes import ClassNumbers, imagenet_classes, imagenet_part
 from samnesia.data.published.folders import open_own, open_part, open_sketch, open_v2
-from samnesia.data.published.real import open_real, read_real
+from samnesia.data.published.real import open_real, own_images, read_real
 from samnesia.data.sample_split import Views
 from samnesia.data.views import Appearance
 from samnesia.perturb.errors import ConfigurationError, DamagedSampleWarning
+from samnesia.train.parts.data import Images
+from samnesia.train.parts.sources import Folder
 from tests.data.published_sets import COLOURS, folders, image, imagenet, real
 
 WNIDS = imagenet_classes()
@@ -146,6 +149,13 @@ def test_real_images_in_one_folder_and_missing_ones(validation, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(ConfigurationError, match="it has no image that they are of"):
         open_real(labels, tmp_path / "none", CLASSES, skip=True)
+
+
+def test_own_images_of_real_labels(validation):
+    problem = Images(Folder(str(validation.parent)), image_size=8).load(0)
+    assert own_images(problem) == validation
+    with pytest.raises(ConfigurationError, match=r"own test images, because .*; name the folder .*real_images DIR"):
+        own_images(replace(problem, test=None))
 
 
 def test_real_labels_that_come_with_timm_are_the_published_ones():

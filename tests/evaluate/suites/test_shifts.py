@@ -29,10 +29,7 @@ def sets(tmp_path_factory):
 
 
 def test_accuracies_in_json_table_notes_and_figure(imagenet_run, sets, tmp_path):
-    images = load(imagenet_run).config.data.source.root
-    suite = Shifts(
-        v2=str(sets / "v2"), a=str(sets / "a"), real=str(sets / "real.json"), real_images=f"{images}/val"
-    )  # fmt: skip
+    suite = Shifts(v2=str(sets / "v2"), a=str(sets / "a"), real=str(sets / "real.json"))
     runs = shutil.copytree(imagenet_run, tmp_path / "one"), shutil.copytree(imagenet_run, tmp_path / "two")
     found = examined(runs, tmp_path / "out", [suite], LOOK, draw=True)
     assert not found.refused
@@ -68,10 +65,11 @@ def test_what_it_does_not_apply_to(imagenet_run, trained):
     assert Shifts().against(load(imagenet_run)) == "no data set is named, such as --shifts.v2 FOLDER"
     assert Shifts(v2="x").against(load(imagenet_run)) is None
     assert Shifts(v2="x").against(load(trained["sam"])) == "the model's own data are not images in files"
+    assert "not images in files" in Shifts().against(load(trained["sam"]))
 
 
 def test_options_that_cannot_be_meant():
-    with pytest.raises(ConfigurationError, match="set both real and real_images"):
-        Shifts(real="timm")
+    with pytest.raises(ConfigurationError, match=r"set real to real.json, or to timm"):
+        Shifts(real_images="val")
     with pytest.raises(ConfigurationError, match="cannot tell the folders a/x, b/x apart"):
         Shifts(folders=("a/x", "b/x"))

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from samnesia.data.published.classes import ClassNumbers, packaged_real_labels
+from samnesia.data.published.classes import ClassNumbers, folder_names, packaged_real_labels
 from samnesia.data.published.folders import image_files, subfolders
 from samnesia.data.published.labelled import Labelled, answers_of, left_out
-from samnesia.data.samples import FileSamples
+from samnesia.data.samples import FileSamples, Samples
 from samnesia.perturb.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from samnesia.data.problem import Problem
 
 PACKAGED = "timm"
 """In place of a file: the labels that come with timm."""
@@ -81,6 +84,17 @@ def read_real(labels: Path | str) -> list[list[int]]:
         ) from None
     found: list[list[int]] = rows
     return found
+
+
+def own_images(problem: Problem) -> Path:
+    """The folder of a problem's test images; raises ConfigurationError where they are in none."""
+    if problem.test is None or folder_names(problem.test) is None:
+        raise ConfigurationError(
+            "cannot evaluate on ReaL labels with the model's own test images, because these are not in a folder per "
+            "class; name the folder of ImageNet's validation images (real_images DIR)"
+        )
+    samples: Samples = problem.test.samples  # type: ignore[attr-defined]  # else there are no folder names
+    return Path(samples.name(0)).parents[1]
 
 
 def _numbered_files(root: Path) -> dict[int, str]:

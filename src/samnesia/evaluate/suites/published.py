@@ -56,9 +56,8 @@ class Published(Corruptions):
         """It needs a data set, and a model of images in files."""
         from samnesia.evaluate.shifts import unseen
 
-        if self.imagenet_c is None and self.cifar_c is None:
-            return "no data set is named, such as --published.imagenet-c FOLDER"
-        return unseen(loaded)
+        named = self.imagenet_c or self.cifar_c
+        return unseen(loaded) or (None if named else "no data set is named, such as --published.imagenet-c FOLDER")
 
     def _compared(self, bench: Bench, *, place: Place, bases: Sequence[Place], known: Known) -> Values:
         from samnesia.data.published.classes import IMAGENET

@@ -40,7 +40,7 @@ class Shifts(Suite):
     real: str | None = None
     """ReaL labels: their file real.json, or timm for the one that comes with timm."""
     real_images: str | None = None
-    """The validation images that ReaL labels are of."""
+    """The validation images that ReaL labels are of; None is the folder of the model's own test images."""
     folders: tuple[str, ...] = ()
     """Folders of your own, in each a folder per class."""
     restrict: bool = False
@@ -54,9 +54,9 @@ class Shifts(Suite):
 
     def __post_init__(self) -> None:
         require(
-            (self.real is None) == (self.real_images is None),
-            "cannot evaluate on ReaL labels without their images, nor on images without labels, because the labels are "
-            "a file of their own; set both real and real_images",
+            self.real is not None or self.real_images is None,
+            "cannot evaluate on images with ReaL labels without these, because they are a file of their own; set real "
+            "to real.json, or to timm",
         )
         names = [_name(folder) for folder in self.folders]
         require(
@@ -74,12 +74,13 @@ class Shifts(Suite):
         """It needs data sets, and a model of images in files."""
         from samnesia.evaluate.shifts import unseen
 
-        return unseen(loaded) if self._sets() else "no data set is named, such as --shifts.v2 FOLDER"
+        named = (self.v2, self.r, self.a, self.sketch, self.real, *self.folders)
+        return unseen(loaded) or (None if any(named) else "no data set is named, such as --shifts.v2 FOLDER")
 
-    def _sets(self) -> dict[str, Opens]:
+    def _sets(self, loaded: Loaded) -> dict[str, Opens]:
         """How each set is opened, by name."""
         from samnesia.data.published.folders import open_part, open_sketch, open_v2
-        from samnesia.data.published.real import open_real
+        from samnesia.data.published.real import open_real, own_images
 
         skip = self.missing == "skip"
         found: dict[str, Opens] = {}
@@ -91,7 +92,8 @@ class Shifts(Suite):
             found["ImageNet-A"] = lambda classes: open_part(a, "a", classes, skip=skip)
         if (sketch := self.sketch) is not None:
             found["ImageNet-Sketch"] = lambda classes: open_sketch(sketch, classes, skip=skip)
-        if (real := self.real) is not None and (images := self.real_images) is not None:
+        if (real := self.real) is not None:
+            images = self.real_images or own_images(loaded.problem)
             found["ReaL"] = lambda classes: open_real(real, images, classes, skip=skip)
         for folder in self.folders:
             found[_name(folder)] = _own(folder, restrict=self.restrict)
@@ -105,7 +107,7 @@ class Shifts(Suite):
 
         loaded = bench.loaded(place)
         classes = classes_of(loaded.problem, self.classes)
-        sets = {name: opens(classes) for name, opens in self._sets().items()}
+        sets = {name: opens(classes) for name, opens in self._sets(loaded).items()}
         found = shift_accuracies(loaded, sets, sampled_by(bench.look), skip_damaged=self.damaged == "skip")
         return {"split": bench.look.split, "sets": {name: shift.as_dict() for name, shift in found.items()}}
 
