@@ -9,23 +9,25 @@ import numpy as np
 import pytest
 
 from samnesia.cli import main
+from samnesia.data.corruptions import FAMILIES
+from samnesia.evaluate.corruptions import corruption_errors
+from samnesia.evaluate.predictions import Sampled
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.engine.jobs import Job
 from samnesia.study.engine.store import Finished, find_cell
 from samnesia.study.judging.verdicts import judge
 from samnesia.study.measured import TRAINING
 from samnesia.study.named.cells.vani_chain import PLAIN, PRETRAINING
-from samnesia.study.named.cells.vani_robustness import KINDS, Disturbances
-from samnesia.study.named.vani import METHODS, PAIRS, TUNED_WITH, Full, Tiny, measures, vani
+from samnesia.study.named.cells.vani_robustness import OnCorrupted
+from samnesia.study.named.vani import CORRUPTIONS, METHODS, PAIRS, TUNED_WITH, Full, Tiny, measures, vani
 from samnesia.train.config import BinaryCrossEntropy, CrossEntropy, OutputBias
 from samnesia.train.loaded import load
-from samnesia.train.log import read_config, read_result
+from samnesia.train.log import read_config
 from samnesia.train.recipes import find
 from tests.study import synthetic
 from tests.train import small
 
-SHORT = Tiny(epochs=5, tuning_epochs=2)
-NOTHING = Disturbances(noise=(0.0,), blur=(0.0,), shift=(0.0,), contrast=(1.0,))
+SHORT = Tiny(families=("shot-noise", "fog", "spatter"), epochs=5, tuning_epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -37,38 +39,28 @@ def cell(tmp_path_factory):
     return directory, work
 
 
-def test_images_are_disturbed_as_it_is_said():
-    images = np.random.default_rng(0).standard_normal((50, 1, 8, 8)).astype(np.float32)
-    noisy = KINDS["noise"](images, 0.5, 3)
-    assert (noisy - images).std() == pytest.approx(0.5, rel=0.05) and not (
-        noisy == KINDS["noise"](images, 0.5, 4)
-    ).all()
-    np.testing.assert_array_equal(noisy, KINDS["noise"](images, 0.5, 3))
-    blurred = KINDS["blur"](images, 1.0, 0)
-    assert blurred.std() < 0.5 * images.std()
-    np.testing.assert_allclose(KINDS["blur"](np.ones_like(images), 2.0, 0), 1.0, rtol=1e-6)
-    np.testing.assert_array_equal(KINDS["shift"](images, 1.0, 0)[:, :, 1:, 1:], images[:, :, :-1, :-1])
-    weak = KINDS["contrast"](images, 0.2, 0)
-    np.testing.assert_allclose(weak.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=1e-6)
-    np.testing.assert_allclose(weak.std((1, 2, 3)), 0.2 * images.std((1, 2, 3)), rtol=1e-5)
-
-
-def test_without_a_disturbance_it_is_the_accuracy_of_the_test_and_with_much_that_of_chance(cell):
-    directory, _ = cell
+def test_accuracy_on_corrupted_images_is_that_of_the_suite(cell):
+    directory, work = cell
     loaded = load(directory / PRETRAINING / TRAINING)
-    tested = read_result(directory / PRETRAINING / TRAINING).last["test_accuracy"]
-    assert NOTHING.of(loaded) == pytest.approx({f"robust.{kind}": tested for kind in (*KINDS, "mean")}, abs=1e-4)
-    lost = replace(NOTHING, noise=(100.0,)).of(loaded)
-    assert lost["robust.noise"] < 30.0 < tested and lost["robust.mean"] == pytest.approx(
-        (3 * tested + lost["robust.noise"]) / 4
+    look = OnCorrupted(("fog", "spatter"), severities=(2, 4), samples=100)
+    errors = corruption_errors(
+        loaded, Sampled(count=100, seed=3), families=("fog", "spatter"), severities=(2, 4), seed=3
     )
+    values, notes = look.of(loaded)
+    assert values == pytest.approx(
+        {f"robust.{name}": 100 - sum(errors.errors[name]) / 2 for name in ("fog", "spatter")}
+        | {"robust.mean": 100 - sum(errors.errors["fog"]) / 2}
+    )
+    assert not notes and work.robustness == (OnCorrupted(SHORT.families),)
+    assert Tiny().families == tuple(name for name in FAMILIES if name != "saturate")
+    assert Full().families == CORRUPTIONS == tuple(FAMILIES)
 
 
 def test_a_cell_has_all_that_is_measured(cell):
     directory, work = cell
     found = find_cell(directory)
     assert isinstance(found, Finished), found
-    for measure in measures(("photographs",)):
+    for measure in measures(("photographs",), SHORT.families):
         assert math.isfinite(found.outcome.values[measure.value]), measure
     assert work.done(directory) == pytest.approx((1 + 0.9 + 2) / 4, abs=0.1)
     assert work.done(directory / "elsewhere") == 0.0
@@ -101,7 +93,7 @@ def test_it_goes_on_from_what_has_finished_and_refuses_other_settings(cell, tmp_
         work.read(cell[0]).values | {name: value for name, value in work.read(directory).values.items()
                                      if name.endswith("seconds")}, abs=1e-6,
     )  # fmt: skip
-    other = replace(work, disturbances=NOTHING)
+    other = replace(work, robustness=())
     with pytest.raises(ConfigurationError, match="other settings"):
         other.read(directory)
 

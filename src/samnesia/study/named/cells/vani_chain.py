@@ -1,4 +1,4 @@
-"""Train, measure, disturb and fine-tune, as the work of one cell.
+"""Train, measure, test on other images and fine-tune, as the work of one cell.
 
 ::
 
@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from samnesia.perturb.errors import ConfigurationError
-from samnesia.study.measured import TRAINING, Measured
-from samnesia.study.named.cells.vani_robustness import Disturbances
+from samnesia.study.measured import TRAINING, Look, Measured
 from samnesia.study.training import Training
 from samnesia.study.work import Outcome, Work
 from samnesia.train.config import RunConfig
@@ -62,16 +61,16 @@ class Scratch(Tuning):
 
 @dataclass(frozen=True)
 class Chain:
-    """Pretrain, measure the final weights, disturb the test images, and fine-tune on other data.
+    """Pretrain, measure the final weights, test them on images of other kinds, and fine-tune on other data.
 
-    Values are those of the pretraining (:class:`samnesia.study.measured.Measured`), those of
-    :class:`samnesia.study.named.cells.vani_robustness.Disturbances`, and of each fine-tuning some behind its name.
+    Values are those of the pretraining (:class:`samnesia.study.measured.Measured`), those of the test sets
+    (:mod:`samnesia.study.named.cells.vani_robustness`), and of each fine-tuning some behind its name.
     """
 
     pretraining: Measured
     """The first run, and what is measured of it."""
-    disturbances: Disturbances | None = None
-    """Of the test images; None is none."""
+    robustness: tuple[Look, ...] = ()
+    """Test sets of images that are not as those of training."""
     tunings: tuple[Tuning, ...] = ()
     """What follows."""
 
@@ -88,11 +87,11 @@ class Chain:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All runs, what is measured, and how images are disturbed."""
-        disturbed = None if self.disturbances is None else asdict(self.disturbances)
+        """All runs, what is measured, and the test sets."""
+        robustness = {type(one).__name__: asdict(one) for one in self.robustness}
         return {
             **self.pretraining.settings,
-            "disturbances": disturbed and {kind: list(sizes) for kind, sizes in disturbed.items()},
+            "robustness": json.loads(json.dumps(robustness)),  # as they are read back: lists for tuples
             "tunings": {
                 one.name: {"run": one.config.to_json(), "plain": None if one.plain is None else one.plain.to_json()}
                 for one in self.tunings
@@ -107,9 +106,10 @@ class Chain:
         _do(self.pretraining, first)
         found = self.pretraining.read(first)
         began = time.perf_counter()
-        values = {**found.values}
-        if self.disturbances is not None:
-            values |= self.disturbances.of(load(first / TRAINING))
+        values, notes = dict(found.values), list(found.notes)
+        for test in self.robustness:
+            more, said = test.of(load(first / TRAINING))
+            values, notes = values | more, notes + said
         seconds = found.seconds + time.perf_counter() - began
         for one in self.tunings:
             start = first / TRAINING
@@ -119,7 +119,7 @@ class Chain:
             tuned = _do(Training(one.starting_from(start)), directory / one.name)
             values |= {f"{one.name}.{name}": tuned.values[name] for name in KEPT}
             seconds += tuned.seconds
-        content = {"settings": self.settings, "seconds": seconds, "values": values, "notes": list(found.notes)}
+        content = {"settings": self.settings, "seconds": seconds, "values": values, "notes": notes}
         write_json(directory / RESULT, content | {"environment": dict(found.environment)})
 
     def read(self, directory: Path) -> Outcome:
