@@ -102,7 +102,7 @@ class Options:
         company, look = _met(look)
         console = Console()
         try:
-            examined = examine(chosen, suites, look, out, watch(console), replace(purpose, company=company))
+            examined = examine(chosen, suites, look, out, watch(console, purpose), replace(purpose, company=company))
         except KeyboardInterrupt:
             kept = f"; what has been evaluated is kept in {out}, and the same command goes on from there"
             raise KeyboardInterrupt(f"interrupted{kept}") from None

@@ -8,8 +8,18 @@ from samnesia.examine.purpose import Purpose
 EVALUATING = Purpose(
     verb="evaluate",
     done="evaluated",
+    doing="evaluating",
     results="evaluations",
     result="evaluate.json",
-    rooms=("evaluate", "measure", "perturb", "data", "train/loaded.py", "train/drawn.py", "train/measures.py"),
+    rooms=(
+        "evaluate",
+        "adversaries",
+        "measure",
+        "perturb",
+        "data",
+        "train/loaded.py",
+        "train/drawn.py",
+        "train/measures.py",
+    ),
     bench=EvaluationBench,
 )

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from samnesia.examine.run import Examined
 
 REPORT = "report.html"
-WIDE = 1.75
-"""Width over height from which on a figure takes the whole width of the page."""
+WIDE = 400.0
+"""Points of width from which on a figure takes the whole width of the page."""
 FEW = 6
 """Runs that are named in the headline; more of them are counted."""
 _VARIABLES = {
@@ -179,8 +179,8 @@ def _figure(name: str, suite: Suite, out: Path) -> Figure:
     text = (out / FIGURES / f"{name}.svg").read_text(encoding="utf-8")
     title = capital(name.replace("-", " "))
     caption = suite.captions().get(name, "")
-    box = re.search(r'viewBox="\S+ \S+ (\S+) (\S+)"', text)
-    wide = box is not None and float(box[1]) > WIDE * float(box[2])
+    box = re.search(r'viewBox="\S+ \S+ (\S+) \S+"', text)
+    wide = box is not None and float(box[1]) > WIDE
     svg = inline(text, f"figure-{name}-svg", f"{title}. {caption}", _VARIABLES)
     return Figure(name, markupsafe.Markup(svg), caption, wide)
 

@@ -25,6 +25,8 @@ class Purpose:
     """What is done to runs."""
     done: str
     """What they are afterwards."""
+    doing: str
+    """What happens to them meanwhile."""
     results: str
     """What comes of it."""
     result: str
@@ -41,4 +43,6 @@ class Purpose:
     """What is written down beside the measurements when all are there: content -> more content."""
 
 
-MEASURING = Purpose("measure", "measured", "measurements", "measure.json", ("measure", "perturb", "examine/parts"))
+MEASURING = Purpose(
+    "measure", "measured", "measuring", "measurements", "measure.json", ("measure", "perturb", "examine/parts")
+)

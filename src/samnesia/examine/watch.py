@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, final
 
+from samnesia.examine.purpose import MEASURING, Purpose
 from samnesia.measure.progress import bars
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Watch(ABC):
 class Bars(Watch):
     """A bar for all of them and one for each piece under way."""
 
-    def __init__(self, console: Console) -> None:
-        self._bar = bars(console)
+    def __init__(self, console: Console, doing: str) -> None:
+        self._bar, self._doing = bars(console), doing
         self._all: Any = None
         self._done = self._tasks = 0
         self._pieces: list[Any] = []
@@ -61,7 +62,7 @@ class Bars(Watch):
         """Show the bar."""
         self._tasks = tasks
         self._bar.start()
-        self._all = self._bar.add_task("measuring", total=tasks)
+        self._all = self._bar.add_task(self._doing, total=tasks)
 
     def measure(self, name: str) -> None:
         """Say which one."""
@@ -98,8 +99,8 @@ class Bars(Watch):
 class Lines(Watch):
     """A line for each, when it is done."""
 
-    def __init__(self, console: Console) -> None:
-        self._console, self._name, self._done, self._tasks = console, "", 0, 0
+    def __init__(self, console: Console, past: str) -> None:
+        self._console, self._past, self._name, self._done, self._tasks = console, past, "", 0, 0
 
     def start(self, tasks: int) -> None:
         """Nothing to be seen yet."""
@@ -111,7 +112,7 @@ class Lines(Watch):
 
     def measured(self, seconds: float | None) -> None:
         """Say it."""
-        self._say("there already" if seconds is None else f"measured in {seconds:.1f} s")
+        self._say("there already" if seconds is None else f"{self._past} in {seconds:.1f} s")
 
     def refused(self, how: str) -> None:
         """Say it."""
@@ -119,7 +120,9 @@ class Lines(Watch):
 
     def _say(self, how: str) -> None:
         self._done += 1
-        self._console.print(f"{self._name}: {how} ({self._done} of {self._tasks})", highlight=False, markup=False)
+        self._console.print(
+            f"{self._name}: {how} ({self._done} of {self._tasks})", highlight=False, markup=False, soft_wrap=True
+        )
 
     def stop(self) -> None:
         """Nothing."""
@@ -134,6 +137,6 @@ class Lines(Watch):
         """Nothing."""
 
 
-def watch(console: Console) -> Watch:
+def watch(console: Console, purpose: Purpose = MEASURING) -> Watch:
     """Who watches on this console."""
-    return Bars(console) if console.is_terminal else Lines(console)
+    return Bars(console, purpose.doing) if console.is_terminal else Lines(console, purpose.done)

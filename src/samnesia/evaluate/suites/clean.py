@@ -11,10 +11,8 @@ from samnesia.examine.parts.part import Entry, Values, latest
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from samnesia.evaluate.selection import Selective
     from samnesia.examine.bench import Bench
     from samnesia.examine.chosen import Place
     from samnesia.train.loaded import Loaded
@@ -72,38 +70,24 @@ class Clean(Suite):
     def captions(self) -> Mapping[str, str]:
         """How to read the figures."""
         return {
-            "reliability": "Accuracy over confidence, a mark for each bin of equal width, the larger the more samples. "
+            "reliability": "Accuracy over confidence, a mark for each bin of equal width, the larger the more samples; "
+            "the samples of runs that differ by their seed are taken together. "
             "On the dotted line a model is as often right as it is sure; below it, it is too sure of itself.",
             "risk-coverage": "Errors among the samples of which the model is most sure, over the share of samples that "
-            "is answered. At 100 % all are. A curve that stays low for long tells errors apart by its confidence.",
+            "is answered; at 100 % all are. A curve that stays low for long tells its errors by their confidence. "
+            "Thin: each run.",
         }
 
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
-        """Reliability and risk over coverage, a line for each run."""
+        """Reliability and risk over coverage."""
         from samnesia.evaluate.accuracy import CleanAccuracy
-        from samnesia.measure.calibration.figures import draw_reliability
-        from samnesia.measure.figures import panels
+        from samnesia.evaluate.suites.clean_figures import reliability, risk_over_coverage
 
-        found = {label: CleanAccuracy.from_dict(entry.values) for label, entry in latest(entries).items()}
-        figure, (axes,) = panels(1, height=3.4)
-        draw_reliability(axes, {label: one.calibration for label, one in found.items()})
-        yield "reliability", figure
-        figure, (axes,) = panels(1, height=3.4)
-        draw_risk(axes, {label: one.selective for label, one in found.items()})
-        yield "risk-coverage", figure
-
-
-def draw_risk(axes: Axes, found: Mapping[str, Selective]) -> None:
-    """Errors among the samples that are answered, over their share: a line for each run."""
-    from samnesia.measure.figures import colour, tidy
-
-    for index, (label, one) in enumerate(found.items()):
-        name = f"{label} (AURC {one.area:.4f})"
-        axes.plot(100 * one.coverage, 100 * one.risk, color=colour(index), linewidth=1.3, label=name)
-    axes.set(xlim=(0, 100), xlabel="samples that are answered (%)", ylabel="errors among them (%)")
-    axes.set_title("Risk over coverage")
-    axes.set_ylim(bottom=0)
-    tidy(axes, legend=True)
+        groups: dict[str, list[CleanAccuracy]] = {}
+        for label, entry in latest(entries).items():
+            groups.setdefault(entry.group or label, []).append(CleanAccuracy.from_dict(entry.values))
+        yield "reliability", reliability(groups)
+        yield "risk-coverage", risk_over_coverage(groups)
 
 
 def _percent(share: float, *, main: bool = False) -> Score:
