@@ -171,8 +171,8 @@ class Full:
             f"One seed of all cells trains for about {hours:,.0f} GPU-hours of an A100 at 40 % of its bf16 peak: six "
             "operations per multiply-add, image and gradient evaluation, without data loading, evaluation and the "
             "lower share that small images reach. Plain pretraining is repeated in the cells that fine-tune from it.",
-            f"Corruptions are made on the fly, of {CORRUPTED:,} validation images drawn by the seed of the run, and are "
-            "not the published files.",
+            f"Corruptions are made on the fly, of {CORRUPTED:,} validation images drawn by the seed of the run, and "
+            "are not the published files.",
             "Settings are those of the released scripts (docs/recipes.md), where the course of the radius differs "
             "between loss ascent and OBF. ImageNet-R, -Sketch, -V2 and ReaL, which the paper tests on, are not here.",
         )
