@@ -160,9 +160,12 @@ class Subspace(nn.Module):
         Of all matrices (weights with two dimensions or more: convolutions and linear layers, not normalization or
         biases), each endpoint's as one vector.
         """
-        one, other = (self._vector(end) for end in self._pair)
-        cosine_squared = (one @ other).square() / ((one @ one) * (other @ other))
-        return self.shape.beta * cosine_squared
+        return self.shape.beta * self.squared_cosine(*self._pair)
+
+    def squared_cosine(self, first: int, second: int) -> Tensor:
+        """The squared cosine of the angle between two endpoints, of all matrices: a scalar from 0 to 1."""
+        one, other = self._vector(first), self._vector(second)
+        return (one @ other).square() / ((one @ one) * (other @ other))
 
     def _vector(self, end: int) -> Tensor:
         weights = [_weight(owner) for owner in self._owners[end]]

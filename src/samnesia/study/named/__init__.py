@@ -13,6 +13,7 @@ from samnesia.study.named import m_sharpness as m_sharpness
 from samnesia.study.named import multi_step as multi_step
 from samnesia.study.named import problems as problems
 from samnesia.study.named import scale_invariance as scale_invariance
+from samnesia.study.named import subspaces as subspaces
 from samnesia.study.named import unnormalized as unnormalized
 from samnesia.study.named import vani as vani
 from samnesia.study.named import widths as widths
