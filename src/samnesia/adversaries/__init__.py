@@ -2,6 +2,6 @@
 
 from samnesia.adversaries.attack import Attack, fgsm, pgd
 from samnesia.adversaries.norms import L2, NORMS, Linf, Norm
-from samnesia.adversaries.worst import Found, worst
+from samnesia.adversaries.worst import Found, Losses, blind, worst
 
-__all__ = ["L2", "NORMS", "Attack", "Found", "Linf", "Norm", "fgsm", "pgd", "worst"]
+__all__ = ["L2", "NORMS", "Attack", "Found", "Linf", "Losses", "Norm", "blind", "fgsm", "pgd", "worst"]

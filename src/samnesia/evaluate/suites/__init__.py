@@ -1,5 +1,6 @@
 """The suites of ``samnesia evaluate``: a part each, with its options, its figures, and its lines in the table."""
 
+from samnesia.evaluate.suites.adversaries import Adversaries
 from samnesia.evaluate.suites.clean import Clean
 from samnesia.evaluate.suites.corruptions import Corruptions
 from samnesia.evaluate.suites.noisy_weights import NoisyWeights
@@ -13,7 +14,8 @@ SUITES: dict[str, type[Suite]] = {
     "published": Published,
     "shifts": Shifts,
     "noisy-weights": NoisyWeights,
+    "adversaries": Adversaries,
 }
 """Every suite by its name on the command line, in the order in which they are evaluated and shown."""
 
-__all__ = ["SUITES", "Clean", "Corruptions", "NoisyWeights", "Published", "Score", "Shifts", "Suite"]
+__all__ = ["SUITES", "Adversaries", "Clean", "Corruptions", "NoisyWeights", "Published", "Score", "Shifts", "Suite"]
