@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from samnesia.evaluate.suites.suite import Score, Suite
-from samnesia.examine.parts.part import Entry, Values, in_order, latest
+from samnesia.examine.parts.part import Entry, Values, latest
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
@@ -137,37 +137,46 @@ class Shifts(Suite):
         """Shifted accuracy over that on the model's own images: a panel for each set, a point for each run."""
         from samnesia.measure.figures import name_below, panels, run_samples
 
-        last, labels = latest(entries), in_order(entries)
-        found = {label: _shifts(entry.values) for label, entry in last.items()}
-        names = list(dict.fromkeys(name for shifts in found.values() for name in shifts))
+        groups: dict[str, list[dict[str, Shift]]] = {}
+        for label, entry in latest(entries).items():
+            groups.setdefault(entry.group or label, []).append(_shifts(entry.values))
+        names = list(dict.fromkeys(name for found in groups.values() for shifts in found for name in shifts))
         figure, axes = panels(len(names), height=3.4)
         for one, name in zip(axes, names, strict=True):
-            draw_shift(one, {label: shifts.get(name) for label, shifts in found.items()})
+            draw_shift(one, [[shifts[name] for shifts in found if name in shifts] for found in groups.values()])
             one.set_title(name)
-        name_below(figure, run_samples(labels))
+        name_below(figure, run_samples(list(groups)))
         yield "shifts", figure
 
 
-def draw_shift(axes: Axes, found: Mapping[str, Shift | None]) -> None:
-    """Accuracy on shifted images over that on the model's own, with standard errors; above the line is more robust."""
+def draw_shift(axes: Axes, groups: Sequence[Sequence[Shift]]) -> None:
+    """Accuracy on shifted images over that on the model's own, with standard errors over images: points by group.
+
+    On the dashed line a model is as right on shifted images as on its own.
+    """
     from samnesia.measure.figures import MUTED, colour, marker, tidy
 
-    seen = [100.0 * one.value for shift in found.values() if shift for one in (shift.accuracy, shift.clean) if one]
+    points = [
+        (place, shift.clean, shift.accuracy)
+        for place, group in enumerate(groups)
+        for shift in group
+        if shift.clean is not None
+    ]
+    seen = [100.0 * one.value for _, *both in points for one in both]
     low, high = max(0.0, min(seen, default=0.0) - 5.0), min(100.0, max(seen, default=100.0) + 5.0)
     axes.plot([low, high], [low, high], color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-    for place, shift in enumerate(found.values()):
-        if shift is not None and shift.clean is not None:
-            axes.errorbar(
-                100.0 * shift.clean.value,
-                100.0 * shift.accuracy.value,
-                xerr=100.0 * shift.clean.error,
-                yerr=100.0 * shift.accuracy.error,
-                fmt=marker(place),
-                color=colour(place),
-                markersize=5,
-                elinewidth=1.0,
-                clip_on=False,  # models that are right on all of it lie on the edge
-            )
+    for place, clean, shifted in points:
+        axes.errorbar(
+            100.0 * clean.value,
+            100.0 * shifted.value,
+            xerr=100.0 * clean.error,
+            yerr=100.0 * shifted.error,
+            fmt=marker(place),
+            color=colour(place),
+            markersize=5,
+            elinewidth=1.0,
+            clip_on=False,  # models that are right on all of it lie on the edge
+        )
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="own images, same classes: accuracy (%)")
     axes.set_ylabel("shifted images: accuracy (%)")
     axes.set_aspect("equal")
