@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from samnesia.data.problem import Problem, TensorSplit
+from samnesia.evaluate.noisy_weights import Interval
 from samnesia.evaluate.suites import SUITES
 from samnesia.evaluate.suites.noisy_weights import NoisyWeights
 from samnesia.examine.bench import Look
@@ -59,6 +60,18 @@ def test_a_line_with_a_band_for_each_run_and_a_panel_for_each_law(values):
     for end in ("low", "high"):
         assert 100 * sam["levels"][0]["accuracy"][end] == pytest.approx(min(band, key=lambda y: abs(
             y - 100 * sam["levels"][0]["accuracy"][end])))  # fmt: skip
+
+
+def test_runs_of_a_group_are_one_line_and_their_interval_is_over_runs(values):
+    entries = [Entry(name, 6.0, found, "both") for name, found in values.items()]
+    with style():
+        ((_, figure),) = SMALL.figures(entries)
+    axes = figure.axes[0]
+    (line,), (band,) = axes.lines, axes.collections
+    wanted = Interval.of([found["clean"]["accuracy"]["mean"] for found in values.values()])
+    assert line.get_ydata()[0] == pytest.approx(100 * wanted.mean)
+    assert band.get_paths()[0].vertices[:, 1].max() >= 100 * wanted.high - 1e-9
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["both"]
 
 
 def test_it_is_among_the_suites_and_not_for_soft_targets(trained):

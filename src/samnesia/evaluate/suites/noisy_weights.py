@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from samnesia.evaluate.suites.suite import Score, Suite
-from samnesia.examine.parts.part import Entry, Values, in_order, latest
+from samnesia.examine.parts.part import Entry, Values, latest
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from samnesia.examine.chosen import Place
     from samnesia.train.loaded import Loaded
 
-    Found = Mapping[str, NoisyAccuracy]
-    """By the label of the run."""
+    Found = Mapping[str, list[NoisyAccuracy]]
+    """Of each run, by the name of its group; not empty."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,15 @@ class NoisyWeights(Suite):
         )
 
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
-        """Accuracy and loss over the size of the noise, with 95 % intervals over draws: a panel for each law."""
+        """Accuracy and loss over the size of the noise, with 95 % intervals: a panel for each law."""
         from samnesia.evaluate.noisy_weights import NoisyAccuracy
         from samnesia.evaluate.weight_noise import LAWS
         from samnesia.measure.figures import name_below, panels, run_samples
 
-        found = {label: NoisyAccuracy.from_dict(entry.values) for label, entry in latest(entries).items()}
-        laws = list(dict.fromkeys(level.law for one in found.values() for level in one.levels))
+        found: dict[str, list[NoisyAccuracy]] = {}
+        for label, entry in latest(entries).items():
+            found.setdefault(entry.group or label, []).append(NoisyAccuracy.from_dict(entry.values))
+        laws = list(dict.fromkeys(level.law for runs in found.values() for one in runs for level in one.levels))
         figure, axes = panels(2 * len(laws), columns=len(laws))
         for place, law in enumerate(laws):
             above, below = axes[place], axes[place + len(laws)]
@@ -126,12 +128,15 @@ class NoisyWeights(Suite):
             draw_loss(below, found, law)
             above.set_title(f"Noise: {law}")
             below.set_xlabel(LAWS[law].words)
-        name_below(figure, run_samples(in_order(entries)))
+        name_below(figure, run_samples(list(found)))
         yield "noisy-weights", figure
 
 
 def draw_accuracy(axes: Axes, found: Found, law: str) -> None:
-    """Accuracy in percent over the size of the noise, with a band for its interval: a line for each run."""
+    """Accuracy in percent over the size of the noise, with a band for its interval: a line for each group.
+
+    The interval of a run by itself is over draws, that of several over runs.
+    """
     _draw(axes, found, law, "accuracy", 100.0)
     axes.set_ylabel("accuracy (%)")
     axes.set_ylim(0.0, 100.0)
@@ -147,15 +152,25 @@ def draw_loss(axes: Axes, found: Found, law: str) -> None:
 def _draw(axes: Axes, found: Found, law: str, what: str, scale: float) -> None:
     from samnesia.measure.figures import colour, marker, tidy
 
-    for place, one in enumerate(found.values()):
-        levels = one.of_law(law)
-        intervals = [getattr(level, what) for level in levels]
-        sizes, means = [level.size for level in levels], [scale * interval.mean for interval in intervals]
+    for place, runs in enumerate(found.values()):
+        sizes = [level.size for level in runs[0].of_law(law)]
+        intervals = _intervals(runs, law, what)
+        means = [scale * interval.mean for interval in intervals]
         axes.plot(sizes, means, color=colour(place), marker=marker(place), markersize=3, linewidth=1.3)
         low, high = ([scale * end for end in ends] for ends in zip(*map(_ends, intervals), strict=True))
         axes.fill_between(sizes, low, high, color=colour(place), alpha=0.18, linewidth=0)
     axes.set_xlim(left=0.0)
     tidy(axes)
+
+
+def _intervals(runs: Sequence[NoisyAccuracy], law: str, what: str) -> list[Interval]:
+    """At each size: over the draws of one run, over the means of several."""
+    from samnesia.evaluate.noisy_weights import Interval
+
+    own = [[getattr(level, what) for level in one.of_law(law)] for one in runs]
+    if len(own) == 1:
+        return own[0]
+    return [Interval.of([interval.mean for interval in at_size]) for at_size in zip(*own, strict=True)]
 
 
 def _ends(interval: Interval) -> tuple[float, float]:
