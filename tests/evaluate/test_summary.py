@@ -10,9 +10,8 @@ from samnesia.study.judging.statistics import mean_interval
 def content(**changes):
     """Of three runs of two groups."""
     runs = {"a0": {"group": "a", "seed": 0}, "a1": {"group": "a", "seed": 1}, "b": {"group": "b", "seed": 0}}
-    measures = [
-        {"what": "one", "run": label, "stage": "epoch 3", "values": {"x": x}} for label, x in zip(runs, (1, 3, 5))
-    ]
+    values = {"a0": 1, "a1": 3, "b": 5}
+    measures = [{"what": "one", "run": run, "stage": "epoch 3", "values": {"x": x}} for run, x in values.items()]
     return {"runs": runs, "measures": measures, "left_out": [], "refused": [], **changes}
 
 

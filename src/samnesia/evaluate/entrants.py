@@ -114,7 +114,8 @@ class Pretrained:
         self.directory = Path(f"{TIMM}{name}")
         file = None if weights is None else str(weights)
         seen = _with_look(data, look) if isinstance(data, Images) else data
-        self.config = RunConfig(str(self.directory), seen, Timm(name=name, pretrained=file is None, weights=file))
+        model = Timm(name=name, pretrained=file is None, weights=file)
+        self.config = RunConfig(str(self.directory), seen, model, drop_last=False)
         self.positions: tuple[Position, ...] = (Position(0),)
         self.steps_per_epoch = 1
 

@@ -17,14 +17,15 @@ def groups_of(chosen: Sequence[Chosen]) -> dict[str, str]:
     for one in chosen:
         kinds.setdefault(_kind(one), []).append(one)
     found: dict[str, str] = {}
-    taken = {one.label for one in chosen}
+    named: set[str] = set()
     for alike in kinds.values():
         seeds = {one.run.config.seed for one in alike}
         if len(alike) == 1 or len(seeds) < len(alike):
             found |= {one.label: one.label for one in alike}
             continue
+        taken = named | {one.label for one in chosen if one not in alike}
         name = next(name for name in _names(alike) if name and name not in taken)
-        taken.add(name)
+        named.add(name)
         found |= {one.label: name for one in alike}
     return {one.label: found[one.label] for one in chosen}
 
