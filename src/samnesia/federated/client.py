@@ -14,20 +14,18 @@ import numpy as np
 
 from samnesia.data.draws import words
 from samnesia.federated.config import FederatedConfig
-from samnesia.federated.messages import (
+from samnesia.federated.keys import (
     BUFFERS,
+    CLIENT,
     CONFIG,
     METRICS,
     NUM_PARTITIONS,
     PARTITION_ID,
     ROUND,
     SETTINGS,
-    State,
-    arrays,
-    metrics,
-    tensors,
 )
-from samnesia.federated.partitions import CLIENT, Indices, class_labels, of_client
+from samnesia.federated.messages import State, arrays, metrics, tensors
+from samnesia.federated.partitions import Indices, class_labels, of_client
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.checkpoint import Position
 from samnesia.train.engine import Engine

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from samnesia.federated.partitions import CLIENT, Partition
-from samnesia.federated.parts import FedAvg, Server, ServerSWA
+from samnesia.federated.keys import CLIENT
+from samnesia.federated.parts import FedAvg, Partition, Server, ServerSWA
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
 from samnesia.train.parts.checks import require

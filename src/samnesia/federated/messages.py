@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from samnesia.federated.keys import BUFFERS, METRICS, SAMPLES, WEIGHTS
 from samnesia.train.totals import Totals
 
 if TYPE_CHECKING:
     from flwr.app import ArrayRecord, Message, MetricRecord
 
-WEIGHTS, BUFFERS, CONFIG, METRICS = "weights", "buffers", "config", "metrics"
-SAMPLES, ROUND, SETTINGS = "num-examples", "server-round", "federated"
-PARTITION_ID, NUM_PARTITIONS = "partition-id", "num-partitions"
 COUNTED = ("steps", "skipped", "perturbed", "skipped_perturbed", "gradient_evaluations")
 MEANS = ("gradient_norm", "perturbation_norm", "cosine")
 Tensors = dict[str, Tensor]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from samnesia.extras import require
 from samnesia.federated.client import client_app
-from samnesia.federated.messages import CONFIG, NUM_PARTITIONS, PARTITION_ID
+from samnesia.federated.keys import CONFIG, NUM_PARTITIONS, PARTITION_ID
 from samnesia.perturb.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -6,10 +6,8 @@ samples without being told. Every sample belongs to exactly one client.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,59 +16,42 @@ from torch import Tensor
 
 from samnesia.data.draws import permutation, uniforms
 from samnesia.data.problem import Batch, Problem, Split
+from samnesia.federated.keys import PARTICIPANTS, PARTITION
+from samnesia.federated.parts import Partition
 from samnesia.train.parts.checks import require
 
-PARTITION, PARTICIPANTS, CLIENT = 2000, 2001, 2002
-"""Second entries of keys, after the seed: what is drawn for the division, for a round, and for a client."""
 _ORDER, _SHARES, _CLASSES = range(3)
 
 Indices = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Partition:
-    """Dirichlet-distributed shares of the classes; the smaller alpha, the fewer classes a client has."""
+def divide(partition: Partition, labels: Tensor, clients: int, seed: int) -> list[Indices]:
+    """Return the numbers of each client's samples, in increasing order.
 
-    alpha: float = 0.0
-    """Concentration: 0 is one class per client, 100 and more nearly the same mixture for all."""
-    sizes: Literal["equal", "drawn"] = "equal"
-    """Equal: as many samples for each client, its shares of the classes drawn (Hsu et al., 2020). Drawn: the shares of
-    the clients are drawn for each class, so that sizes differ and a client may have no sample (Yurochkin et al., 2019).
-    With alpha 0 the classes decide."""
+    Equal sizes: client by client, ``q ~ Dirichlet(alpha p)`` with ``p`` the shares of the classes in the data, and each
+    sample's class is drawn from ``q``, without replacement; of classes that are used up, ``q`` leaves out. Drawn sizes:
+    for each class, ``q ~ Dirichlet(alpha, …, alpha)`` over the clients.
 
-    def __post_init__(self) -> None:
-        require(
-            0.0 <= self.alpha < math.inf,
-            f"cannot divide samples with alpha {self.alpha}, because a concentration is a number of 0 or more; use 0 "
-            "for one class per client, or 1000 for nearly equal mixtures",
-        )
+    Args:
+        partition: alpha, and whether sizes are equal or drawn.
+        labels: class of each sample, int64 of shape ``[n]``.
+        clients: number of clients.
+        seed: of the run.
 
-    def divide(self, labels: Tensor, clients: int, seed: int) -> list[Indices]:
-        """Return the numbers of each client's samples, in increasing order.
-
-        Equal sizes: client by client, ``q ~ Dirichlet(alpha p)`` with ``p`` the shares of the classes in the data, and
-        each sample's class is drawn from ``q``, without replacement; of classes that are used up, ``q`` leaves out.
-        Drawn sizes: for each class, ``q ~ Dirichlet(alpha, …, alpha)`` over the clients.
-
-        Args:
-            labels: class of each sample, int64 of shape ``[n]``.
-            clients: number of clients.
-            seed: of the run.
-
-        Raises:
-            ConfigurationError: for fewer samples than clients of equal size, or fewer clients than classes where each
-                has one.
-        """
-        known, of_class = np.unique(labels.numpy(), return_inverse=True)
-        pools = [_shuffled(np.flatnonzero(of_class == k), seed, k) for k in range(len(known))]
-        parts: Sequence[Sequence[int] | Indices]
-        if self.alpha == 0.0:
-            parts = _one_class_each(pools, clients)
-        elif self.sizes == "drawn":
-            parts = _drawn(pools, clients, self.alpha, seed)
-        else:
-            parts = _equal(pools, clients, self.alpha, seed)
-        return [np.sort(np.asarray(part, dtype=np.int64)) for part in parts]
+    Raises:
+        ConfigurationError: for fewer samples than clients of equal size, or fewer clients than classes where each has
+            one.
+    """
+    known, of_class = np.unique(labels.numpy(), return_inverse=True)
+    pools = [_shuffled(np.flatnonzero(of_class == k), seed, k) for k in range(len(known))]
+    parts: Sequence[Sequence[int] | Indices]
+    if partition.alpha == 0.0:
+        parts = _one_class_each(pools, clients)
+    elif partition.sizes == "drawn":
+        parts = _drawn(pools, clients, partition.alpha, seed)
+    else:
+        parts = _equal(pools, clients, partition.alpha, seed)
+    return [np.sort(np.asarray(part, dtype=np.int64)) for part in parts]
 
 
 def participants(filled: Sequence[int], count: int, *, seed: int, round_: int) -> list[int]:
@@ -197,6 +178,4 @@ def class_labels(split: Split) -> Tensor:
 
 def of_client(problem: Problem, indices: Indices) -> Problem:
     """The problem as a client has it: its own samples, and nothing held out."""
-    from dataclasses import replace
-
     return replace(problem, train=Subset(problem.train, indices), validation=None, test=None)

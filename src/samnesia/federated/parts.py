@@ -7,12 +7,40 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from samnesia.extras import require as package
-from samnesia.federated.messages import CONFIG, SAMPLES, WEIGHTS
+from samnesia.federated.keys import CONFIG, SAMPLES, WEIGHTS
 from samnesia.train.config import SWA
 from samnesia.train.parts.checks import require
 
 if TYPE_CHECKING:
     from flwr.serverapp.strategy import Strategy
+    from torch import Tensor
+
+    from samnesia.federated.partitions import Indices
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Dirichlet-distributed shares of the classes; the smaller alpha, the fewer classes a client has."""
+
+    alpha: float = 0.0
+    """Concentration: 0 is one class per client, 100 and more nearly the same mixture for all."""
+    sizes: Literal["equal", "drawn"] = "equal"
+    """Equal: as many samples for each client, its shares of the classes drawn (Hsu et al., 2020). Drawn: the shares of
+    the clients are drawn for each class, so that sizes differ and a client may have no sample (Yurochkin et al., 2019).
+    With alpha 0 the classes decide."""
+
+    def __post_init__(self) -> None:
+        require(
+            0.0 <= self.alpha < math.inf,
+            f"cannot divide samples with alpha {self.alpha}, because a concentration is a number of 0 or more; use 0 "
+            "for one class per client, or 1000 for nearly equal mixtures",
+        )
+
+    def divide(self, labels: Tensor, clients: int, seed: int) -> list[Indices]:
+        """Return the numbers of each client's samples: :func:`samnesia.federated.partitions.divide`."""
+        from samnesia.federated.partitions import divide
+
+        return divide(self, labels, clients, seed)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from samnesia.federated.config import FederatedConfig
-from samnesia.federated.partitions import Partition
-from samnesia.federated.parts import ServerSWA
+from samnesia.federated.parts import Partition, ServerSWA
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import (
     ASAM,
+    MLP,
     SAM,
     SGD,
     Checkpoints,
@@ -64,7 +64,8 @@ RADII: dict[str, dict[float, Method]] = {
     "fedasam": dict.fromkeys(ALPHAS, ASAM(rho=0.5, eta=0.2)),
 }
 """By validation on tuning seeds: benchmarks/federated_radii.py."""
-ROUNDS, START, CYCLE = 100, 75, 5
+LR = 0.3
+ROUNDS, START, CYCLE = 60, 45, 3
 
 
 def digits(name: str, method: Method, alpha: float, *, swa: bool) -> FederatedConfig:
@@ -72,8 +73,8 @@ def digits(name: str, method: Method, alpha: float, *, swa: bool) -> FederatedCo
     training = RunConfig(
         recipe=name,
         data=Digits(),
-        model=LeNet(channels=(16, 32), hidden=(64,), kernel=3, padding=1),
-        optimizer=SGD(lr=0.1, momentum=0.0, weight_decay=4e-4),
+        model=MLP(hidden=(64, 64), norm=False),
+        optimizer=SGD(lr=LR, momentum=0.0, weight_decay=4e-4),
         schedule=Constant(),
         method=method,
         epochs=1,
@@ -90,7 +91,7 @@ def digits(name: str, method: Method, alpha: float, *, swa: bool) -> FederatedCo
         participants=5,
         rounds=ROUNDS,
         partition=Partition(alpha),
-        swa=ServerSWA(start=START, cycle=CYCLE, lr=1e-3) if swa else None,
+        swa=ServerSWA(start=START, cycle=CYCLE, lr=LR / 100) if swa else None,
     )
 
 

@@ -17,7 +17,8 @@ from torch.utils._pytree import tree_map_only
 from samnesia.federated import messages
 from samnesia.federated.client import Clients
 from samnesia.federated.config import FederatedConfig
-from samnesia.federated.messages import BUFFERS, METRICS, SETTINGS, State
+from samnesia.federated.keys import BUFFERS, METRICS, SAMPLES, SETTINGS
+from samnesia.federated.messages import State
 from samnesia.federated.nodes import Drawn, Here, Nodes
 from samnesia.federated.partitions import participants
 from samnesia.perturb.errors import ConfigurationError, SamnesiaWarning
@@ -98,7 +99,7 @@ class Server(Run):
         faults = {client: messages.fault(replies.get(client), state) for client in drawn}
         whole: dict[int, Any] = {client: replies[client] for client, fault in faults.items() if fault is None}
         left_out = {str(client): fault for client, fault in faults.items() if fault is not None}
-        samples = sum(int(reply.content[METRICS][messages.SAMPLES]) for reply in whole.values())
+        samples = sum(int(reply.content[METRICS][SAMPLES]) for reply in whole.values())
         before = self.totals.gradient_evaluations
         taken = bool(whole) and self._take(list(whole.values()), state, number + 1)
         if whole and not taken:
@@ -140,7 +141,7 @@ class Server(Run):
         weights = {name: found[name] for name in state.weights}
         new = State(
             _like(messages.tensors(weights), state.weights),  # type: ignore[arg-type]
-            _like(messages.tensors(aggregate_arrayrecords(buffers, messages.SAMPLES)), state.buffers),
+            _like(messages.tensors(aggregate_arrayrecords(buffers, SAMPLES)), state.buffers),
         )
         if not all(value.isfinite().all() for value in (*new.weights.values(), *new.buffers.values())):
             self._recall(kept)
