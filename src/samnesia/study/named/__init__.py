@@ -14,6 +14,7 @@ from samnesia.study.named import lifelong as lifelong
 from samnesia.study.named import m_sharpness as m_sharpness
 from samnesia.study.named import multi_step as multi_step
 from samnesia.study.named import problems as problems
+from samnesia.study.named import robustness as robustness
 from samnesia.study.named import scale_invariance as scale_invariance
 from samnesia.study.named import subspaces as subspaces
 from samnesia.study.named import text_tuning as text_tuning
