@@ -435,6 +435,30 @@ for net, (fields, late) in ZHOU_NETS.items():
         row(f"zhou-{net}-cifar10-late-{ending}", ZHOU, fields, switch, {"when.fresh_state": True}, method)
         row(f"zhou-{net}-cifar10-late-kept-{ending}", ZHOU, fields, switch, {"when.fresh_state": False}, method)
 
+# SAID, §6: late adversarial training: "same switch", one SGD, plain CE, no input normalisation, cutout off; PGD-10,
+# L-inf, eps .0157, step .00784, random start
+NAKED = CE | {"data.mean": None, "data.std": None, "data.augmentation.cutout": 0,
+              "data.augmentation.cutout_probability": 1.0}  # fmt: skip
+PGD = {"adversary.kind": "Adversary", "adversary.norm": "linf", "adversary.steps": 10, "adversary.random_start": True,
+       "adversary.stop_epoch": None}  # fmt: skip
+for net, (fields, late) in ZHOU_NETS.items():
+    for phase, start in {"": None, "-at": 0.0, "-late-at": late}.items():
+        small = {"adversary.eps": 0.0157, "adversary.step": 0.00784, "adversary.start_epoch": start}
+        attacked = {"adversary": None} if start is None else PGD | small
+        row(f"zhou-{net}-cifar10-robust{phase}-sgd", ZHOU, fields, NAKED, ALWAYS, NONE, attacked)
+
+# CHOSEN: the same on digits, with radii by validation, benchmarks/results/late_adversarial.json (another test)
+DIGITS_EPS, DIGITS_RHO = 0.1, 0.1
+for phase, start in {"": None, "-at": 0.0, "-late-at": 30.0}.items():
+    small = {"adversary.eps": DIGITS_EPS, "adversary.step": DIGITS_EPS / 2, "adversary.start_epoch": start}
+    for ending, method in (("sgd", NONE), ("sam", sam(DIGITS_RHO))):
+        row(f"digits-robust{phase}-{ending}", SGD, CE, UNCLIPPED, WHOLE_BATCH, ALWAYS, method,
+            {"adversary": None} if start is None else PGD | small,
+            {"data.kind": "Digits", "model.kind": "MLP", "model.hidden": [64, 64], "optimizer.lr": 0.1,
+             "optimizer.weight_decay": 5e-4, "schedule.kind": "Steps", "schedule.warmup_epochs": 2.0,
+             "schedule.milestones": [0.3, 0.6], "schedule.gamma": 0.2, "epochs": 40, "batch_size": 80,
+             "checkpoints.every_epochs": 20})  # fmt: skip
+
 
 # Published numbers, in percent: (measure, value, mark) ---------------------------------------------------------------
 

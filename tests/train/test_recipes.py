@@ -119,6 +119,7 @@ def test_recipes_of_a_problem_differ_in_their_method_alone():
 
 def test_every_problem_of_ours_has_every_method():
     ours = {name for name in RECIPES if name.split("-")[0] in ("digits", "photographs", "wine")}
+    ours = {name for name in ours if not name.startswith("digits-robust-")}  # a study's, of two methods
     methods = ("sgd", "sam", "asam", "gsam", "obf", "random")
     family = {*METHODS, "sam-steps", "obf-steps", *BASELINES} - {*methods}
     wanted = {f"{problem}-{method}" for problem in (*DEMO, *BENCHES) for method in methods}

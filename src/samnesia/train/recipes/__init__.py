@@ -16,6 +16,7 @@ from samnesia.train.recipes import (
     kwon,
     mordido,
     problems,
+    robust,
     vani,
     vani_transfer,
     zhou,
@@ -27,6 +28,7 @@ from samnesia.train.recipes.registry import RECIPES, Recipe, find, recipe, regis
 
 for _family in (
     family, problems, vani, vani_transfer, foret_cifar, foret_imagenet, foret_tuning, foret_noise, kwon, mordido, zhou,
+    robust,
 ):  # fmt: skip
     _family.register_all()
 
