@@ -11,9 +11,10 @@ from types import ModuleType
 import pytest
 
 import samnesia
+import samnesia.evaluate
 import samnesia.measure
 
-PACKAGES = [samnesia, samnesia.measure]
+PACKAGES = [samnesia, samnesia.evaluate, samnesia.measure]
 
 
 def imported_for_type_checkers(package: ModuleType) -> dict[str, str]:
