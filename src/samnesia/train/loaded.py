@@ -173,6 +173,8 @@ class Loaded:
         config, found = self.config, ["augmentation"]
         if smoothing := getattr(config.loss, "smoothing", 0.0):
             found.append(f"label smoothing of {smoothing:g}")
+        if config.consolidation is not None:
+            found.append(f"the penalty of weights, of strength {config.consolidation.strength:g}")
         if self.problem.mix is not None:
             found.append("mixing of samples")
         if "mixed" in config.hardware.precision:
