@@ -9,7 +9,6 @@ from samnesia.study.named import flatness as flatness
 from samnesia.study.named import forgetting as forgetting
 from samnesia.study.named import label_noise as label_noise
 from samnesia.study.named import late_adversarial as late_adversarial
-from samnesia.study.named import late_adversarial as late_adversarial
 from samnesia.study.named import late_phase as late_phase
 from samnesia.study.named import lifelong as lifelong
 from samnesia.study.named import m_sharpness as m_sharpness

@@ -17,6 +17,8 @@ from samnesia.train.recipes import (
     mordido,
     problems,
     robust,
+    subspaces,
+    transfer,
     vani,
     vani_transfer,
     zhou,
@@ -27,8 +29,8 @@ from samnesia.train.recipes.demo import digits, digits_noisy
 from samnesia.train.recipes.registry import RECIPES, Recipe, find, recipe, register, starting_with
 
 for _family in (
-    family, problems, vani, vani_transfer, foret_cifar, foret_imagenet, foret_tuning, foret_noise, kwon, mordido, zhou,
-    robust,
+    family, problems, transfer, vani, vani_transfer, foret_cifar, foret_imagenet, foret_tuning, foret_noise, kwon,
+    mordido, zhou, robust, subspaces,
 ):  # fmt: skip
     _family.register_all()
 

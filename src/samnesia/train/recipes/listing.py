@@ -12,11 +12,15 @@ FAMILIES = {
     "digits": "this project's demo and problems: scikit-learn's digits, seconds on a CPU",
     "photographs": "this project's problem: patches of scikit-image's photographs, seconds on a CPU",
     "wine": "this project's problem: scikit-learn's wines with raw features, seconds on a CPU",
+    "transfer": "this project's problem: from some digits or photographs to few labels of others, seconds on a CPU",
+    "text": "this project's problem: source of Python's library, a transformer by few labels, seconds on a CPU",
     "vani": "Vani et al., ICML 2024: ImageNet, and CIFAR fine-tuning, with OBF and its rivals",
     "foret": "Foret et al., ICLR 2021: CIFAR, ImageNet, EfficientNet fine-tuning, wrong labels",
     "kwon": "Kwon et al., ICML 2021: ASAM on CIFAR",
     "mordido": "Mordido et al., ICML 2024: the baselines of Lookbehind on CIFAR",
     "zhou": "Zhou et al., ICLR 2025: SAM in the late phase of training on CIFAR-10",
+    "subspaces": "this project's own: lines, curves and simplexes of nets on digits, seconds on a CPU",
+    "wortsman": "Wortsman et al., ICML 2021: lines, curves and simplexes of nets on CIFAR-10 and ImageNet",
 }
 """What the first words of the names stand for."""
 
