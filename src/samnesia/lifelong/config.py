@@ -85,6 +85,10 @@ class LifelongConfig:
             "leave average out",
         )
         require(
+            training.subspace is None,
+            "cannot learn tasks along a subspace of weights, because a task starts from one net; leave subspace out",
+        )
+        require(
             not isinstance(model, OwnModel) or self.known or self.runs == 1,
             "cannot learn one task after the other with a single head and a model of your own, because its function "
             "takes no weights to start from; use a model that does, or let the task be known",
