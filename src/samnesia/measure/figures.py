@@ -165,4 +165,5 @@ def save(figure: Figure, directory: Path, name: str) -> list[Path]:
     paths = [directory / f"{name}.{kind}" for kind in ("png", "svg")]
     for path in paths:
         figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.set_layout_engine("none")  # it stands: the second file is laid out as the first
     return paths
