@@ -462,6 +462,46 @@ for phase, start in {"": None, "-at": 0.0, "-late-at": 30.0}.items():
 
 # Published numbers, in percent: (measure, value, mark) ---------------------------------------------------------------
 
+# Wortsman et al., and the same on digits -----------------------------------------------------------------------------
+
+# SAID, §8: beta 1 for all shapes; a place for the net, or one per layer; simplexes of 2 to 6 endpoints; our digits are
+# trained as one net is, with SAM's radius for one net
+def spanned(kind: str, **fields: object) -> Row:
+    return {"subspace.kind": kind, "subspace.beta": 1.0} | {f"subspace.{key}": value for key, value in fields.items()}
+
+
+SHAPES = {"line": spanned("Line"), "curve": spanned("Curve"), "simplex": spanned("Simplex", n=3)}
+for shape, ending in product(SHAPES, ("sgd", "sam")):
+    for problem, whole, rho in (("digits-noisy", DIGITS | {"data.flipped": 0.4}, 0.4),
+                                ("digits-few", OURS | OUR_PROBLEMS["digits-few"], 0.2)):  # fmt: skip
+        row(f"subspaces-{problem}-{shape}-{ending}", whole, SHAPES[shape], NONE if ending == "sgd" else sam(rho))
+
+# SAID, §8: SGD momentum .9, lr .1, cosine after 5 warm-up epochs, batch 128, wd 1e-4, 160 epochs; ImageNet WRN-50-2,
+# batch 256, wd 5e-5, 200 epochs. CHOSEN: augmentations, the stem of ResNet-18 (docs/recipes.md)
+WORTSMAN = SGD | CE | COSINE | NONE | ALWAYS | UNCLIPPED | WHOLE_BATCH | {
+    "optimizer.lr": 0.1, "optimizer.weight_decay": 1e-4, "schedule.warmup_epochs": 5.0, "batch_size": 128,
+    "epochs": 160,
+}  # fmt: skip
+WORTSMAN_NETS = {
+    "resnet-20-cifar10": cifar(10, "constant") | {"model.kind": "CifarResNet", "model.depth": 20},
+    "resnet-18-tinyimagenet": {
+        "model.kind": "Timm", "model.name": "resnet18", "data.kind": "Images", "data.source.kind": "Folder",
+        "data.source.root": "data/tiny-imagenet", "data.num_classes": 200, "data.image_size": 64,
+        "data.augmentation.kind": "PadCropFlip", "data.augmentation.padding": 4, "data.augmentation.fill": "constant",
+    },
+    "wrn-50-2-imagenet": IMAGENET | crops(0.08) | {
+        "model.kind": "Timm", "model.name": "wide_resnet50_2", "optimizer.weight_decay": 5e-5, "batch_size": 256,
+        "epochs": 200,
+    },
+}  # fmt: skip
+MORE = {"line-layerwise": spanned("Line", layerwise=True), "curve": spanned("Curve")}
+MORE |= {f"simplex-{n}": spanned("Simplex", n=n) for n in (3, 4, 5, 6)}
+for net, fields in WORTSMAN_NETS.items():
+    row(f"wortsman-{net}-sgd", WORTSMAN, fields)
+    for shape, span in {"line": spanned("Line"), **({} if net == "wrn-50-2-imagenet" else MORE)}.items():
+        row(f"wortsman-{net}-{shape}-sgd", WORTSMAN, fields, span)
+
+
 PUBLISHED = {
     "foret-wrn-28-10-cifar100-basic-200-sgd": ("error", 18.8, "unverified"),
     "foret-wrn-28-10-cifar100-basic-200-sam": ("error", 16.5, "text"),

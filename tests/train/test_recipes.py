@@ -265,7 +265,11 @@ def test_a_function_of_ones_own_becomes_a_recipe(monkeypatch):
     [
         ("digits-noisy-samm", "did you mean 'digits-noisy-sam'"),
         ("digit-sgd", "did you mean 'digits-sgd'"),
-        ("q", "there are those of digits, photographs, wine, vani, foret, kwon, mordido, zhou, see samnesia recipes"),
+        (
+            "q",
+            "there are those of digits, photographs, wine, vani, foret, kwon, mordido, zhou, subspaces, wortsman, see "
+            "samnesia recipes",
+        ),
     ],
 )
 def test_unknown_recipe_names_the_nearest(name, advice):

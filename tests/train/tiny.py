@@ -23,10 +23,12 @@ BUNDLED = (Digits, Photographs, Table)  # come with a package, and are small as 
 SMALLER_NETS = {
     "vit_small_patch16_224": "vit_tiny_patch16_224",
     "vit_small_patch32_224": "vit_tiny_patch16_224",
+    "resnet18": "resnet18",
     "resnet34": "resnet18",
     "resnet50": "resnet26",
     "resnet101": "resnet26",
     "resnet152": "resnet26",
+    "wide_resnet50_2": "resnet26",
     "tf_efficientnet_b7.ra_in1k": "tf_efficientnet_b0.in1k",
     "tf_efficientnet_l2.ns_jft_in1k_475": "tf_efficientnet_b0.ns_jft_in1k",
 }
