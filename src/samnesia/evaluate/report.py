@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +54,10 @@ class Section:
     name: str
     says: str
     figures: tuple[Figure, ...]
-    table: Table
+    heads: tuple[str, ...]
+    """The groups, a column each."""
+    rows: tuple[tuple[str, tuple[Entry, ...]], ...]
+    """The scores by name."""
     notes: tuple[str, ...]
 
 
@@ -155,7 +157,10 @@ def _cell(mean: Mean | None) -> Entry:
     if mean is None:
         return Entry(None, plain(None))
     digits = mean.score.digits
-    ends = "" if mean.low is None or mean.high is None else f"{plain(mean.low, digits)} to {plain(mean.high, digits)}"
+    ends = ""
+    if mean.low is not None and mean.high is not None:
+        low, high = (max(0.0, mean.low), min(100.0, mean.high)) if mean.score.unit == "%" else (mean.low, mean.high)
+        ends = f"{plain(low, digits)} to {plain(high, digits)}"
     unit = f"\N{NO-BREAK SPACE}{mean.score.unit}" if mean.score.unit and mean.score.value is not None else ""
     return Entry(mean.score.value, plain(mean.score.value, digits) + unit, ends)
 
@@ -163,12 +168,12 @@ def _cell(mean: Mean | None) -> Entry:
 def _section(content: Mapping[str, Any], suite: Suite, found: Sequence[Group], out: Path) -> Section:
     of_group = means(content, suite)
     names = list(dict.fromkeys(name for one in of_group.values() for name in one))
-    cells = [[_cell(of_group[group.name].get(name)) for name in names] for group in found]
-    table = Table((Column("Run", numeric=False), *(Column(capital(name)) for name in names)), _lines(found, cells))
+    rows = tuple((name, tuple(_cell(of_group[group.name].get(name)) for group in found)) for name in names)
     says = (type(suite).__doc__ or "").splitlines()[0]
     drawn = content["drawn"].get(suite.name, [])
     figures = tuple(_figure(name, suite, out) for name in drawn if (out / FIGURES / f"{name}.svg").exists())
-    return Section(suite.name, says, figures, table, tuple(notes(content, [suite])))
+    heads = tuple(group.name for group in found)
+    return Section(suite.name, says, figures, heads, rows, tuple(notes(content, [suite])))
 
 
 def _figure(name: str, suite: Suite, out: Path) -> Figure:
@@ -194,17 +199,22 @@ def _intervals(content: Mapping[str, Any], found: Sequence[Group]) -> str:
     )  # fmt: skip
     return (
         f"Mean over runs that differ by their seed alone, below it the {100 * content['confidence']:g} % t-interval, "
-        f"from three seeds on; {told}."
+        f"from three seeds on, of shares cut at 0 and 100 %; {told}."
     )
 
 
 def _facts(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     look, where = content["look"], content["environment"]
     yield "Command", content["command"]
-    yield "Samples", ", ".join(f"{name} {entry(value)}" for name, value in look.items() if value is not False)
-    seen = {json.dumps(one["looked_at"], sort_keys=True): one for one in content["measures"]}
-    for one in seen.values():
-        yield "", f"{one['run']}: {', '.join(f'{name} {entry(value)}' for name, value in one['looked_at'].items())}"
+    yield "Seed", f"{look['seed']}: of all that is drawn; {look['batch_size']} samples at a time"
+    seen: dict[str, list[str]] = {}
+    for one in content["measures"]:
+        at = one["looked_at"]
+        words = f"{at['drawn']} of the {at['split']} split, in {at['dtype']} on the {at['device']}"
+        seen.setdefault(words, []).append(one["run"])
+    for words, runs in seen.items():
+        who = sorted(set(runs), key=runs.index)
+        yield "Samples", words if len(seen) == 1 else f"{', '.join(who)}: {words}"
     options = {one["what"]: one["options"] for one in content["measures"]}
     for what, given in options.items():
         if given:

@@ -132,6 +132,16 @@ class Corruptions(Suite):
         for name, reason in _found(values).left_out.items():
             yield f"the corruption {name} is left out, because {reason}"
 
+    def captions(self) -> Mapping[str, str]:
+        """How to read the figures."""
+        return {
+            "corruptions": "Error under each corruption, mean over severities: a dot for each run, a bar at the mean "
+            "of those that differ by their seed.",
+            "corruptions-severity": "Error over severity, 0 being the images as they are: a line for each run.",
+            "corruptions-parallel": "Each row has a scale of its own, from the least error of all runs to the largest; "
+            "a line is a run. Where the lines of two colours keep apart, the difference is larger than that of seeds.",
+        }
+
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """Errors by family, errors over severity, and parallel axes where there are several groups of runs."""
         from samnesia.evaluate.suites import corruption_figures as drawn

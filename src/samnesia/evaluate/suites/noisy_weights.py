@@ -111,6 +111,13 @@ class NoisyWeights(Suite):
             f"all models of one architecture; {values['normalization']}"
         )
 
+    def captions(self) -> Mapping[str, str]:
+        """How to read the figure."""
+        return {
+            "noisy-weights": "Accuracy and loss over the size of the noise on the weights; at 0 they are as trained. "
+            "Bands: 95 % t-intervals, of a single run over draws of the noise, of several over their seeds."
+        }
+
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """Accuracy and loss over the size of the noise, with 95 % intervals: a panel for each law."""
         from samnesia.evaluate.noisy_weights import NoisyAccuracy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -108,6 +108,10 @@ class Published(Corruptions):
             yield f"the set is incomplete: {some(values['missing'])} missing"
         if values["damaged"]:
             yield f"{values['damaged']} damaged images are left out"
+
+    def captions(self) -> Mapping[str, str]:
+        """How to read the figures."""
+        return {f"published-{name}": caption for name, caption in super().captions().items()}
 
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """As of images that are corrupted here, under names of their own."""

@@ -133,6 +133,13 @@ class Shifts(Suite):
             if shift.damaged:
                 yield f"{name}: {shift.damaged} damaged images are left out"
 
+    def captions(self) -> Mapping[str, str]:
+        """How to read the figure."""
+        return {
+            "shifts": "Accuracy on the images of others over that on the model's own of the same classes, with "
+            "standard errors over images: a point for each run. On the dashed line both are equal."
+        }
+
     def figures(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Figure]]:
         """Shifted accuracy over that on the model's own images: a panel for each set, a point for each run."""
         from samnesia.measure.figures import name_below, panels, run_samples
