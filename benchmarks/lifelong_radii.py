@@ -33,13 +33,13 @@ from samnesia.train.log import environment, write_json
 
 RESULTS = Path(__file__).parent / "results" / "lifelong_radii.json"
 SEEDS = (1000, 1001)
-RATES = (0.01, 0.02, 0.05, 0.1)
-STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+RATES = (0.02, 0.05, 0.1)
+STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
 RADII = {
-    "sam": (0.01, 0.02, 0.05, 0.1, 0.2),
-    "asam": (0.05, 0.1, 0.25, 0.5, 1.0),
-    "lookbehind": (0.005, 0.01, 0.02, 0.05, 0.1),
-    "lookbehind-asam": (0.025, 0.05, 0.1, 0.25, 0.5),
+    "sam": (0.01, 0.02, 0.05, 0.1),
+    "asam": (0.05, 0.1, 0.25, 0.5),
+    "lookbehind": (0.005, 0.01, 0.02, 0.05),
+    "lookbehind-asam": (0.025, 0.05, 0.1, 0.25),
 }
 Make = Callable[[float, str], LifelongConfig]
 
