@@ -7,6 +7,8 @@ its part's default, so that nothing is changed in silence. docs/recipes.md expla
 
 from itertools import product
 
+from samnesia.train.recipes.transfer import PRETRAINED_ON, TUNED_ON  # lists of names
+
 Row = dict[str, object]
 TABLE: dict[str, Row] = {}
 
@@ -160,6 +162,52 @@ OUR_RADII = {
 for problem, methods in OUR_RADII.items():
     for ending, method in methods.items():
         row(f"{problem}-{ending}", OURS, OUR_PROBLEMS[problem], method)
+
+# CHOSEN: learning rates by the base optimizer alone, benchmarks/results/transfer_settings.json (another test)
+TRANSFER = CE | COSINE | UNCLIPPED | WHOLE_BATCH | {
+    "checkpoints.every_epochs": None, "checkpoints.last": 1, "checkpoints.best": False,
+}  # fmt: skip
+SMALL_NET = SGD | {"model.kind": "CNN", "model.channels": [16, 32], "model.hidden": 64, "schedule.warmup_epochs": 2.0}
+FROM_TEXT = {
+    "optimizer.kind": "AdamW", "optimizer.weight_decay": 0.05, "optimizer.decayed": "matrices",
+    "data.kind": "Text", "model.kind": "Transformer",
+}  # fmt: skip
+TRANSFERRED = {
+    "transfer-low": SMALL_NET | {
+        "data.kind": "Digits", "data.classes": [0, 1, 2, 3, 4], "data.train": 500, "optimizer.lr": 0.03,
+        "optimizer.weight_decay": 5e-4, "when.start_epoch": 2.0, "epochs": 12, "batch_size": 50},
+    "transfer-high": SMALL_NET | {
+        "data.kind": "Digits", "data.classes": [5, 6, 7, 8, 9], "data.train": 50, "optimizer.lr": 0.03,
+        "optimizer.weight_decay": 0.0, "epochs": 30, "batch_size": 10,
+        "model.weights": "runs/transfer-low-sgd", "model.new_head": True},
+    "transfer-patches": SMALL_NET | {
+        "data.kind": "Photographs", "data.side": 8, "optimizer.lr": 0.1, "optimizer.weight_decay": 5e-4,
+        "when.start_epoch": 2.0, "epochs": 12, "batch_size": 64},
+    "transfer-digits": SMALL_NET | {
+        "data.kind": "Digits", "data.train": 100, "optimizer.lr": 0.1, "optimizer.weight_decay": 0.0, "epochs": 30,
+        "batch_size": 20, "model.weights": "runs/transfer-patches-sgd", "model.new_head": True},
+    "text-modules": FROM_TEXT | {
+        "data.modules": list(PRETRAINED_ON), "data.per_region": 8, "optimizer.lr": 0.01, "schedule.warmup_epochs": 0.5,
+        "epochs": 4, "batch_size": 64},
+    "text-few": FROM_TEXT | {
+        "data.modules": list(TUNED_ON), "data.labelled": 8, "optimizer.lr": 0.01, "schedule.warmup_epochs": 2.0,
+        "epochs": 24, "batch_size": 16, "model.weights": "runs/text-modules-adamw", "model.new_head": True},
+}  # fmt: skip
+TRANSFER_RADII = {  # sam, asam, gsam, obf
+    "transfer-low": (0.02, 1.0, 0.02, 0.05),
+    "transfer-high": (0.02, 0.25, 0.02, 0.1),
+    "transfer-patches": (0.05, 0.5, 0.05, 0.05),
+    "transfer-digits": (0.2, 0.5, 0.2, 0.05),
+    "text-few": (0.2, 0.5, 0.2, 0.05),
+}
+for task, fields in TRANSFERRED.items():
+    row(f"{task}-{'adamw' if task.startswith('text') else 'sgd'}", TRANSFER, fields, NONE)
+for task, (of_sam, of_asam, of_gsam, of_obf) in TRANSFER_RADII.items():
+    row(f"{task}-sam", TRANSFER, TRANSFERRED[task], sam(of_sam))
+    row(f"{task}-asam", TRANSFER, TRANSFERRED[task], kwon(of_asam, 0.01))
+    row(f"{task}-gsam", TRANSFER, TRANSFERRED[task],
+        {"method.kind": "GSAM", "method.rho": of_gsam, "method.alpha": 0.2})  # fmt: skip
+    row(f"{task}-obf", TRANSFER, TRANSFERRED[task], {"method.kind": "OBF", "method.rho": of_obf})
 
 
 # Vani et al. ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import CNN, CrossEntropy, Digits, Perturbed, RunConfig, renewed
@@ -219,21 +221,18 @@ def fresh(model):
 def inputs_and_outputs(config):
     if isinstance(config.data, BUNDLED):
         problem = config.data.load(0)
-        return problem.shape, problem.num_outputs
-    return (3, config.data.image_size, config.data.image_size), 10
+        return problem.train.batch([0])[0], problem.num_outputs
+    return torch.empty(1, 3, config.data.image_size, config.data.image_size), 10
 
 
 @pytest.mark.parametrize("name", nets())
 def test_multiply_adds_are_those_of_the_net(name):
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     config, about = find(name), RECIPES[name].about
-    shape, outputs = inputs_and_outputs(config)
+    inputs, outputs = inputs_and_outputs(config)
     with torch.device("meta"):
-        net = fresh(config.model).build(shape, outputs).eval()
+        net = fresh(config.model).build(tuple(inputs.shape[1:]), outputs).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net(torch.empty(1, *shape))
+            net(torch.empty_like(inputs, device="meta"))
     tolerance = 0.1 if isinstance(config.model, CNN) and isinstance(config.data, Digits) else 0.01
     assert counter.get_total_flops() / 2e9 == pytest.approx(about.gmacs, rel=tolerance)
 
@@ -267,8 +266,8 @@ def test_a_function_of_ones_own_becomes_a_recipe(monkeypatch):
         ("digit-sgd", "did you mean 'digits-sgd'"),
         (
             "q",
-            "there are those of digits, photographs, wine, vani, foret, kwon, mordido, zhou, subspaces, wortsman, see "
-            "samnesia recipes",
+            "there are those of digits, photographs, wine, transfer, text, vani, foret, kwon, mordido, zhou, "
+            "subspaces, wortsman, see samnesia recipes",
         ),
     ],
 )

@@ -13,12 +13,22 @@ import torch
 from safetensors.torch import save_file
 
 from samnesia.train.config import IntervalSAM, LateSAM, LookSAM
-from samnesia.train.parts.data import Digits, Folder, Photographs, Table, Torchvision
-from samnesia.train.parts.models import CNN, MLP, VGG, CifarResNet, PyramidNet, ShakeShake, Timm, WideResNet
+from samnesia.train.parts.data import Digits, Folder, Photographs, Table, Text, Torchvision
+from samnesia.train.parts.models import (
+    CNN,
+    MLP,
+    VGG,
+    CifarResNet,
+    PyramidNet,
+    ShakeShake,
+    Timm,
+    Transformer,
+    WideResNet,
+)
 
 STEPS, BATCH, CLASSES, SIDE = 2, 10, 4, 32
 TRAINING_IMAGES = STEPS * BATCH
-BUNDLED = (Digits, Photographs, Table)  # come with a package, and are small as they are
+BUNDLED = (Digits, Photographs, Table, Text)  # come with a package, and are small as they are
 
 SMALLER_NETS = {
     "vit_small_patch16_224": "vit_tiny_patch16_224",
@@ -40,6 +50,7 @@ SMALLER = {
     VGG: {"depth": 11, "width": 4},
     ShakeShake: {"depth": 8, "width": 4},
     PyramidNet: {"depth": 20, "alpha": 12.0},
+    Transformer: {"depth": 1},
 }
 
 
@@ -47,17 +58,18 @@ def smaller_model(model):
     """The model with less of the same; nothing that would be fetched or read."""
     if isinstance(model, Timm):
         return replace(model, name=SMALLER_NETS[model.name], weights=None, new_head=False, pretrained=False)
-    return replace(model, **SMALLER[type(model)])
+    return replace(model, **SMALLER[type(model)], weights=None, new_head=False)
 
 
-def pretrained(small, model, files):
+def pretrained(small, model, data, files):
     """The small model with weights as after pretraining, with another number of classes, where it starts from some."""
     if model.weights is None:
         return small
-    path = files / f"{small.name}.safetensors"
+    shape = data.load(0).shape if isinstance(data, BUNDLED) else (3, SIDE, SIDE)
+    path = files / f"{getattr(small, 'name', type(small).__name__)}.safetensors"
     if not path.exists():
         torch.manual_seed(7)
-        save_file(small.build((3, SIDE, SIDE), 1000).state_dict(), path)
+        save_file(small.build(shape, 1000).state_dict(), path)
     return replace(small, weights=str(path), new_head=model.new_head)
 
 
@@ -92,7 +104,7 @@ def tiny(config, files):
     return replace(
         config,
         data=smaller_data(config.data, files),
-        model=pretrained(smaller_model(config.model), config.model, files),
+        model=pretrained(smaller_model(config.model), config.model, config.data, files),
         method=smaller_method(config.method),
         when=when,
         average=config.average and replace(config.average, start_epoch=0.0),

@@ -77,9 +77,10 @@ def text_tuning(quick: bool = False) -> Study:
             "Snippets of 32 tokens from the source of Python's standard library: which module is a snippet from? A "
             "transformer of two blocks and width 32 is pretrained on 64 modules by AdamW, the same for all methods, "
             "and fine-tuned on eight other modules with eight labelled snippets each.",
-            "The learning rate was chosen by AdamW alone, and each method's radius at that rate from three (GSAM has "
-            "SAM's), on validation and tuning seeds after plain pretraining (benchmarks/transfer_settings.py); the 144 "
-            "validation snippets are more than the 64 labels that are trained on.",
+            "The learning rate was chosen by AdamW alone, and each method's radius at that rate from four or five "
+            "(GSAM has SAM's), on validation and tuning seeds after plain pretraining: "
+            "benchmarks/transfer_settings.py. The 144 validation snippets are more than the 64 labels that are trained "
+            "on.",
             "The text is that of the Python that ran it: version and digest stand in the environment of each run.",
         ),
     )

@@ -78,10 +78,10 @@ def transfer(quick: bool = False) -> Study:
             "after pretraining Zhuang et al.'s as well (ICLR 2022).",
             "Digits 0 to 4 (500 labels) to digits 5 to 9 (50 labels), and patches of 8 x 8 pixels of eight photographs "
             "(768) to all digits (100 labels). Fine-tuning has a new head and trains all weights.",
-            "Learning rates were chosen by plain SGD, and each method's radius at that rate from three, on validation "
-            "and tuning seeds: that of fine-tuning after plain pretraining, that of pretraining by plain fine-tuning "
-            "after it; GSAM has SAM's (benchmarks/transfer_settings.py). The 200 validation images are more than the "
-            "labels that are trained on: radii are chosen better than a user with so few labels could.",
+            "Learning rates were chosen by plain SGD, and each method's radius at that rate from four or five, on "
+            "validation and tuning seeds: that of fine-tuning after plain pretraining, that of pretraining by plain "
+            "fine-tuning after it; GSAM has SAM's (benchmarks/transfer_settings.py). The 200 validation images are "
+            "more than the labels that are trained on: radii are chosen better than a user with so few labels could.",
             "sgd-2x trains for twice the epochs in pretraining and in fine-tuning: as many gradients as SAM.",
         ),
     )
