@@ -116,3 +116,34 @@ def test_where_the_gradient_vanishes_an_attack_is_blind(batch):
         loud[1].weight.mul_(0.01)
         loud[1].bias.copy_(torch.tensor([200.0, 0.0, 0.0]))  # sure of class 0: no gradient where that is right
     assert blind(loud, SEEN, losses, pixels, targets).equal(targets == 0)
+
+
+def test_wrong_comes_before_a_high_loss(batch):
+    """A loss that is highest where the model is right: the start at which it is wrong counts all the same."""
+
+    class Brightness(nn.Module):
+        def forward(self, x):
+            mean = SEEN.pixels(x).flatten(1).mean(1, keepdim=True)
+            return torch.cat([mean, torch.full_like(mean, 0.5), torch.zeros_like(mean)], dim=1)
+
+    pixels = torch.full((20, 1, 4, 4), 0.5)
+    targets = torch.zeros(20, dtype=torch.int64)
+    attack = Attack(Linf(), 0.4, step=1e-9, steps=1, random_start=True)  # it stays about where it starts
+
+    def of(restarts):
+        return worst(Brightness(), SEEN, lambda outputs, targets: outputs[:, 0], pixels, targets, attack,
+                     numbers=range(20), restarts=restarts)  # fmt: skip
+
+    assert of(1).right.any() and not of(1).right.all()
+    assert not of(12).right.any()  # the chance of twelve bright starts is small
+
+
+def test_random_numbers_that_a_model_draws_in_evaluation_are_given_back(batch):
+    class Noisy(nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, :3] + torch.randn(len(x), 3)
+
+    pixels, targets = batch
+    before = torch.get_rng_state()
+    worst(Noisy(), SEEN, losses, pixels, targets, fgsm(Linf(), 0.1), numbers=range(20))
+    assert torch.get_rng_state().equal(before)
