@@ -6,17 +6,20 @@ Plain training and adversarial training all along, by SGD, for several sizes of 
 adversarial training costs two points of clean accuracy at most, the one at which it gains most is chosen. Then SAM's
 radius by the validation accuracy of plain training. Late adversarial training is not looked at, nor are test samples.
 
-Writes ``benchmarks/results/late_adversarial.json``; the chosen values stand in ``samnesia/train/recipes/robust.py``,
-and a fifth of the gain in ``samnesia/study/named/late_adversarial.py``.
+Of equals the first is chosen. Writes ``benchmarks/results/late_adversarial.json``, and what stands there of the same
+base and seeds is not run again; the chosen values stand in ``samnesia/train/recipes/robust.py``, and a fifth of the gain
+in ``samnesia/study/named/late_adversarial.py``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from joblib import Parallel, delayed
 
@@ -59,33 +62,46 @@ def score(config: RunConfig, sizes: tuple[float, ...]) -> dict[str, list[float]]
             found.items()}  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--workers", type=int, default=2)
-    workers = parser.parse_args().workers
+def measured(workers: int) -> dict[str, Any]:
     jobs = [(run(None, None, seed), SIZES) for seed in SEEDS]
     jobs += [(run(eps, None, seed), (eps,)) for eps in SIZES for seed in SEEDS]
     jobs += [(run(None, rho, seed), (EPS,)) for rho in RADII for seed in SEEDS]
     scores = iter(Parallel(n_jobs=workers)(delayed(score)(*job) for job in jobs))
-    plain = [next(scores) for _ in SEEDS]
-    trained = {f"{eps:g}": [next(scores)[f"{eps:g}"] for _ in SEEDS] for eps in SIZES}
-    sam = {f"{rho:g}": [next(scores)[f"{EPS:g}"] for _ in SEEDS] for rho in RADII}
-    table = {}
-    for eps, found in trained.items():
-        (clean, robust), (clean_plain, robust_plain) = (
-            (statistics.fmean(one[place] for one in rows) for place in (0, 1))
-            for rows in (found, [one[eps] for one in plain])
-        )
-        table[eps] = {"gain": round(robust - robust_plain, 2), "clean_cost": round(clean_plain - clean, 2)}
-    affordable = [eps for eps, row in table.items() if row["clean_cost"] <= COST]
-    chosen = {
-        "eps": float(max(affordable, key=lambda eps: table[eps]["gain"])),
-        "rho": float(max(sam, key=lambda rho: statistics.fmean(one[0] for one in sam[rho]))),
+    return {
+        "seeds": list(SEEDS),
+        "plain": [next(scores) for _ in SEEDS],
+        "trained": {f"{eps:g}": [next(scores)[f"{eps:g}"] for _ in SEEDS] for eps in SIZES},
+        "sam": {f"{rho:g}": [next(scores)[f"{EPS:g}"] for _ in SEEDS] for rho in RADII},
+        "base": run(None, None, 0).to_json(),
+        "environment": environment(),
     }
-    print(table, sam, chosen, "as in the recipes" if (chosen["eps"], chosen["rho"]) == (EPS, RHO) else "NOT as there")
-    content = {"seeds": list(SEEDS), "plain": plain, "trained": trained, "sam": sam, "sizes": table, "chosen": chosen,
-               "base": run(None, None, 0).to_json(), "environment": environment()}  # fmt: skip
-    write_json(RESULTS, content)
+
+
+def means(rows: list[list[float]]) -> tuple[float, float]:
+    """Clean, and under attack."""
+    clean, robust = (statistics.fmean(column) for column in zip(*rows, strict=True))
+    return clean, robust
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if found.get("base") != run(None, None, 0).to_json() or found["seeds"] != list(SEEDS):
+        found = measured(options.workers)
+    sizes = {}
+    for eps, rows in found["trained"].items():
+        (clean, robust), (clean_plain, robust_plain) = means(rows), means([one[eps] for one in found["plain"]])
+        sizes[eps] = {"gain": round(robust - robust_plain, 2), "clean_cost": round(clean_plain - clean, 2)}
+    affordable = [eps for eps, row in sizes.items() if row["clean_cost"] <= COST]
+    chosen = {
+        "eps": float(max(affordable, key=lambda eps: sizes[eps]["gain"])),
+        "rho": float(max(found["sam"], key=lambda rho: means(found["sam"][rho])[0])),
+    }
+    agrees = (chosen["eps"], chosen["rho"]) == (EPS, RHO)
+    print(sizes, chosen, "as in the recipes" if agrees else "NOT as in the recipes")
+    write_json(RESULTS, found | {"sizes": sizes, "chosen": chosen})
 
 
 if __name__ == "__main__":

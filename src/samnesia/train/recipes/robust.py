@@ -28,9 +28,9 @@ from samnesia.train.recipes.registry import register
 from samnesia.train.recipes.zhou import NETS
 
 SOURCE = "Zhou et al., ICLR 2025, released code: adversarial training from late in training on"
-EPS = 0.1
+EPS = 0.15
 """Largest change of a digit's pixel of 0 to 1."""
-RHO = 0.1
+RHO = 0.05
 """SAM's radius on the digits."""
 LATE = 0.75
 """Share of the epochs before late adversarial training of digits."""
