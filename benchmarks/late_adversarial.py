@@ -7,8 +7,8 @@ adversarial training costs two points of clean accuracy at most, the one at whic
 radius by the validation accuracy of plain training. Late adversarial training is not looked at, nor are test samples.
 
 Of equals the first is chosen. Writes ``benchmarks/results/late_adversarial.json``, and what stands there of the same
-base and seeds is not run again; the chosen values stand in ``samnesia/train/recipes/robust.py``, and a fifth of the gain
-in ``samnesia/study/named/late_adversarial.py``.
+base and seeds is not run again; the chosen values stand in ``samnesia/train/recipes/robust.py``, and a fifth of the
+gain in ``samnesia/study/named/late_adversarial.py``.
 """
 
 from __future__ import annotations

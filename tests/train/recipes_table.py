@@ -496,7 +496,7 @@ for net, (fields, late) in ZHOU_NETS.items():
         row(f"zhou-{net}-cifar10-robust{phase}-sgd", ZHOU, fields, NAKED, ALWAYS, NONE, attacked)
 
 # CHOSEN: the same on digits, with radii by validation, benchmarks/results/late_adversarial.json (another test)
-DIGITS_EPS, DIGITS_RHO = 0.1, 0.1
+DIGITS_EPS, DIGITS_RHO = 0.15, 0.05
 for phase, start in {"": None, "-at": 0.0, "-late-at": 30.0}.items():
     small = {"adversary.eps": DIGITS_EPS, "adversary.step": DIGITS_EPS / 2, "adversary.start_epoch": start}
     for ending, method in (("sgd", NONE), ("sam", sam(DIGITS_RHO))):
