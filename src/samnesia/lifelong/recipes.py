@@ -58,7 +58,7 @@ CHOSEN: dict[str, dict[str, float]] = {
     "split-digits": {"lr": 0.05, "sam": 0.1, "asam": 0.5, "lookbehind": 0.05, "lookbehind-asam": 0.25, "ewc": 100.0},
     "permuted-digits": {"lr": 0.05, "sam": 0.1, "asam": 0.5, "lookbehind": 0.05, "lookbehind-asam": 0.25, "ewc": 100.0},
 }
-"""Learning rate, radius of each method and strength of EWC: benchmarks/lifelong_radii.py."""
+"""Learning rate, radius by method, strength of EWC: first guesses, until benchmarks/lifelong_radii.py has run."""
 SHAPES: dict[str, dict[str, Any]] = {
     "split-digits": {"epochs": 8, "batch_size": 20, "data": Digits()},
     "permuted-digits": {"epochs": 6, "batch_size": 40, "data": Digits(train=400)},

@@ -1,15 +1,12 @@
 """The study of lifelong learning: what it asks and runs, and that it finds what is planted."""
 
-import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from samnesia.lifelong.config import EWC
-from samnesia.lifelong.recipes import CHOSEN
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.study.comparison.budgets import StepsPerEpoch
 from samnesia.study.engine.jobs import Job
@@ -23,7 +20,6 @@ from tests.study import synthetic
 from tests.train import small
 
 VALUES = {measure.name: measure.value for measure in MEASURES}
-CHOICE = Path(__file__).parents[3] / "benchmarks" / "results" / "lifelong_radii.json"
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -67,16 +63,6 @@ def test_what_a_cell_is(tmp_path):
     assert isinstance(sequence("split", "sam", "replay", "batches", 0).memory, Reservoir)
     assert isinstance(sequence("split", "sam", "ewc", "batches", 0).ewc, EWC)
     assert sequence("split", "sgd", JOINT, "batches", 0).together
-
-
-def test_settings_are_those_that_validation_chose():
-    found = json.loads(CHOICE.read_text())
-    assert {*found} == {*PROBLEMS.values()}
-    for problem, results in found.items():
-        assert results["chosen"] == CHOSEN[problem]
-        assert not {*results["seeds"]} & {*QUICK.seeds} and {*results["seeds"]} == {*lifelong().design.tuning_seeds}
-        for name, grid in results["grid"].items():
-            assert np.mean(grid[f"{CHOSEN[problem][name]:g}"]) == max(np.mean(scores) for scores in grid.values())
 
 
 def short(problem="split", strategy="replay"):
