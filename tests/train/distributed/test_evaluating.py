@@ -7,7 +7,7 @@ import pytest
 
 from samnesia.train.config import Evaluation
 from samnesia.train.recipes import find
-from tests.train.distributed.evaluations import evaluated
+from tests.train.distributed.evaluations import evaluated, refused
 from tests.train.small import trained
 
 CHEAP = (
@@ -56,3 +56,7 @@ def test_what_cannot_be_evaluated_ends_all_processes(ranks, digits, tmp_path):
     assert codes == [2, 2] and not (tmp_path / "none").exists()
     (first, there), (second, _) = ranks.run(evaluated, [str(copied), str(digits), *clean], tmp_path / "some")
     assert first == second == 1 and {one["run"] for one in there["measures"]} == {"sgd"}
+
+
+def test_what_one_process_cannot_read_is_refused_by_all(ranks):
+    assert ranks.run(refused) == ["cannot read image 7"] * 2
