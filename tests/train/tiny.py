@@ -98,6 +98,11 @@ def smaller_method(method):
     return replace(method, k=1) if isinstance(method, IntervalSAM | LookSAM) else method
 
 
+def smaller_adversary(adversary):
+    """The adversary, so that a late one attacks one of two steps."""
+    return adversary and replace(adversary, start_epoch=0.5 if adversary.start_epoch else 0.0)
+
+
 def tiny(config, files):
     """The recipe's configuration for two steps on the small files, and weights in them where it starts from some."""
     when = replace(config.when, start_epoch=0.5 if config.when.start_epoch else 0.0)
@@ -107,6 +112,7 @@ def tiny(config, files):
         model=pretrained(smaller_model(config.model), config.model, config.data, files),
         method=smaller_method(config.method),
         when=when,
+        adversary=smaller_adversary(config.adversary),
         average=config.average and replace(config.average, start_epoch=0.0),
         epochs=1,
         batch_size=len(config.data.load(0).train) // STEPS if isinstance(config.data, BUNDLED) else BATCH,
@@ -123,6 +129,7 @@ def traits(config):
     average = type(config.average).__name__
     return {
         ("average", average),
+        ("adversary", config.adversary is None, bool(config.adversary and config.adversary.start_epoch)),
         (family, method, tuple(kinds(config.method)), tuple(kinds(config.when))),
         (method, type(config.model).__name__, *kinds(config.model)),
         ("data", *kinds(config.data)),
