@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 
 import tyro
 
-from samnesia.examine.parts import PARTS, Calibration, Curvature, Forgetting, Landscape, Part, Sharpness
+from samnesia.examine.parts import (
+    PARTS,
+    USUAL,
+    Calibration,
+    Curvature,
+    Forgetting,
+    Landscape,
+    Part,
+    Sharpness,
+    Subspace,
+)
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.processes import alone
 
@@ -35,8 +45,8 @@ class Measure:
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN|CHECKPOINT...")]
     """Directories of runs (their last checkpoint is taken), or of checkpoints."""
-    what: tuple[str, ...] = tuple(PARTS)
-    """What to measure: calibration, curvature, sharpness, landscape, forgetting."""
+    what: tuple[str, ...] = USUAL
+    """What to measure: calibration, curvature, sharpness, landscape, forgetting; where it is named, subspace."""
     out: Path | None = None
     """Directory for it; None is RUN/measured, where a single run is measured."""
     along: bool = False
@@ -65,6 +75,7 @@ class Measure:
     sharpness: Sharpness = field(default_factory=Sharpness)
     landscape: Landscape = field(default_factory=Landscape)
     forgetting: Forgetting = field(default_factory=Forgetting)
+    subspace: Subspace = field(default_factory=Subspace)
 
     def run(self) -> int:
         """Measure, and print the table; 1 where something of it cannot be measured."""

@@ -6,6 +6,7 @@ from samnesia.examine.parts.forgetting import Forgetting
 from samnesia.examine.parts.landscape import Landscape
 from samnesia.examine.parts.part import Part
 from samnesia.examine.parts.sharpness import Sharpness
+from samnesia.examine.parts.subspace import Subspace
 
 PARTS: dict[str, type[Part]] = {
     "calibration": Calibration,
@@ -13,7 +14,10 @@ PARTS: dict[str, type[Part]] = {
     "sharpness": Sharpness,
     "landscape": Landscape,
     "forgetting": Forgetting,
+    "subspace": Subspace,
 }
 """Every part by its name on the command line, in the order in which they are measured and shown."""
+USUAL = tuple(name for name in PARTS if name != "subspace")
+"""Those that are measured where none is named: what runs of one net have."""
 
-__all__ = ["PARTS", "Calibration", "Curvature", "Forgetting", "Landscape", "Part", "Sharpness"]
+__all__ = ["PARTS", "USUAL", "Calibration", "Curvature", "Forgetting", "Landscape", "Part", "Sharpness", "Subspace"]
