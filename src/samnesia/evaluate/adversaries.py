@@ -228,7 +228,7 @@ def _under(
             one = worst(loaded.model, exposure, losses, pixels, targets, attack, numbers=numbers, seed=seed,
                         restarts=restarts)  # fmt: skip
             scores.append((clean & one.right, one.loss))
-        both = [torch.stack([right.double(), loss.double()], dim=-1) for right, loss in scores]
+        both = [torch.stack([right.cpu().double(), loss.cpu().double()], dim=-1) for right, loss in scores]
         yield torch.stack(both, dim=1), targets, rows
 
 
