@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samnesia.adversaries import NORMS, fgsm, pgd, worst
+from samnesia.adversaries import NORMS, Found, fgsm, pgd, worst
 from samnesia.data.problem import TensorSplit
+from samnesia.evaluate import adversaries
 from samnesia.evaluate.adversaries import Robustness, Strength, UnderAttack, robustness
 from samnesia.evaluate.predictions import Sampled, predict
 from samnesia.measure.estimate import Estimate
@@ -91,3 +92,16 @@ def test_what_speaks_against_the_numbers_is_said():
     assert blind.startswith("of 20.0 % of the samples the gradient is zero")
     assert rises.startswith("accuracy under PGD in L∞ rises from 0.1 to 0.2")
     assert hidden.startswith("FGSM in L∞ at 0.1 finds more than PGD")
+
+
+def test_a_sample_that_is_wrong_without_attack_stays_wrong(loaded, monkeypatch):
+    """Whatever an attack makes of it: steps may overshoot."""
+
+    def harmless(*arguments, **named):
+        found = worst(*arguments, **named)
+        return Found(found.pixels, found.outputs, found.loss, torch.ones_like(found.right))
+
+    monkeypatch.setattr(adversaries, "worst", harmless)
+    found = robustness(loaded, SMALL, radii=RADII, strength=QUICK)
+    assert found.clean.value < 1.0
+    assert {one.accuracy.value for one in found.attacks} == {found.clean.value}
