@@ -1,9 +1,5 @@
-"""Flower is imported once, before warnings are errors: packages under it use what others of them deprecate."""
+"""Flower is imported once, as a run imports it, before tests that make its messages themselves."""
 
-import warnings
+from samnesia.federated.imports import import_flower
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import flwr.app  # noqa: F401
-    import flwr.clientapp  # noqa: F401
-    import flwr.serverapp.strategy  # noqa: F401
+import_flower()

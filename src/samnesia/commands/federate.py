@@ -13,6 +13,7 @@ from samnesia.commands.termination import Termination
 from samnesia.commands.words import exchange, take, with_method
 from samnesia.extras import require
 from samnesia.federated.config import FEDERATED, FederatedConfig, read
+from samnesia.federated.imports import import_flower
 from samnesia.perturb.errors import ConfigurationError
 from samnesia.train.config import RunConfig
 from samnesia.train.log import RESULT
@@ -112,7 +113,7 @@ def _done(start: Callable[..., RunResult], out: Path) -> int:
     from samnesia.commands.train import summary
     from samnesia.federated.observers import Shown
 
-    require("flwr.app", extra="federated")
+    import_flower()
     require("lightning.fabric", extra="train")
     with Termination() as termination:
         try:

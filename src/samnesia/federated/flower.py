@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Literal
 
-from samnesia.extras import require
 from samnesia.federated.config import FederatedConfig
+from samnesia.federated.imports import import_flower
 from samnesia.federated.observers import ROUNDS, Watch
 from samnesia.perturb.errors import ConfigurationError, RunStopped
 from samnesia.train.log import METRICS, RESULT, RunResult, read_result
@@ -83,7 +83,7 @@ def run_with_flower(
         ConfigurationError: when Flower ends without a result.
         RunStopped: when ``stop`` said so; the last checkpoint is what it goes on from.
     """
-    require("flwr.app", extra="federated")
+    import_flower()
     place = out.resolve() / DIRECTORY
     app, home = write_app(place / "app", out), place / "home"
     home.mkdir(exist_ok=True)

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from samnesia.extras import require
 from samnesia.federated.client import Clients
 from samnesia.federated.config import FEDERATED, FederatedConfig, read
+from samnesia.federated.imports import import_flower
 from samnesia.federated.nodes import Here
 from samnesia.federated.observers import RoundJournal, Watch
 from samnesia.federated.server import Server
@@ -101,7 +101,7 @@ def write_down(config: FederatedConfig, out: Path) -> None:
 
 @contextmanager
 def _ready(config: FederatedConfig) -> Iterator[Server]:
-    require("flwr.app", extra="federated")
+    import_flower()
     with _quiet(), computing(config.training):
         clients = Clients(config)
     with _quiet(), computing(config.training):

@@ -12,7 +12,6 @@ from samnesia.study.named.cells.federated import Curved, FederatedTraining
 from samnesia.study.named.federated import CENTRALS, FEDERATED, central_run, federated, federated_run
 from samnesia.study.training import Training
 from samnesia.train.config import SAM, Unperturbed
-from tests.federated import conftest as conftest  # imports Flower
 from tests.federated.fed import config, quietly, training
 
 
