@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 
 from samnesia.train.recipes.about import ASSUMED_SHARE
 from samnesia.train.recipes.registry import Recipe
@@ -32,8 +32,7 @@ ESTIMATE = (
 
 def families(recipes: Iterable[Recipe]) -> Iterator[str]:
     """A line per family, with how many recipes it has."""
-    for family, members in groupby(recipes, key=lambda one: one.family):
-        count = len(list(members))
+    for family, count in Counter(one.family for one in recipes).items():
         yield f"{family:11} {count:3} recipes  {FAMILIES[family]}"
     yield "samnesia recipes PREFIX lists those whose names begin so; --long says what each reproduces, and its cost."
 
