@@ -512,6 +512,7 @@ for phase, start in {"": None, "-at": 0.0, "-late-at": 30.0}.items():
 
 # Wortsman et al., and the same on digits -----------------------------------------------------------------------------
 
+
 # SAID, §8: beta 1 for all shapes; a place for the net, or one per layer; simplexes of 2 to 6 endpoints; our digits are
 # trained as one net is, with SAM's radius for one net
 def spanned(kind: str, **fields: object) -> Row:

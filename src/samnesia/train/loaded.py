@@ -198,7 +198,6 @@ class Loaded:
             "left_out": self.left_out(),
         }
 
-
     def _weights(self) -> str:
         as_trained = type(self.config.average).__name__ if self.averaged else "as trained"
         if self.subspace is None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from samnesia.train.parts.checks import check_positive, require
-from samnesia.train.parts.lenet import LeNet
+from samnesia.train.parts.lenet import LeNet as LeNet
 from samnesia.train.parts.net import MOST_LAYERS, MOST_UNITS, Net, check_rate
-from samnesia.train.parts.transformer import Transformer
+from samnesia.train.parts.transformer import Transformer as Transformer
 
 if TYPE_CHECKING:
     from torch import nn
