@@ -1,6 +1,7 @@
 """Clients that die, send nonsense, or do not answer: the round and the model go on as if they had not been drawn."""
 
 import json
+import re
 import warnings
 
 import numpy as np
@@ -73,7 +74,12 @@ def rounds(federated, app, count=2):
     return state, lines, [str(one.message) for one in said if one.category is ClientLeftOutWarning]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+QUICK = ("dies", "nan", "shape")
+
+
+@pytest.mark.parametrize(
+    "fault", [fault if fault in QUICK else pytest.param(fault, marks=pytest.mark.slow) for fault in FAULTS]
+)
 def test_a_faulty_client_is_left_out_and_said_once(fault):
     change, reason = FAULTS[fault]
     federated = config(participants=6)
@@ -81,14 +87,11 @@ def test_a_faulty_client_is_left_out_and_said_once(fault):
     for line in lines:
         assert list(line["left_out"]) == [str(BAD)]
     assert len(said) == 1 and f"client {BAD} is left out of round 0" in said[0]
-    pytest.importorskip("re")
-    import re
-
     assert re.search(reason, said[0])
     assert all(value.isfinite().all() for value in state.weights.values())
 
 
-@pytest.mark.parametrize("server", [FedAvgM(), FedAdam()])
+@pytest.mark.parametrize("server", [FedAvgM(), pytest.param(FedAdam(), marks=pytest.mark.slow)])
 def test_the_model_is_that_of_the_others(server):
     """As if the faulty client had not been drawn: its neighbours' average, by any server."""
     from samnesia.federated import server as room

@@ -40,6 +40,7 @@ def test_cifar_has_the_papers_settings():
     assert find("caldarola-cifar100-alpha0-fedsam-swa").swa.start == 15_000
 
 
+@pytest.mark.slow
 def test_digits_learn_with_one_class_per_client():
     """The recipe itself: half of its rounds lift the model far above chance."""
     from dataclasses import replace

@@ -40,7 +40,13 @@ def begun(federated):
 
 
 @pytest.mark.parametrize(
-    "method, batch", [(Unperturbed(), 53), (SAM(rho=0.1), 53), (ASAM(rho=0.5), 10), (Random(rho=0.1), 10)]
+    "method, batch",
+    [
+        (Unperturbed(), 53),
+        (SAM(rho=0.1), 53),
+        pytest.param(ASAM(rho=0.5), 10, marks=pytest.mark.slow),
+        (Random(rho=0.1), 10),
+    ],
 )
 def test_one_client_with_all_samples_is_the_central_run(method, batch, tmp_path):
     """With one local step (the whole batch), and with several: bit by bit, as nothing but the loop is shared."""
@@ -51,6 +57,7 @@ def test_one_client_with_all_samples_is_the_central_run(method, batch, tmp_path)
     assert same(last(tmp_path / "federated").model, last(tmp_path / "central").model)
 
 
+@pytest.mark.slow
 def test_the_course_of_the_learning_rate_goes_on_over_rounds(tmp_path):
     run = replace(smooth().training, schedule=Cosine(warmup_epochs=1.0), batch_size=10, epochs=2)
     federated = FederatedConfig("one", run, clients=1, participants=1, rounds=2, partition=Partition(1.0))
@@ -120,6 +127,7 @@ def test_server_optimizers_step_along_the_mean_change(server, step):
             assert ((moved * change) >= 0).all()
 
 
+@pytest.mark.slow
 def test_momentum_of_the_server_is_remembered(tmp_path):
     fast, slow = (ran(smooth(server=server, rounds=2)) for server in (FedAvgM(momentum=0.9), FedAvgM(momentum=0.0)))
     assert fast.weight_norm != slow.weight_norm
@@ -159,6 +167,7 @@ def test_a_round_is_logged(tmp_path):
     assert result.curves["epoch"] == [1, 3]
 
 
+@pytest.mark.slow
 def test_saving_and_evaluating_count_rounds(tmp_path):
     run = training(epochs=2, checkpoints=Checkpoints(every_epochs=2, last=9, best=False))
     result = ran(config(run), tmp_path / "run")
@@ -209,6 +218,7 @@ def test_both_instants_are_what_they_are_called():
     assert (low.first, high.first) == (29, 30)  # the paper's code: (round - start) mod c = 0 and round > start
 
 
+@pytest.mark.slow
 def test_weights_do_not_depend_on_the_average(tmp_path):
     for name, swa in (("with", ServerSWA(start=0, cycle=1)), ("without", None)):
         ran(smooth(swa=swa, rounds=2), tmp_path / name)
@@ -251,6 +261,7 @@ def test_configurations_go_through_json(server):
     assert FederatedConfig.from_json(json.loads(json.dumps(federated.to_json()))) == federated
 
 
+@pytest.mark.slow
 def test_the_same_configuration_gives_the_same_numbers():
     one, other = ran(config(rounds=2)), ran(config(rounds=2))
     assert one.curves == other.curves

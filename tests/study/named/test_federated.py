@@ -72,6 +72,7 @@ def test_a_cell_trains_measures_and_is_read(tmp_path):
     assert cell.read(tmp_path).values == found.values
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_measured(tmp_path):
     """With one round of a constant rate the average of the only weights is these weights."""
     one = dict(rounds=2, participants=6)
