@@ -75,7 +75,7 @@ MEASURES = (
 
 @named
 def subspaces(quick: bool = False) -> Study:
-    """Lines and simplexes of nets: is their centre more accurate, better calibrated, more robust? (Wortsman et al.)"""
+    """Lines and simplexes of nets (Wortsman et al.): is their centre more accurate, better calibrated, more robust?"""
     arms = tuple(name for name in ARMS if not (quick and name in ONLY_FULL))
     design = Design(
         name="subspaces-quick" if quick else "subspaces",
