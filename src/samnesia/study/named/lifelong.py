@@ -59,8 +59,8 @@ NOTES = (
     "right after each task.",
     "Claims at equal batches are about the mean over three strategies: nothing, a reservoir of 50 samples, and EWC "
     "with an anchor for each task. Those at equal gradients are about nothing done.",
-    "PROVISIONAL: learning rate, strength of EWC and radii are first guesses (samnesia/lifelong/recipes.py), until "
-    "benchmarks/lifelong_radii.py has chosen them on validation and tuning seeds. Verdicts before that count for nothing.",
+    "PROVISIONAL: learning rate, strength of EWC and radii are guesses (samnesia/lifelong/recipes.py), until "
+    "benchmarks/lifelong_radii.py has chosen them on validation and tuning seeds; verdicts before count for nothing.",
     "At equal gradients the others train each task for more epochs, with the settings of equal batches.",
     "Each task begins with a new optimizer, without weight decay, at a constant learning rate; the net has no "
     "BatchNorm.",
