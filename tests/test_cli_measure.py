@@ -11,7 +11,7 @@ import time
 import pytest
 
 from samnesia import cli
-from samnesia.examine.parts import PARTS
+from samnesia.examine.parts import PARTS, USUAL
 from tests.examine.small import two_runs
 
 QUICK = ("--samples", "40", "--batch-size", "16", "--device", "cpu")
@@ -105,7 +105,9 @@ def test_help_names_every_part(samnesia):
     assert code == 0
     for word in ("--curvature.k", "--sharpness.rho", "--landscape.points", "--forgetting.m", "--calibration.bins"):
         assert word in text
-    assert "What to measure: " + ", ".join(PARTS) in " ".join(text.replace("│", " ").split())
+    told = " ".join(text.replace("│", " ").split())
+    assert f"What to measure: {', '.join(USUAL)}; where it is named, subspace." in told
+    assert {*PARTS} == {*USUAL, "subspace"}
 
 
 def damaged(run, tmp_path):
