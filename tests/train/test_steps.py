@@ -278,4 +278,4 @@ def test_memory_is_flat_over_epochs(tmp_path):
     trained(run_config, tmp_path / "run", observers=[memory])
     assert len(memory.tensors) == 3
     assert len(set(memory.tensors)) == 1
-    assert memory.resident[-1] - memory.resident[0] < 8 * 2**20
+    assert memory.resident[-1] - memory.resident[0] < 32 * 2**20  # allocators keep some, the more the process has done

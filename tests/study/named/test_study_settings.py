@@ -7,6 +7,7 @@ from samnesia.study.named.few import DATA
 from samnesia.study.named.m_sharpness import CHOSEN as RADII_OF_M
 from samnesia.study.named.m_sharpness import FEW, FULL, QUICK, WHOLE, m_sharpness
 from samnesia.study.named.unnormalized import CHOSEN, EPOCHS, INPUTS, METHODS, RADII, RATES, Setting, unnormalized
+from samnesia.train.config import renewed
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results" / "study_settings.json"
 
@@ -17,7 +18,7 @@ def chosen(arm):
     tried = {row["setting"]: row["validation"] for row in found["grid"]}
     assert tried[found["chosen"]] == max(tried.values()) and min(found["seeds"]) >= 1000
     (config,) = (row["config"] for row in found["grid"] if row["setting"] == found["chosen"])
-    return found["chosen"], tried, config
+    return found["chosen"], tried, renewed(config)
 
 
 def test_radii_for_several_m():
